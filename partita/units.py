@@ -1,0 +1,27 @@
+"""Conversions between the units that stand in our names; the only place for powers of ten."""
+
+US_PER_MS = 1e3
+US_PER_S = 1e6
+NS_PER_US = 1_000
+BYTES_PER_GB = 1e9
+MACS_PER_GMAC = 1e9
+BITS_PER_BYTE = 8
+
+
+def transfer_us(size_bytes: float, bandwidth_gb_per_s: float) -> float:
+    """Microseconds to move `size_bytes` at `bandwidth_gb_per_s` (1 GB = 1e9 bytes)."""
+    return size_bytes / (bandwidth_gb_per_s * BYTES_PER_GB) * US_PER_S
+
+
+def compute_us(work_macs: float, peak_gmac_per_s: float) -> float:
+    """Microseconds for `work_macs` multiply-accumulates at `peak_gmac_per_s`."""
+    return work_macs / (peak_gmac_per_s * MACS_PER_GMAC) * US_PER_S
+
+
+def ms(time_us: float) -> float:
+    return time_us / US_PER_MS
+
+
+def ns(time_us: float) -> int:
+    """Whole nanoseconds, for the simulator's integer clock."""
+    return round(time_us * NS_PER_US)
