@@ -60,4 +60,6 @@ def has_kernel(op: str, domain: str = "", version: int = 1_000_000) -> bool:
 
 def all_kernels() -> tuple[Kernel, ...]:
     """Every registered kernel, sorted by domain, operator and version."""
-    return tuple(sorted((k for versions in _KERNELS.values() for k in versions), key=lambda k: (k.domain, k.op, k.since)))
+    return tuple(
+        sorted((k for versions in _KERNELS.values() for k in versions), key=lambda k: (k.domain, k.op, k.since))
+    )

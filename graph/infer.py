@@ -1,0 +1,106 @@
+"""Types of an operator's outputs, by ONNX's own shape inference, one operator at a time."""
+
+from collections.abc import Callable, Mapping
+
+import onnx
+from onnx import helper, shape_inference
+
+from partita.errors import ModelError
+from partita.graph.dtypes import OPTIONAL, SEQUENCE, name_of_onnx
+from partita.graph.ir import Array, Node, Value
+from partita.graph.onnx_export import IR_VERSION, node_proto, tensor_proto, type_proto
+
+LARGEST_SHAPE_INPUT = 4096
+"""Constants with more elements than this are never shapes, axes or sizes, and are not handed to inference."""
+
+
+def infer_types(node: Node, types: Mapping[str, Value], constants: Mapping[str, Array]) -> dict[str, Value]:
+    """The type of each output of `node`, from its inputs' types and the constants among them.
+
+    Dimensions that depend on data stay None. Raises ModelError, naming the node, if the inputs do not fit together
+    or the operator is not one that ONNX defines.
+    """
+    if node.body is not None:
+        return {o: node.body.value(inner) for o, inner in zip(node.outputs, node.body.outputs, strict=True)}
+    rule = _OWN_RULES.get((node.domain, node.op))
+    if rule is not None:
+        return rule(node, types)
+    if not onnx.defs.has(node.op, node.domain):
+        raise ModelError(
+            f"node {node}: operator {node.op!r} of domain {node.domain or 'ai.onnx'!r} is not known; "
+            "rewrite it in standard ONNX operators or give it as a model function"
+        )
+    return _by_schema(node, types, constants)
+
+
+def _by_schema(node: Node, types: Mapping[str, Value], constants: Mapping[str, Array]) -> dict[str, Value]:
+    schema = schema_of(node)
+    input_types = {
+        n: type_proto(types[n])
+        for n in node.present_inputs
+        if n in types and types[n].dtype not in (SEQUENCE, OPTIONAL)
+    }
+    data = {
+        n: tensor_proto(n, constants[n])
+        for n in node.present_inputs
+        if n in constants and constants[n].size <= LARGEST_SHAPE_INPUT
+    }
+    try:
+        found = shape_inference.infer_node_outputs(
+            schema, node_proto(node), input_types, data, opset_imports=_imports(node), ir_version=IR_VERSION
+        )
+    except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, RuntimeError) as error:
+        given = ", ".join(f"{n} {types.get(n, '?')}" for n in node.present_inputs)
+        reason = str(error).replace("\n", " ").strip()
+        raise ModelError(f"node {node}: its inputs ({given}) do not fit the operator: {reason}") from None
+    return {name: _value_of(proto) for name, proto in found.items() if name}
+
+
+def schema_of(node: Node) -> onnx.defs.OpSchema:
+    """ONNX's definition of the operator at the node's version; ModelError if it had none then."""
+    try:
+        return onnx.defs.get_schema(node.op, node.version, node.domain)
+    except onnx.defs.SchemaError:
+        raise ModelError(
+            f"node {node}: operator {node.op!r} does not exist at opset {node.version}; export the model with a newer opset"
+        ) from None
+
+
+def _imports(node: Node) -> list[onnx.OperatorSetIdProto]:
+    imports = [helper.make_opsetid(node.domain, node.version)]
+    for region in node.regions:
+        imports += [
+            helper.make_opsetid(inner.domain, inner.version)
+            for _, inner in region.walk()
+            if inner.domain != node.domain
+        ]
+    return imports
+
+
+def _value_of(proto: onnx.TypeProto) -> Value:
+    kind = proto.WhichOneof("value")
+    if kind == "sequence_type":
+        return Value(SEQUENCE, None)
+    if kind == "optional_type":
+        return Value(OPTIONAL, None)
+    tensor = proto.tensor_type
+    dtype = name_of_onnx(tensor.elem_type)
+    if not tensor.HasField("shape"):
+        return Value(dtype, None)
+    return Value(dtype, tuple(d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim))
+
+
+Rule = Callable[[Node, Mapping[str, Value]], dict[str, Value]]
+
+
+def _same_as_first(node: Node, types: Mapping[str, Value]) -> dict[str, Value]:
+    return {node.outputs[0]: types[node.inputs[0]]}
+
+
+# Operators whose ONNX schema infers nothing: functions, and the com.microsoft operators that keep their input's type.
+_SAME_AS_FIRST_INPUT = ("GroupNormalization", "MeanVarianceNormalization")
+_CONTRIB_SAME = ("Gelu", "FastGelu", "BiasGelu", "QuickGelu", "QLinearSigmoid", "QLinearLeakyRelu")
+_OWN_RULES: dict[tuple[str, str], Rule] = {
+    **{("", op): _same_as_first for op in _SAME_AS_FIRST_INPUT},
+    **{("com.microsoft", op): _same_as_first for op in _CONTRIB_SAME},
+}

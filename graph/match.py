@@ -1,0 +1,76 @@
+"""Matches of fusible patterns, and the graph in which chosen ones have become single operators."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from partita.graph.ir import FUSED_DOMAIN, Graph, Node
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Match:
+    """One place where a pattern occurs. Nothing is fused yet: matches become candidates of the partitioner.
+
+    All operators but the last, the sink, are read only inside the match, so that the fused operator can run where the
+    sink stands in the graph's order.
+    """
+
+    pattern: str
+    """An ONNX operator ("Gelu", "LayerNormalization") that the primitives spell, or a chain such as "Conv+Relu"."""
+    nodes: tuple[str, ...]
+    """Names of the covered operators in the graph's order; the last is the sink."""
+    inputs: tuple[str, ...]
+    """Tensors that the fused operator reads, in its own order; other constants become part of its body."""
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    """Attributes of the ONNX operator that the pattern names; empty for a chain."""
+
+    @property
+    def key(self) -> tuple[str, tuple[str, ...]]:
+        return self.pattern, self.nodes
+
+
+def fused_node(graph: Graph, match: Match) -> Node:
+    """The single operator that stands for a match; its body holds the primitives, so any unit can still run it."""
+    nodes = tuple(graph.node_named[name] for name in match.nodes)
+    inner = {output for node in nodes for output in node.present_outputs}
+    names = {*match.inputs, *inner, *(name for node in nodes for name in node.present_inputs)}
+    constants = {
+        name: graph.constants[name]
+        for node in nodes
+        for name in node.present_inputs
+        if name in graph.constants and name not in match.inputs
+    }
+    values = {name: graph.values[name] for name in sorted(names) if name in graph.values}
+    body = Graph(match.pattern, nodes, match.inputs, match.outputs, values, constants)
+    if body.free_names:
+        raise ValueError(f"match {match.key} reads {body.free_names} but does not list them as inputs")
+    attributes = {**match.attributes, "body": body}
+    return Node(match.nodes[-1], match.pattern, match.inputs, match.outputs, attributes, FUSED_DOMAIN, 1)
+
+
+def fuse(graph: Graph, matches: Sequence[Match]) -> Graph:
+    """The graph with each match, none overlapping another, contracted into one operator at its sink's place."""
+    covered = [name for match in matches for name in match.nodes]
+    if len(covered) != len(set(covered)):
+        raise ValueError("matches to fuse overlap")
+    if not matches:
+        return graph
+    sinks = {match.nodes[-1]: fused_node(graph, match) for match in matches}
+    gone = set(covered) - set(sinks)
+    nodes = tuple(sinks.get(node.name, node) for node in graph.nodes if node.name not in gone)
+    return prune(replace(graph, nodes=nodes))
+
+
+def prune(graph: Graph) -> Graph:
+    """The graph without constants and types that no operator uses any more."""
+    used = {*graph.inputs, *graph.outputs}
+    for node in graph.nodes:
+        used.update(graph.reads(node))
+        used.update(node.present_outputs)
+    return replace(
+        graph,
+        values={name: value for name, value in graph.values.items() if name in used},
+        constants={name: array for name, array in graph.constants.items() if name in used},
+        missing=frozenset(name for name in graph.missing if name in used),
+    )

@@ -1,0 +1,188 @@
+"""The Plan: a graph placed on the units of a Soc, with its transfers, its cost and the proof of how good it is.
+
+It is what the partitioner returns and what the executor, the simulator and the reports read; it knows no solver and
+no device model. Times are in microseconds, sizes in bytes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from partita.graph.dtypes import is_floating
+from partita.graph.ir import Graph, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a tensor lies and in which floating-point type: a unit's name and a dtype."""
+
+    unit: str
+    dtype: str
+
+    def stored(self, value: Value) -> Value:
+        """How a tensor lies here: floating-point tensors in this location's dtype, all others in their own."""
+        return Value(self.dtype, value.shape) if is_floating(value.dtype) else value
+
+    def __str__(self) -> str:
+        return f"{self.unit}:{self.dtype}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """Predicted time of one operator on one unit while nothing else runs; `low_us` and `high_us` bound it."""
+
+    latency_us: float
+    low_us: float
+    high_us: float
+    dispatch_us: float
+    """The part spent before the work begins; the rest is the longer of `compute_us` and `memory_us`."""
+    compute_us: float
+    memory_us: float
+    dram_bytes: int
+    """Traffic that the shared memory sees."""
+    evidence: str
+    """What the prediction rests on: "table", "fitted", "roofline" or "free"."""
+
+    @property
+    def bound(self) -> str:
+        """What the time is made of mostly: "dispatch", "compute" or "memory"."""
+        parts = {"dispatch": self.dispatch_us, "compute": self.compute_us, "memory": self.memory_us}
+        return max(parts, key=lambda part: parts[part])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedOperator:
+    """One operator of the placed graph and the kernel call that runs it."""
+
+    node: str
+    covers: tuple[str, ...]
+    """The operators of the model that this one stands for; more than one if it is fused."""
+    unit: str
+    dtype: str
+    kernel: str
+    segment: int
+    cost: Cost
+
+    @property
+    def location(self) -> Location:
+        return Location(self.unit, self.dtype)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """Operators that one unit runs as one call; segments run in the order of their index."""
+
+    index: int
+    unit: str
+    call_us: float
+    operators: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """A tensor made available at another unit, in another dtype or layout, once for all its readers there."""
+
+    tensor: str
+    source: Location
+    target: Location
+    size_bytes: int
+    """As it leaves the source."""
+    sync_us: float
+    copy_us: float
+    convert_us: float
+    """Cast and layout change."""
+    dram_bytes: int
+    before: str
+    """The operator that needs it first; empty for a model output on its way to the host."""
+
+    @property
+    def latency_us(self) -> float:
+        return self.sync_us + self.copy_us + self.convert_us
+
+    @property
+    def crosses_units(self) -> bool:
+        return self.source.unit != self.target.unit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why a unit cannot run an operator of the model as it should."""
+
+    node: str
+    op: str
+    unit: str
+    verdict: str
+    """`unsupported` or `accepted_then_fails`."""
+    reason: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """What a simpler rule would have reached on the same costs."""
+
+    name: str
+    title: str
+    latency_us: float
+    segments: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """How good the plan is, and who says so."""
+
+    objective: str
+    objective_us: float
+    bound_us: float
+    """No placement can be better than this."""
+    status: str
+    """`optimal` (within the gap asked for) or `time_limit`."""
+    solver: str
+    solve_s: float
+
+    @property
+    def gap(self) -> float:
+        """(objective - bound) / objective, 0 for an empty plan."""
+        return max(0.0, self.objective_us - self.bound_us) / self.objective_us if self.objective_us > 0 else 0.0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Plan:
+    """A placed graph. `graph` holds one node per kernel call, in the order in which they run."""
+
+    graph: Graph
+    graph_digest: str
+    """Digest of the graph before fusion: the one that `partita.load` gives for the model."""
+    soc_name: str
+    soc_digest: str
+    soc_json: str
+    """The whole Soc, so that a plan can be simulated and shown without the file it came from."""
+    host: Location
+    """Where model inputs come from and outputs go to."""
+    inference_us: float
+    """The runtime's fixed cost of one inference, whatever the placement."""
+    operators: tuple[PlacedOperator, ...]
+    segments: tuple[Segment, ...]
+    transfers: tuple[Transfer, ...]
+    proof: Proof
+    refusals: tuple[Refusal, ...] = ()
+    baselines: tuple[Baseline, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
+    """What was asked for beyond the defaults (pins, bans, ...), for the record."""
+
+    @property
+    def latency_us(self) -> float:
+        return self.proof.objective_us
+
+    @cached_property
+    def placed(self) -> dict[str, PlacedOperator]:
+        """Placed operators by the name of their node."""
+        return {operator.node: operator for operator in self.operators}
+
+    @cached_property
+    def transfers_before(self) -> dict[str, tuple[Transfer, ...]]:
+        """Transfers by the operator that waits for them; those of model outputs under the empty name."""
+        found: dict[str, tuple[Transfer, ...]] = {}
+        for transfer in self.transfers:
+            found[transfer.before] = (*found.get(transfer.before, ()), transfer)
+        return found

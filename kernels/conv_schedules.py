@@ -1,0 +1,230 @@
+"""Ways to compute one convolution; all take (x, w, windows, group) and agree on the result.
+
+`x` is (N, C, spatial ...), `w` is (M, C / group, kernel ...), the result is a new array (N, M, outputs ...). Its memory
+order is channels first or channels last, whichever the schedule works in. A bias is the caller's.
+
+Sizes of blocks were measured on one core with 32 KiB of first-level and 1 MiB of second-level cache.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from partita.kernels.packing import packed
+from partita.kernels.windows import Windows, pad_channels_first, pad_channels_last, tap_slices, window_view
+
+Array = np.ndarray[Any, Any]
+Schedule = Callable[[Array, Array, Windows, int], Array]
+
+COLUMN_ELEMENTS = 1 << 19
+"""A block of unfolded input holds about this many elements, so that it stays in the second-level cache."""
+DEPTHWISE_ELEMENTS = 1 << 15
+
+
+def conv_pointwise(x: Array, w: Array, windows: Windows, group: int) -> Array:
+    """Kernel of one element: a matrix product over the channels; keeps the memory order of `x`."""
+    batch, channels, outputs = x.shape[0], w.shape[0], windows.outputs
+    if windows.needs_padding:
+        x = pad_channels_first(x, windows)
+    x = x[(slice(None), slice(None), *tap_slices(windows, (0,) * len(outputs)))]
+    last = np.moveaxis(x, 1, -1)
+    if group == 1 and last.flags.c_contiguous and math.prod(outputs) > 1:
+        flat = last.reshape(-1, x.shape[1]) @ w.reshape(channels, -1).T
+        return np.moveaxis(flat.reshape(batch, *outputs, channels), -1, 1)
+    columns = x.reshape(batch, group, x.shape[1] // group, math.prod(outputs))
+    return np.matmul(w.reshape(group, channels // group, -1), columns).reshape(batch, channels, *outputs)
+
+
+def conv_im2col_first(x: Array, w: Array, windows: Windows, group: int) -> Array:
+    """Unfold blocks of output rows to (C * taps, positions) and multiply the weights by them."""
+    batch, channels, outputs = x.shape[0], w.shape[0], windows.outputs
+    rank, rest = len(outputs), math.prod(outputs[1:])
+    view = window_view(pad_channels_first(x, windows), windows, 2)
+    view = view.transpose(0, 1, *range(2 + rank, 2 + 2 * rank), *range(2, 2 + rank))
+    rows_axis = 2 + rank
+    weights = w.reshape(group, channels // group, -1)
+    out = np.empty((batch, group, channels // group, outputs[0], rest), np.result_type(x, w))
+    for image, first, last in _blocks(batch, outputs[0], x.shape[1] * windows.taps * rest, COLUMN_ELEMENTS):
+        block = view[image][(slice(None),) * (rows_axis - 1) + (slice(first, last),)]
+        columns = block.reshape(group, weights.shape[2], (last - first) * rest)
+        if last - first == outputs[0]:
+            np.matmul(weights, columns, out=out[image].reshape(group, channels // group, -1))
+        else:
+            out[image, :, :, first:last] = np.matmul(weights, columns).reshape(*weights.shape[:2], last - first, rest)
+    return out.reshape(batch, channels, *outputs)
+
+
+def conv_im2col_last(x: Array, w: Array, windows: Windows, group: int) -> Array:
+    """Unfold blocks of output rows to (positions, taps * C) and multiply them by the weights."""
+    batch, channels, outputs = x.shape[0], w.shape[0], windows.outputs
+    rest, depth = math.prod(outputs[1:]), w.shape[1]
+    view = window_view(pad_channels_last(x, windows), windows, 1)
+    weights = packed(w, f"taps,channels per {group}", lambda w: _taps_then_channels(w, group))
+    out = np.empty((batch, outputs[0], rest, channels), np.result_type(x, w))
+    for image, first, last in _blocks(batch, outputs[0], x.shape[1] * windows.taps * rest, COLUMN_ELEMENTS):
+        positions = (last - first) * rest
+        target = out[image, first:last].reshape(positions, channels)
+        if group == 1:
+            np.matmul(view[image, first:last].reshape(positions, -1), weights[0], out=target)
+            continue
+        columns = view[image, first:last].reshape(positions, windows.taps, group, depth).transpose(2, 0, 1, 3)
+        products = np.matmul(columns.reshape(group, positions, -1), weights)
+        target.reshape(positions, group, -1)[...] = products.transpose(1, 0, 2)
+    return np.moveaxis(out.reshape(batch, *outputs, channels), -1, 1)
+
+
+def conv_shift_first(x: Array, w: Array, windows: Windows, group: int) -> Array:
+    """Sum over the taps of the first axis of `W[tap] @ rows[tap]`: shifted views of an unfolding of the other axes.
+
+    The unfolding is smaller than a full one by the kernel's size on the first axis (nothing at all is copied for
+    one-dimensional data), and each product is still as deep as C times the remaining taps.
+    """
+    batch, channels, outputs = x.shape[0], w.shape[0], windows.outputs
+    rank, rest, taps = len(outputs), math.prod(outputs[1:]), windows.kernel[0]
+    stride, dilation = windows.strides[0], windows.dilations[0]
+    padded = pad_channels_first(x, windows)
+    weights = packed(w, f"first tap {group}", lambda w: _first_tap_outside(w, group))
+    view = window_view(padded, _without_first_axis(windows), 3)
+    view = view.transpose(0, 1, *range(2 + rank, 1 + 2 * rank), 2, *range(3, 2 + rank))
+    out = np.empty((batch, group, channels // group, outputs[0] * rest), np.result_type(x, w))
+    for image in range(batch):
+        rows: dict[int, Array] = {}
+        for tap in range(taps):
+            offset, phase = divmod(tap * dilation, stride)
+            if phase not in rows:
+                unfolded = view[image][(slice(None),) * rank + (slice(phase, None, stride),)]
+                rows[phase] = unfolded.reshape(group, weights.shape[3], -1)
+            operand = rows[phase][:, :, offset * rest : (offset + outputs[0]) * rest]
+            if tap == 0:
+                np.matmul(weights[0], operand, out=out[image])
+            else:
+                out[image] += np.matmul(weights[tap], operand)
+    return out.reshape(batch, channels, *outputs)
+
+
+def conv_shift_last(x: Array, w: Array, windows: Windows, group: int) -> Array:
+    """The channels-last form of `conv_shift_first`: a sum of `rows[tap] @ W[tap]`."""
+    if group != 1:
+        return conv_im2col_last(x, w, windows, group)
+    batch, channels, outputs = x.shape[0], w.shape[0], windows.outputs
+    rest, stride, dilation = math.prod(outputs[1:]), windows.strides[0], windows.dilations[0]
+    view = window_view(pad_channels_last(x, windows), _without_first_axis(windows), 2)
+    weights = packed(w, "first tap, taps, channels", _first_tap_then_taps_then_channels)
+    out = np.empty((batch, outputs[0] * rest, channels), np.result_type(x, w))
+    for image in range(batch):
+        rows: dict[int, Array] = {}
+        for tap in range(windows.kernel[0]):
+            offset, phase = divmod(tap * dilation, stride)
+            if phase not in rows:
+                rows[phase] = view[image, phase::stride].reshape(-1, weights.shape[1])
+            operand = rows[phase][offset * rest : (offset + outputs[0]) * rest]
+            if tap == 0:
+                np.matmul(operand, weights[0], out=out[image])
+            else:
+                out[image] += operand @ weights[tap]
+    return np.moveaxis(out.reshape(batch, *outputs, channels), -1, 1)
+
+
+def conv_depthwise_first(x: Array, w: Array, windows: Windows, group: int) -> Array:
+    """One filter per channel, channels first: a sum of shifted products in blocks of channels."""
+    x = _one_input_per_filter(x, w, group)
+    batch, channels, outputs = x.shape[0], w.shape[0], windows.outputs
+    padded = pad_channels_first(x, windows)
+    filters = w.reshape(channels, -1, *(1,) * len(outputs))
+    out = np.empty((batch, channels, *outputs), np.result_type(x, w))
+    for image, first, last in _blocks(batch, channels, math.prod(outputs), DEPTHWISE_ELEMENTS):
+        block, source = out[image, first:last], padded[image, first:last]
+        product = np.empty_like(block)
+        for i, tap in enumerate(np.ndindex(*windows.kernel)):
+            shifted = source[(slice(None), *tap_slices(windows, tap))]
+            if i == 0:
+                np.multiply(shifted, filters[first:last, 0], out=block)
+            else:
+                np.multiply(shifted, filters[first:last, i], out=product)
+                block += product
+    return out
+
+
+def conv_depthwise_last(x: Array, w: Array, windows: Windows, group: int) -> Array:
+    """One filter per channel, channels last: `einsum` over a view of the windows in blocks of rows.
+
+    With stride 1 on the last axis, that axis and the channels are one contiguous run, and the filters are tiled to its
+    length: the inner loop is then a whole row.
+    """
+    x = _one_input_per_filter(x, w, group)
+    batch, channels, outputs = x.shape[0], w.shape[0], windows.outputs
+    padded = pad_channels_last(x, windows)
+    view = window_view(padded, windows, 1)
+    rank, width = len(outputs), outputs[-1]
+    out = np.empty((batch, *outputs, channels), np.result_type(x, w))
+    o, k = "abcdefgh"[:rank], "pqrstuvw"[:rank]
+    terms = f"{o}{k}z,{k}z->{o}z"
+    filters = packed(w, "taps,channels", lambda w: np.ascontiguousarray(np.moveaxis(w[:, 0], 0, -1)))
+    result = out
+    if windows.strides[-1] == 1 and width > 1:
+        view = _merge_last_axis(view, rank, width, channels)
+        filters = packed(w, f"taps, channels tiled {width}", lambda _: np.tile(filters, (1,) * rank + (width,)))
+        terms = f"{o[:-1]}{k}z,{k}z->{o[:-1]}z"
+        result = out.reshape(batch, *outputs[:-1], width * channels)
+    if result.ndim == 2:
+        np.einsum(f"y{terms.split(',')[0]},{k}z->yz", view, filters, out=result)
+        return np.moveaxis(out, -1, 1)
+    row = math.prod(result.shape[2:])
+    for image, first, last in _blocks(batch, result.shape[1], row, DEPTHWISE_ELEMENTS):
+        np.einsum(terms, view[image, first:last], filters, out=result[image, first:last])
+    return np.moveaxis(out, -1, 1)
+
+
+def _merge_last_axis(view: Array, rank: int, width: int, channels: int) -> Array:
+    """(N, outputs ..., kernel ..., C) with the last output axis and C as one axis of width * C elements."""
+    strides = list(view.strides)
+    shape = list(view.shape)
+    del strides[rank], shape[rank]
+    shape[-1] = width * channels
+    return np.lib.stride_tricks.as_strided(view, shape, strides, writeable=False)
+
+
+def _one_input_per_filter(x: Array, w: Array, group: int) -> Array:
+    """Repeat input channels if each has several filters (a depth multiplier above 1)."""
+    return x if w.shape[0] == group else np.repeat(x, w.shape[0] // group, axis=1)
+
+
+def _blocks(batch: int, rows: int, row_elements: int, block_elements: int) -> Iterator[tuple[int, int, int]]:
+    """(image, first row, last row) of even blocks that hold about `block_elements`."""
+    count = max(1, min(rows, round(rows * row_elements / block_elements)))
+    step = -(-rows // count)
+    for image in range(batch):
+        for first in range(0, rows, step):
+            yield image, first, min(first + step, rows)
+
+
+def _without_first_axis(windows: Windows) -> Windows:
+    return Windows(
+        kernel=windows.kernel[1:],
+        strides=windows.strides[1:],
+        dilations=windows.dilations[1:],
+        begin=windows.begin[1:],
+        end=windows.end[1:],
+        inputs=windows.inputs[1:],
+        outputs=windows.outputs[1:],
+    )
+
+
+def _taps_then_channels(w: Array, group: int) -> Array:
+    """(M, C / group, kernel ...) as (group, taps * C / group, M / group)."""
+    per_group = w.reshape(group, w.shape[0] // group, w.shape[1], -1)
+    return per_group.transpose(0, 3, 2, 1).reshape(group, -1, w.shape[0] // group)
+
+
+def _first_tap_outside(w: Array, group: int) -> Array:
+    """(M, C / group, k, kernel ...) as (k, group, M / group, C / group * other taps)."""
+    taps = np.moveaxis(w, 2, 0)
+    return taps.reshape(w.shape[2], group, w.shape[0] // group, -1)
+
+
+def _first_tap_then_taps_then_channels(w: Array) -> Array:
+    """(M, C, k, kernel ...) as (k, other taps * C, M)."""
+    flat = w.reshape(*w.shape[:3], -1)
+    return flat.transpose(2, 3, 1, 0).reshape(w.shape[2], -1, w.shape[0])

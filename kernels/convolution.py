@@ -1,0 +1,191 @@
+"""Conv and ConvTranspose."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from partita.errors import KernelError
+from partita.kernels import conv_schedules as schedules
+from partita.kernels.packing import packed
+from partita.kernels.registry import kernel
+from partita.kernels.windows import Windows, is_channels_last, make_windows
+
+Array = np.ndarray[Any, Any]
+
+
+@kernel("Conv", since=1)
+def conv(
+    X: Array,
+    W: Array,
+    B: Array | None = None,
+    *,
+    auto_pad: str = "NOTSET",
+    dilations: Sequence[int] = (),
+    group: int = 1,
+    kernel_shape: Sequence[int] = (),
+    pads: Sequence[int] = (),
+    strides: Sequence[int] = (),
+) -> Array:
+    """Correlate X (N, C, spatial ...) with W (M, C / group, kernel ...): (N, M, outputs ...).
+
+    Source: ONNX operators, Conv-22.
+    """
+    if X.ndim < 3 or X.ndim != W.ndim:
+        raise KernelError(f"X and W need the same rank of at least 3, are {X.shape} and {W.shape}")
+    if X.shape[1] != W.shape[1] * group or W.shape[0] % group:
+        raise KernelError(f"X {X.shape} and W {W.shape} do not divide into {group} groups")
+    if kernel_shape and tuple(kernel_shape) != W.shape[2:]:
+        raise KernelError(f"kernel_shape is {tuple(kernel_shape)}, but W is {W.shape}")
+    windows = make_windows(
+        X.shape[2:], W.shape[2:], strides=strides, dilations=dilations, pads=pads, auto_pad=auto_pad
+    )
+    return _add_bias(convolve(X, W, windows, group), B)
+
+
+def convolve(x: Array, w: Array, windows: Windows, group: int) -> Array:
+    """Convolution without bias by the schedule that was measured fastest for these shapes; always a new array."""
+    if x.size == 0 or w.size == 0 or 0 in windows.outputs:
+        return np.zeros((x.shape[0], w.shape[0], *windows.outputs), np.result_type(x, w))
+    return choose_schedule(x, w, windows, group)(x, w, windows, group)
+
+
+def choose_schedule(x: Array, w: Array, windows: Windows, group: int) -> schedules.Schedule:
+    """Channels last wherever taps overlap, because blocks of its unfolding are copied in long runs."""
+    if windows.taps == 1:
+        return schedules.conv_pointwise
+    if group == x.shape[1] and group > 1:
+        return schedules.conv_depthwise_last
+    if group > 1:
+        return schedules.conv_im2col_first
+    if x.ndim == 3 and not is_channels_last(x):
+        return schedules.conv_shift_first
+    return schedules.conv_im2col_last
+
+
+def _add_bias(y: Array, bias: Array | None) -> Array:
+    """Add one number per channel to `y`, which the caller owns."""
+    if bias is not None:
+        y += bias.reshape(-1, *(1,) * (y.ndim - 2))
+    return y
+
+
+@kernel("ConvTranspose", since=1)
+def conv_transpose(
+    X: Array,
+    W: Array,
+    B: Array | None = None,
+    *,
+    auto_pad: str = "NOTSET",
+    dilations: Sequence[int] = (),
+    group: int = 1,
+    kernel_shape: Sequence[int] = (),
+    output_padding: Sequence[int] = (),
+    output_shape: Sequence[int] = (),
+    pads: Sequence[int] = (),
+    strides: Sequence[int] = (),
+) -> Array:
+    """Spread X (N, C, spatial ...) by W (C, M / group, kernel ...): the transpose of Conv, (N, M, outputs ...).
+
+    Source: ONNX operators, ConvTranspose-22.
+    """
+    rank = X.ndim - 2
+    if rank < 1 or X.ndim != W.ndim or X.shape[1] != W.shape[0] or X.shape[1] % group:
+        raise KernelError(f"X {X.shape} and W {W.shape} do not fit with {group} groups")
+    if kernel_shape and tuple(kernel_shape) != W.shape[2:]:
+        raise KernelError(f"kernel_shape is {tuple(kernel_shape)}, but W is {W.shape}")
+    strides = tuple(strides) or (1,) * rank
+    dilations = tuple(dilations) or (1,) * rank
+    pads = tuple(pads) or (0,) * (2 * rank)
+    extra = tuple(output_padding) or (0,) * rank
+    wanted = tuple(output_shape)[-rank:]
+    begin, outputs = [], []
+    for axis, (n, k, s, d) in enumerate(zip(X.shape[2:], W.shape[2:], strides, dilations, strict=True)):
+        full = s * (n - 1) + extra[axis] + (k - 1) * d + 1
+        size = wanted[axis] if wanted else n * s if auto_pad.startswith("SAME") else None
+        if size is None:
+            before, after = (0, 0) if auto_pad == "VALID" else (pads[axis], pads[axis + rank])
+            size = full - before - after
+        else:
+            total = max(0, full - size)
+            before = total // 2 if auto_pad == "SAME_UPPER" else total - total // 2
+        if size < 0:
+            raise KernelError(f"output size of spatial axis {axis} would be {size}")
+        begin.append(before)
+        outputs.append(size)
+    return _add_bias(_spread(X, W, tuple(strides), tuple(dilations), tuple(begin), tuple(outputs), group), B)
+
+
+def _spread(
+    x: Array,
+    w: Array,
+    strides: tuple[int, ...],
+    dilations: tuple[int, ...],
+    begin: tuple[int, ...],
+    outputs: tuple[int, ...],
+    group: int,
+) -> Array:
+    """The sum over taps of `W[tap].T @ x`, each written to every stride-th position from its tap on."""
+    batch, channels, rank = x.shape[0], w.shape[1] * group, x.ndim - 2
+    kernel_sizes, sizes = w.shape[2:], x.shape[2:]
+    # Rows that no tap reaches lie behind the last one: the buffer covers both what is written and what is wanted.
+    extents = [(n - 1) * s + (k - 1) * d + 1 for n, s, k, d in zip(sizes, strides, kernel_sizes, dilations, strict=True)]
+    buffer_sizes = [max(e, b + o) for e, b, o in zip(extents, begin, outputs, strict=True)]
+    runs = _tap_runs(kernel_sizes, strides, dilations)
+    if runs != (1,) * rank:
+        return _spread_in_runs(x, w, strides, begin, outputs, group)
+    out = np.zeros((batch, channels, *buffer_sizes), np.result_type(x, w))
+    weights = packed(w, f"taps, filters {group}", lambda w: _taps_filters_inputs(w, group))
+    grouped = np.ascontiguousarray(x).reshape(batch, group, x.shape[1] // group, -1)
+    for i, tap in enumerate(np.ndindex(*kernel_sizes)):
+        places = tuple(
+            slice(t * d, t * d + (n - 1) * s + 1, s) for t, d, s, n in zip(tap, dilations, strides, sizes, strict=True)
+        )
+        product = np.matmul(weights[i], grouped).reshape(batch, channels, *sizes)
+        out[(slice(None), slice(None), *places)] += product
+    wanted = (slice(b, b + o) for b, o in zip(begin, outputs, strict=True))
+    return out[(slice(None), slice(None), *wanted)]
+
+
+def _tap_runs(kernel_sizes: Sequence[int], strides: Sequence[int], dilations: Sequence[int]) -> tuple[int, ...]:
+    """How many neighbouring taps of an axis never meet in one output, so that they are written at once."""
+    if any(d != 1 for d in dilations) or any(k % s for k, s in zip(kernel_sizes, strides, strict=True)):
+        return (1,) * len(kernel_sizes)
+    return tuple(strides)
+
+
+def _spread_in_runs(
+    x: Array, w: Array, strides: tuple[int, ...], begin: tuple[int, ...], outputs: tuple[int, ...], group: int
+) -> Array:
+    """`_spread` for kernels whose sizes are multiples of the strides.
+
+    Output position p is written by taps with the same p modulo stride, so the output is viewed as (n, stride) pairs
+    per axis, and all taps of one run of `stride` go in with one addition.
+    """
+    batch, channels, rank, sizes = x.shape[0], w.shape[1] * group, x.ndim - 2, x.shape[2:]
+    runs = tuple(k // s for k, s in zip(w.shape[2:], strides, strict=True))
+    counts = [
+        max(n + r - 1, -(-(b + o) // s)) for n, r, s, b, o in zip(sizes, runs, strides, begin, outputs, strict=True)
+    ]
+    pairs = [size for pair in zip(counts, strides, strict=True) for size in pair]
+    out = np.zeros((batch, channels, *pairs), np.result_type(x, w))
+    split = [size for pair in zip(runs, strides, strict=True) for size in pair]
+    by_run = w.reshape(group, w.shape[0] // group, w.shape[1], *split)
+    run_axes, step_axes = range(3, 3 + 2 * rank, 2), range(4, 4 + 2 * rank, 2)
+    weights = by_run.transpose(*run_axes, 0, 2, *step_axes, 1)
+    grouped = np.ascontiguousarray(x).reshape(batch, group, x.shape[1] // group, -1)
+    order = (0, 1, *(axis for i in range(rank) for axis in (2 + rank + i, 2 + i)))
+    for run in np.ndindex(*runs):
+        product = np.matmul(weights[run].reshape(group, -1, grouped.shape[2]), grouped)
+        product = product.reshape(batch, channels, *strides, *sizes).transpose(order)
+        places = [part for r, n in zip(run, sizes, strict=True) for part in (slice(r, r + n), slice(None))]
+        out[(slice(None), slice(None), *places)] += product
+    merged = out.reshape(batch, channels, *(c * s for c, s in zip(counts, strides, strict=True)))
+    wanted = (slice(b, b + o) for b, o in zip(begin, outputs, strict=True))
+    return merged[(slice(None), slice(None), *wanted)]
+
+
+def _taps_filters_inputs(w: Array, group: int) -> Array:
+    """(C, M / group, kernel ...) as (taps, group, M / group, C / group)."""
+    per_group = w.reshape(group, w.shape[0] // group, w.shape[1], -1)
+    return np.ascontiguousarray(per_group.transpose(3, 0, 2, 1))

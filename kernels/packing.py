@@ -1,0 +1,27 @@
+"""Weights in the memory order that a schedule wants, made once per constant array."""
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+_PACKED: dict[tuple[int, str], tuple[weakref.ref[Array], Array]] = {}
+
+
+def packed(weights: Array, form: str, make: Callable[[Array], Array]) -> Array:
+    """`make(weights)`, remembered under `form` for as long as `weights` lives if nobody can write to it.
+
+    An array with `flags.writeable` set may change between calls, so it is packed anew each time.
+    """
+    if weights.flags.writeable:
+        return make(weights)
+    key = (id(weights), form)
+    known = _PACKED.get(key)
+    if known is not None and known[0]() is weights:
+        return known[1]
+    result = make(weights)
+    _PACKED[key] = (weakref.ref(weights, lambda _: _PACKED.pop(key, None)), result)
+    return result
