@@ -92,6 +92,8 @@ class Transfer:
     convert_us: float
     """Cast and layout change."""
     dram_bytes: int
+    layout: str
+    """How a four-dimensional tensor lies at the target: "NCHW", "NHWC", or "any" for as it came."""
     before: str
     """The operator that needs it first; empty for a model output on its way to the host."""
 

@@ -69,7 +69,7 @@ def celu(X: Array, *, alpha: float = 1.0) -> Array:
 @kernel("ThresholdedRelu", since=10)
 def thresholded_relu(X: Array, *, alpha: float = 1.0) -> Array:
     """x where it is above alpha, 0 elsewhere. Source: ONNX operators, ThresholdedRelu-22."""
-    return np.where(X > alpha, X, X.dtype.type(0))
+    return np.where(np.greater(X, alpha), X, X.dtype.type(0))
 
 
 @kernel("Shrink", since=9)

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from partita.errors import KernelError
+from partita.errors import KernelError, ModelError
+from partita.graph.dtypes import name_of_onnx, numpy_of_name
 
 Array = np.ndarray[Any, Any]
 
@@ -17,47 +17,16 @@ BLOCK = 1 << 15
 quiet = np.errstate(all="ignore")
 """Decorator: NaN and infinity are results in ONNX, not warnings."""
 
-_DTYPE_OF_CODE: dict[int, np.dtype[Any]] = {
-    1: np.dtype(np.float32),
-    2: np.dtype(np.uint8),
-    3: np.dtype(np.int8),
-    4: np.dtype(np.uint16),
-    5: np.dtype(np.int16),
-    6: np.dtype(np.int32),
-    7: np.dtype(np.int64),
-    8: np.dtype(object),
-    9: np.dtype(np.bool_),
-    10: np.dtype(np.float16),
-    11: np.dtype(np.float64),
-    12: np.dtype(np.uint32),
-    13: np.dtype(np.uint64),
-    14: np.dtype(np.complex64),
-    15: np.dtype(np.complex128),
-    16: np.dtype(ml_dtypes.bfloat16),
-    17: np.dtype(ml_dtypes.float8_e4m3fn),
-    18: np.dtype(ml_dtypes.float8_e4m3fnuz),
-    19: np.dtype(ml_dtypes.float8_e5m2),
-    20: np.dtype(ml_dtypes.float8_e5m2fnuz),
-    21: np.dtype(ml_dtypes.uint4),
-    22: np.dtype(ml_dtypes.int4),
-    23: np.dtype(ml_dtypes.float4_e2m1fn),
-    24: np.dtype(ml_dtypes.float8_e8m0fnu),
-    25: np.dtype(ml_dtypes.uint2),
-    26: np.dtype(ml_dtypes.int2),
-    27: np.dtype(ml_dtypes.float6_e2m3fn),
-    28: np.dtype(ml_dtypes.float6_e3m2fn),
-}
-
-
 def dtype_of(code: int) -> np.dtype[Any]:
     """The numpy dtype of a number from the enum TensorProto.DataType in onnx.proto; strings are `object`.
 
     >>> dtype_of(1)
     dtype('float32')
     """
-    if code not in _DTYPE_OF_CODE:
-        raise KernelError(f"data type {code} is unknown; TensorProto.DataType goes from 1 to {max(_DTYPE_OF_CODE)}")
-    return _DTYPE_OF_CODE[code]
+    try:
+        return numpy_of_name(name_of_onnx(code))
+    except ModelError as problem:
+        raise KernelError(str(problem)) from None
 
 
 def axis_of(axis: int, rank: int) -> int:
@@ -97,14 +66,17 @@ def broadcast_shape(*shapes: tuple[int, ...]) -> tuple[int, ...]:
         raise KernelError(f"the shapes {', '.join(map(str, shapes))} do not broadcast together") from None
 
 
-def in_blocks(step: Callable[[Array, Array, Array], None], x: Array) -> Array:
+def in_blocks(
+    step: Callable[[Array, Array, Array], None], x: Array, dtype: np.dtype[Any] | None = None
+) -> Array:
     """The result of `step(x, out, scratch)` applied to blocks of `x`, in the memory layout of `x`.
 
-    `step` sees one-dimensional arrays of equal length and dtype, fills `out` and may use `scratch` freely.
+    `step` sees one-dimensional arrays of equal length, fills `out`, which has the dtype asked for (by default that
+    of `x`), and may use `scratch`, of the dtype of `x`, freely.
     """
-    out = np.empty_like(x)
-    if out.strides != x.strides:
-        x, out = np.ascontiguousarray(x), np.empty(x.shape, x.dtype)
+    out = np.empty_like(x, dtype)
+    if [stride // out.itemsize for stride in out.strides] != [stride // x.itemsize for stride in x.strides]:
+        x, out = np.ascontiguousarray(x), np.empty(x.shape, out.dtype)
     source, target = x.ravel(order="K"), out.ravel(order="K")
     scratch = np.empty(min(BLOCK, x.size), x.dtype)
     for start in range(0, x.size, BLOCK):

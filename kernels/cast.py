@@ -1,5 +1,6 @@
 """Cast, CastLike and BitCast between all of ONNX's types, text included."""
 
+from collections.abc import Callable
 from typing import Any
 
 import ml_dtypes
@@ -13,6 +14,7 @@ _SATURATING = {
     np.dtype(t)
     for t in (ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e4m3fnuz, ml_dtypes.float8_e5m2, ml_dtypes.float8_e5m2fnuz)
 }
+_finfo: Callable[[Any], Any] = ml_dtypes.finfo
 _E8M0 = np.dtype(ml_dtypes.float8_e8m0fnu)
 _FINITE = {
     np.dtype(t) for t in (ml_dtypes.float4_e2m1fn, ml_dtypes.float6_e2m3fn, ml_dtypes.float6_e3m2fn)
@@ -95,7 +97,7 @@ def to_dtype(x: Array, to: np.dtype[Any], *, saturate: bool = True, round_mode: 
     if to == _E8M0:
         return _to_e8m0(x, round_mode, saturate)
     if to in _FINITE or (saturate and to in _SATURATING):
-        limit = float(ml_dtypes.finfo(to).max)
+        limit = float(_finfo(to).max)
         wide = x if x.dtype.kind == "f" else x.astype(np.float32)
         return np.asarray(np.clip(wide, -limit, limit)).astype(to)
     if to.itemsize == 1 and to.kind == "V" and not is_small_float(to) and is_float(x.dtype):

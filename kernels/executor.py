@@ -17,11 +17,14 @@ HALF_DTYPES = ("float16", "bfloat16")
 def compute(node: Node, inputs: Sequence[Any], outer: Mapping[str, Any] | None = None) -> tuple[Any, ...]:
     """The outputs of one operator on its inputs (None for an absent one); `outer` is what its regions may read.
 
-    float16 and bfloat16 tensors are computed in float32 and rounded once, unless the kernel asks for them as they are.
+    float16 and bfloat16 tensors are computed in float32 and rounded once, unless the kernel asks for them as they are;
+    a fused operator is rounded once at its end.
     Raises KernelError that names the node.
     """
     if node.body is not None:
-        return run_region(node.body, inputs, {})
+        half = _half_of(inputs)
+        results = run_region(node.body, _widened(inputs, half), {})
+        return tuple(_rounded(y, half) for y in results)
     try:
         kernel = kernel_for(node.op, node.domain, node.version)
     except UnsupportedOperatorError as error:
@@ -39,18 +42,28 @@ def compute(node: Node, inputs: Sequence[Any], outer: Mapping[str, Any] | None =
 
 
 def _call(kernel: Kernel, inputs: Sequence[Any], attributes: Mapping[str, Any]) -> Any:
-    half = next((x.dtype for x in inputs if isinstance(x, np.ndarray) and x.dtype.name in HALF_DTYPES), None)
-    if half is None or not kernel.widen:
-        return kernel.function(*inputs, **attributes)
-    wide = [x.astype(np.float32) if isinstance(x, np.ndarray) and x.dtype == half else x for x in inputs]
-    result = kernel.function(*wide, **attributes)
+    half = _half_of(inputs) if kernel.widen else None
+    result = kernel.function(*_widened(inputs, half), **attributes)
     if isinstance(result, tuple):
         return tuple(_rounded(y, half) for y in result)
     return _rounded(result, half)
 
 
-def _rounded(result: Any, half: np.dtype) -> Any:
-    return result.astype(half) if isinstance(result, np.ndarray | np.generic) and result.dtype == np.float32 else result
+def _half_of(inputs: Sequence[Any]) -> np.dtype | None:
+    return next((x.dtype for x in inputs if isinstance(x, np.ndarray) and x.dtype.name in HALF_DTYPES), None)
+
+
+def _widened(inputs: Sequence[Any], half: np.dtype | None) -> Sequence[Any]:
+    if half is None:
+        return inputs
+    return [x.astype(np.float32) if isinstance(x, np.ndarray) and x.dtype == half else x for x in inputs]
+
+
+def _rounded(result: Any, half: np.dtype | None) -> Any:
+    if half is None or not isinstance(result, np.ndarray | np.generic) or result.dtype != np.float32:
+        return result
+    with np.errstate(over="ignore"):  # what float16 cannot hold becomes infinite, as on the unit
+        return result.astype(half)
 
 
 def _describe(inputs: Sequence[Any]) -> str:

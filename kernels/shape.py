@@ -35,7 +35,7 @@ def reshape(data: Array, shape: Array, *, allowzero: int = 0) -> Array:
 
 @kernel("Flatten", widen=False)
 def flatten(input: Array, *, axis: int = 1) -> Array:
-    """Make a matrix: dimensions before `axis` are the rows, the rest the columns. Source: ONNX operators, Flatten-13."""
+    """Make a matrix: dimensions before `axis` are rows, the rest columns. Source: ONNX operators, Flatten-13."""
     axis = axis if axis == input.ndim else axis_of(axis, input.ndim)
     return input.reshape(prod(input.shape[:axis]), prod(input.shape[axis:]))
 

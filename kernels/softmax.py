@@ -54,7 +54,7 @@ def _coerced(step: Callable[[Array, Array], None], x: Array, axis: int) -> Array
 
 @kernel("Softmax")
 def softmax_coerced(input: Array, *, axis: int = 1) -> Array:
-    """Normalise each row of the input seen as (dimensions before `axis`, the rest). Source: ONNX operators, Softmax-11."""
+    """Normalise each row of the input seen as (axes before `axis`, the rest). Source: ONNX operators, Softmax-11."""
     return _coerced(_softmax_rows, input, axis)
 
 

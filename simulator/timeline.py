@@ -7,6 +7,8 @@ from partita.units import NS_PER_US
 
 HOST_TRACK = "host"
 """The track of the runtime's fixed cost of an inference."""
+SEQUENTIAL = "sequential"
+OVERLAP = "overlap"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,213 @@
+"""What an operator costs on a unit, and a tensor on its way between units: an analytic roofline.
+
+    latency = dispatch + max(compute, memory)
+    compute = MACs in whole tiles / (peak * utilisation) + element operations / their rate
+    memory  = weights / weights' rate + activations / (on-chip rate if they fit there, else DRAM's)
+
+The shape of the formula is the overhead model of mobile accelerators (fixed launch, then the longer of compute and
+memory: Williams, Waterman and Patterson, "Roofline", CACM 2009) with the products rounded up to the matrix unit's tile.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+from partita.devices.soc import Number, Soc, Unit
+from partita.graph.dtypes import is_floating
+from partita.graph.ir import Graph, Node, Value
+from partita.graph.plan import Cost, Location
+from partita.graph.work import (
+    BATCHED_MATMUL,
+    DENSE_CONV,
+    FIRST_CONV,
+    FREE,
+    GATHER,
+    GEMM,
+    GROUPED_CONV,
+    MOVEMENT,
+    RECURRENT,
+    Matmul,
+    Work,
+    work_of,
+)
+from partita.units import BYTES_PER_GB, MACS_PER_GMAC, US_PER_S, transfer_us
+
+TILED_CLASSES = frozenset((DENSE_CONV, FIRST_CONV, GROUPED_CONV, GEMM, BATCHED_MATMUL, RECURRENT))
+"""Classes that run on the matrix unit; depthwise convolutions run on the vector unit, which has no tile."""
+PERMUTING_OPS = frozenset(("Transpose", "DepthToSpace", "SpaceToDepth"))
+"""Operators that change the order of elements, and so run at the rate of a layout change."""
+IMAGE_RANK = 4
+
+Pick = Callable[[Number], float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferCost:
+    """What it takes to have a tensor elsewhere; all zero if it is there already."""
+
+    sync_us: float = 0.0
+    copy_us: float = 0.0
+    convert_us: float = 0.0
+    dram_bytes: int = 0
+    size_bytes: int = 0
+    """As it leaves the source."""
+
+    @property
+    def latency_us(self) -> float:
+        return self.sync_us + self.copy_us + self.convert_us
+
+
+_FREE_COST = Cost(
+    latency_us=0.0,
+    low_us=0.0,
+    high_us=0.0,
+    dispatch_us=0.0,
+    compute_us=0.0,
+    memory_us=0.0,
+    dram_bytes=0,
+    evidence="free",
+)
+
+_WORKS: WeakKeyDictionary[Graph, dict[tuple[Node, str], Work]] = WeakKeyDictionary()
+
+
+def operator_cost(graph: Graph, node: Node, unit: Unit, dtype: str) -> Cost:
+    """Time of `node`, alone on `unit`, its floating-point tensors stored and computed in `dtype`.
+
+    All shapes that it touches must be known. `low_us` takes every number of the unit at its fastest and the model's
+    own spread to the good side, `high_us` the opposite.
+    """
+    work = _work(graph, node, dtype)
+    if work.op_class == FREE:
+        return _FREE_COST
+    permutes = node.op in PERMUTING_OPS
+    nominal = _parts(work, unit, dtype, permutes, _value, _value)
+    spread = unit.spread.value
+    low = sum_up(_parts(work, unit, dtype, permutes, _least, _most)) / spread
+    high = sum_up(_parts(work, unit, dtype, permutes, _most, _least)) * spread
+    dispatch_us, compute_us, memory_us = nominal
+    return Cost(
+        latency_us=sum_up(nominal),
+        low_us=low,
+        high_us=high,
+        dispatch_us=dispatch_us,
+        compute_us=compute_us,
+        memory_us=memory_us,
+        dram_bytes=work.weight_bytes if _stays_on_chip(work, unit) else work.total_bytes,
+        evidence="roofline",
+    )
+
+
+def sum_up(parts: tuple[float, float, float]) -> float:
+    """The latency of an operator from its dispatch, compute and memory times."""
+    dispatch_us, compute_us, memory_us = parts
+    return dispatch_us + max(compute_us, memory_us)
+
+
+def _work(graph: Graph, node: Node, dtype: str) -> Work:
+    works = _WORKS.get(graph)
+    if works is None:
+        works = _WORKS[graph] = {}
+    key = (node, dtype)
+    if key not in works:
+        works[key] = work_of(graph, node, dtype)
+    return works[key]
+
+
+def _value(number: Number) -> float:
+    return number.value
+
+
+def _least(number: Number) -> float:
+    return number.least
+
+
+def _most(number: Number) -> float:
+    return number.most
+
+
+def _parts(
+    work: Work, unit: Unit, dtype: str, permutes: bool, time: Pick, rate: Pick
+) -> tuple[float, float, float]:
+    """Dispatch, compute and memory time in microseconds; `time` and `rate` pick the end of each number's range."""
+    use = rate(unit.utilisation_of(work.op_class))
+    compute_us = 0.0
+    if work.macs:
+        peak = rate(unit.peak_gmac_per_s[dtype]) * MACS_PER_GMAC  # type: ignore[index]
+        compute_us += padded_macs(work, unit) / (peak * use) * US_PER_S
+    if work.element_ops:
+        elements_use = 1.0 if work.macs else use
+        operations = rate(unit.peak_gop_per_s[dtype]) * BYTES_PER_GB  # type: ignore[index]
+        compute_us += work.element_ops / (operations * elements_use) * US_PER_S
+    return time(unit.dispatch_us), compute_us, _memory_us(work, unit, permutes, use, rate)
+
+
+def _memory_us(work: Work, unit: Unit, permutes: bool, use: float, rate: Pick) -> float:
+    weights_us = transfer_us(work.weight_bytes, rate(unit.weights_gb_per_s or unit.bandwidth_gb_per_s))
+    if permutes:
+        return weights_us + transfer_us(work.output_bytes, rate(unit.layout_gb_per_s))
+    bandwidth = rate(unit.bandwidth_gb_per_s)
+    if unit.on_chip_gb_per_s is not None and _stays_on_chip(work, unit):
+        bandwidth = rate(unit.on_chip_gb_per_s)
+    if work.op_class in (MOVEMENT, GATHER):
+        bandwidth *= use
+    return weights_us + transfer_us(work.input_bytes + work.output_bytes, bandwidth)
+
+
+def _stays_on_chip(work: Work, unit: Unit) -> bool:
+    return unit.on_chip_bytes is not None and work.input_bytes + work.output_bytes <= unit.on_chip_bytes.value
+
+
+def padded_macs(work: Work, unit: Unit) -> float:
+    """Multiply-accumulates with the largest product rounded up to whole tiles of the unit's matrix engine."""
+    if unit.tile is None or work.matmul is None or work.op_class not in TILED_CLASSES:
+        return work.macs
+    return work.macs * _padding(work.matmul, unit.tile.m.value, unit.tile.n.value, unit.tile.k.value)
+
+
+def _padding(product: Matmul, m: float, n: float, k: float) -> float:
+    rounded = math.ceil(product.m / m) * m * math.ceil(product.n / n) * n * math.ceil(product.k / k) * k
+    return max(1.0, rounded / max(1, product.m * product.n * product.k))
+
+
+def transfer_cost(soc: Soc, value: Value, source: Location, target: Location) -> TransferCost:
+    """What it takes to have a tensor that lies at `source` also at `target`.
+
+    Integer tensors are never cast. The accelerator of the two units converts (the target, if both are); an image
+    (rank 4, floating point) also changes layout between units that store images differently.
+    """
+    stored, wanted = source.stored(value), target.stored(value)
+    size, new_size = stored.size_bytes, wanted.size_bytes
+    if source.unit == target.unit:
+        if stored.dtype == wanted.dtype:
+            return TransferCost()
+        unit = soc.unit_named(source.unit)
+        convert_us = unit.dispatch_us.value + transfer_us(size, unit.cast_gb_per_s.value)
+        return TransferCost(convert_us=convert_us, dram_bytes=size + new_size, size_bytes=size)
+    link = soc.link(source.unit, target.unit)
+    converter = soc.unit_named(source.unit if target.unit == soc.host else target.unit)
+    convert_us, moved = 0.0, 2 * size
+    if stored.dtype != wanted.dtype:
+        convert_us += converter.dispatch_us.value + transfer_us(size, converter.cast_gb_per_s.value)
+        moved += size + new_size
+    if changes_layout(soc, value, source, target):
+        smaller = min(size, new_size)
+        convert_us += converter.dispatch_us.value + transfer_us(smaller, converter.layout_gb_per_s.value)
+        moved += 2 * smaller
+    return TransferCost(
+        sync_us=link.sync_us.value,
+        copy_us=transfer_us(size, link.copy_gb_per_s.value),
+        convert_us=convert_us,
+        dram_bytes=moved,
+        size_bytes=size,
+    )
+
+
+def changes_layout(soc: Soc, value: Value, source: Location, target: Location) -> bool:
+    """Whether the order of the elements differs: never for one channel or one pixel, whose orders are the same."""
+    if not is_floating(value.dtype) or len(value.dims) != IMAGE_RANK:
+        return False
+    layouts = {soc.unit_named(source.unit).layout, soc.unit_named(target.unit).layout}
+    _, channels, height, width = value.dims
+    return layouts == {"NCHW", "NHWC"} and channels > 1 and height * width > 1

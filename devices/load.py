@@ -1,0 +1,86 @@
+"""TOML files -> Soc, support rules and fusion rules: the presets in this package, and the user's own files."""
+
+import json
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from partita.devices.soc import Soc
+from partita.errors import SocError
+
+FOLDER = Path(__file__).resolve().parent
+LARGEST_FILE_BYTES = 4_000_000
+"""No Soc, support or fusion file comes near this; a bigger one is something else."""
+
+
+def preset_names() -> tuple[str, ...]:
+    """Names of the Socs in this package, sorted."""
+    return names_in("presets")
+
+
+def names_in(folder: str) -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in (FOLDER / folder).glob("*.toml")))
+
+
+def load_soc(name_or_path: str | Path) -> Soc:
+    """The preset of that name, or the Soc in that file; SocError says what is wrong with it and where."""
+    text = str(name_or_path)
+    if text in preset_names():
+        return _preset(text)
+    if isinstance(name_or_path, str) and not text.endswith(".toml") and "/" not in text and "\\" not in text:
+        known = ", ".join(preset_names())
+        raise SocError(f"there is no preset {text!r}; presets: {known}; or give the path of a .toml file")
+    return soc_from_toml(Path(name_or_path))
+
+
+@cache
+def _preset(name: str) -> Soc:
+    return soc_from_toml(FOLDER / "presets" / f"{name}.toml", shown=f"preset {name}")
+
+
+def soc_from_toml(path: Path, shown: str | None = None) -> Soc:
+    content = read_toml(path, shown)
+    soc = Soc.from_json(as_json(content), where=shown or str(path))
+    for unit in soc.units:
+        for folder, name in (("support", unit.support), ("fusions", unit.fusions)):
+            if not name.endswith(".toml") and name not in names_in(folder):
+                known = ", ".join(names_in(folder))
+                raise SocError(f"{shown or path}: units[{unit.name}].{folder} is {name!r}; known: {known}")
+    return soc
+
+
+def data_file(folder: str, name: str) -> tuple[Path, str]:
+    """The support or fusion file of that name, or the file at that path, and how to call it in a message."""
+    if name.endswith(".toml"):
+        return Path(name), name
+    if name not in names_in(folder):
+        raise SocError(f"there is no {folder} file {name!r}; known: {', '.join(names_in(folder))}")
+    return FOLDER / folder / f"{name}.toml", f"{folder}/{name}.toml"
+
+
+def read_toml(path: Path, shown: str | None = None) -> dict[str, Any]:
+    """The content of a TOML file; SocError, naming the file, if there is none or it cannot be read."""
+    shown = shown or str(path)
+    try:
+        if path.is_dir():
+            raise SocError(f"{shown}: is a folder; a .toml file was expected")
+        if path.exists() and path.stat().st_size > LARGEST_FILE_BYTES:
+            raise SocError(f"{shown}: has more than {LARGEST_FILE_BYTES} bytes; this is no file of this kind")
+        text = path.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise SocError(f"{shown}: byte {error.start} is not UTF-8; TOML files are UTF-8 text") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SocError(f"{shown}: cannot be read: {reason.lower()}") from None
+    if not text.strip():
+        raise SocError(f"{shown}: the file is empty")
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise SocError(f"{shown}: not a TOML file: {error}") from None
+
+
+def as_json(content: dict[str, Any]) -> str:
+    """TOML content as JSON, for strict validation; dates become text, which no field takes for a number."""
+    return json.dumps(content, default=str)

@@ -1,0 +1,313 @@
+"""The Soc: a chip seen through one runtime. Every number says what kind of evidence it is and where it comes from."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from partita.errors import SocError
+from partita.graph.work import OP_CLASSES
+
+FORMAT = "partita-soc/1"
+DEFAULT = "default"
+"""The key of `utilisation` that stands for every class without one of its own."""
+
+Dtype = Literal["float32", "float16", "bfloat16", "int8", "uint8", "int16", "uint16"]
+Layout = Literal["NCHW", "NHWC", "any"]
+
+
+class Strict(BaseModel):
+    """A frozen record that refuses unknown fields, wrong types, infinities and NaN."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+
+class Number(Strict):
+    """A quantity with the range in which it may lie, and its evidence; the unit of measure is in the field's name."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    kind: Literal["vendor", "measured", "derived", "estimated"]
+    source: str = Field(min_length=1)
+
+    @property
+    def least(self) -> float:
+        return self.value if self.low is None else self.low
+
+    @property
+    def most(self) -> float:
+        return self.value if self.high is None else self.high
+
+    @model_validator(mode="after")
+    def _is_ordered(self) -> Self:
+        if not 0 <= self.least <= self.value <= self.most:
+            raise ValueError(f"0 <= low <= value <= high must hold, is {self.least:g}, {self.value:g}, {self.most:g}")
+        return self
+
+
+def _above_zero(number: Number) -> Number:
+    if number.least <= 0:
+        raise ValueError(f"must be above 0, is {number.least:g}")
+    return number
+
+
+Positive = Annotated[Number, AfterValidator(_above_zero)]
+"""A Number that divides something: its whole range is above 0."""
+
+
+class Tile(Strict):
+    """The block in which a matrix unit works: products of [m, k] by [k, n] are rounded up to whole blocks."""
+
+    m: Positive
+    n: Positive
+    k: Positive
+
+
+class Cluster(Strict):
+    """Equal CPU cores: facts for the reader, from which the peaks are derived."""
+
+    name: str
+    core: str
+    cores: Positive
+    clock_mhz: Positive
+
+
+class Unit(Strict):
+    """A processor and the runtime that drives it."""
+
+    name: str = Field(min_length=1)
+    kind: Literal["cpu", "gpu", "npu", "dsp"]
+    title: str
+    dtypes: tuple[Dtype, ...] = Field(min_length=1)
+    """Floating-point types it computes in, the preferred one first."""
+    layout: Layout
+    """How it stores images; "any" takes what it gets."""
+    support: str
+    """Name of the support file: which operators it takes."""
+    fusions: str
+    """Name of the fusion file: which chains it runs as one kernel."""
+    call_us: Number
+    """Fixed cost of one segment."""
+    dispatch_us: Number
+    """Fixed cost of one kernel."""
+    peak_gmac_per_s: dict[Dtype, Positive]
+    peak_gop_per_s: dict[Dtype, Positive]
+    """Element operations, as `graph.work` counts them."""
+    utilisation: dict[str, Positive]
+    """Share of the peak that a class of operators reaches; `default` for the classes that are not listed."""
+    bandwidth_gb_per_s: Positive
+    """Reached alone, from and to DRAM."""
+    weights_gb_per_s: Positive | None = None
+    """Rate at which weights stream in, if it is not `bandwidth_gb_per_s`."""
+    on_chip_bytes: Positive | None = None
+    """Memory in which the activations of an operator stay if they fit: VTCM, caches."""
+    on_chip_gb_per_s: Positive | None = None
+    layout_gb_per_s: Positive
+    """Layout changes and transposes, counted in bytes of the tensor."""
+    cast_gb_per_s: Positive
+    """Casts between floating-point types, counted in bytes of the tensor as it is read."""
+    tile: Tile | None = None
+    memory_bytes: Positive | None = None
+    spread: Positive
+    """Factor by which the model itself may be wrong either way, beside the ranges of its numbers."""
+    clusters: tuple[Cluster, ...] = ()
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        _need("peak_gmac_per_s", self.dtypes, self.peak_gmac_per_s)
+        _need("peak_gop_per_s", self.dtypes, self.peak_gop_per_s)
+        _need("utilisation", (DEFAULT,), self.utilisation)
+        unknown = [c for c in self.utilisation if c not in (DEFAULT, *OP_CLASSES)]
+        if unknown:
+            raise ValueError(f"utilisation has no class {unknown[0]!r}; classes: {', '.join((DEFAULT, *OP_CLASSES))}")
+        if (self.on_chip_bytes is None) != (self.on_chip_gb_per_s is None):
+            raise ValueError("on_chip_bytes and on_chip_gb_per_s must be given together")
+        if self.spread.least < 1:
+            raise ValueError(f"spread must be at least 1, is {self.spread.least:g}")
+        return self
+
+    def utilisation_of(self, op_class: str) -> Number:
+        return self.utilisation.get(op_class, self.utilisation[DEFAULT])
+
+
+class Link(Strict):
+    """One direction between two units."""
+
+    source: str
+    target: str
+    sync_us: Number
+    """Fixed cost of handing a tensor over: waiting for the queue, mapping, cache maintenance."""
+    copy_gb_per_s: Positive
+
+
+class Dram(Strict):
+    """The memory that all units share."""
+
+    peak_gb_per_s: Positive
+    share_of_one: Positive
+    """Share of the peak that one engine alone reaches at most."""
+    share_of_several: Positive
+    """Share of the peak that several engines reach together."""
+
+
+class Soc(Strict):
+    """A chip and its runtime: units, the links between them, the memory below them."""
+
+    format: Literal["partita-soc/1"]
+    name: str = Field(min_length=1)
+    chip: str
+    runtime: str
+    description: str
+    host: str
+    """The unit where model inputs come from and outputs go to."""
+    inference_us: Number
+    """Fixed cost of one inference, whatever the placement."""
+    units: tuple[Unit, ...] = Field(min_length=1)
+    links: tuple[Link, ...] = ()
+    dram: Dram
+    sources: dict[str, str] = Field(default_factory=dict)
+    """What the keys stand for with which the `source` of a number begins."""
+
+    @model_validator(mode="after")
+    def _hangs_together(self) -> Self:
+        names = [unit.name for unit in self.units]
+        _unique("unit", names)
+        _unique("link", [f"{link.source} -> {link.target}" for link in self.links])
+        _known("host", self.host, names)
+        for index, link in enumerate(self.links):
+            _known(f"links[{index}].source", link.source, names)
+            _known(f"links[{index}].target", link.target, names)
+            if link.source == link.target:
+                raise ValueError(f"links[{index}] joins {link.source!r} to itself")
+        return self
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    def to_json(self) -> str:
+        """The Soc as JSON with sorted keys and no spaces: equal Socs give equal text."""
+        fields = self.model_dump(mode="json", exclude_none=True)
+        return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str, where: str = "SoC") -> Self:
+        """The Soc that `to_json` wrote; SocError, naming `where` and the field, if the text is none."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise SocError(f"{where}: {explain(error, json_or_none(text))}") from None
+
+    def unit_named(self, name: str) -> Unit:
+        for unit in self.units:
+            if unit.name == name:
+                return unit
+        known = ", ".join(unit.name for unit in self.units)
+        raise SocError(f"SoC {self.name!r} has no unit {name!r}; it has: {known}")
+
+    @property
+    def host_unit(self) -> Unit:
+        return self.unit_named(self.host)
+
+    @cached_property
+    def _link_of(self) -> dict[tuple[str, str], Link]:
+        return {(link.source, link.target): link for link in self.links}
+
+    def link(self, source: str, target: str) -> Link:
+        """The link between two units; one through the host if they have none of their own. SocError if there is no way.
+
+        Through the host the fixed costs add up, and so do the times per byte.
+        """
+        direct = self._link_of.get((source, target))
+        if direct is not None:
+            return direct
+        first, second = self._link_of.get((source, self.host)), self._link_of.get((self.host, target))
+        if first is None or second is None:
+            raise SocError(
+                f"SoC {self.name!r} has no link {source} -> {target}, nor both {source} -> {self.host} and "
+                f"{self.host} -> {target}; add one to its [[links]]"
+            )
+        through = f"through {self.host}"
+        sync_us, rate = _added(first.sync_us, second.sync_us), _in_turn(first.copy_gb_per_s, second.copy_gb_per_s)
+        return Link(
+            source=source,
+            target=target,
+            sync_us=Number(value=sync_us[0], low=sync_us[1], high=sync_us[2], kind="derived", source=through),
+            copy_gb_per_s=Number(value=rate[0], low=rate[1], high=rate[2], kind="derived", source=through),
+        )
+
+
+def _added(a: Number, b: Number) -> tuple[float, float, float]:
+    return a.value + b.value, a.least + b.least, a.most + b.most
+
+
+def _in_turn(a: Number, b: Number) -> tuple[float, float, float]:
+    return 1 / (1 / a.value + 1 / b.value), 1 / (1 / a.least + 1 / b.least), 1 / (1 / a.most + 1 / b.most)
+
+
+def _need(field: str, wanted: Iterable[str], found: Iterable[str]) -> None:
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise ValueError(f"{field}.{missing[0]} is missing")
+
+
+def _unique(what: str, names: Sequence[str]) -> None:
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise ValueError(f"{what} {name!r} occurs twice; names must be unique")
+
+
+def _known(field: str, name: str, names: Sequence[str]) -> None:
+    if name not in names:
+        raise ValueError(f"{field} is {name!r}, which is no unit; units: {', '.join(names)}")
+
+
+def json_or_none(text: str) -> Any:
+    """The content of a JSON text, None if it is not JSON."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def explain(error: ValidationError, content: Any) -> str:
+    """The first thing that is wrong, on one line: the field, what is expected, what was found."""
+    first, *others = error.errors(include_url=False)
+    path = _path(first["loc"], content)
+    more = f" (and {len(others)} more)" if others else ""
+    if first["type"] == "missing":
+        return f"{path} is missing{more}"
+    if first["type"] == "extra_forbidden":
+        return f"{path} is not a known field; remove it or correct its name{more}"
+    message = first["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    found = first["input"]
+    shown = f", is {found!r}" if isinstance(found, str | int | float | bool) and first["type"] != "value_error" else ""
+    return f"{path}: {message}{shown}{more}" if path else f"{message}{more}"
+
+
+def _path(location: Sequence[int | str], content: Any) -> str:
+    """The field's path, with the name of a table (a unit, a rule) in place of its number if it has one."""
+    text = ""
+    for key in location:
+        inner = _inside(content, key)
+        if isinstance(key, int):
+            name = inner.get("name") if isinstance(inner, dict) else None
+            text += f"[{name if isinstance(name, str) else key}]"
+        elif isinstance(content, dict) or content is None:
+            text += f".{key}" if text else key
+        content = inner
+    return text
+
+
+def _inside(content: Any, key: int | str) -> Any:
+    if isinstance(content, dict):
+        return content.get(key)
+    if isinstance(content, list) and isinstance(key, int) and key < len(content):
+        return content[key]
+    return None

@@ -1,0 +1,181 @@
+"""Attention and RotaryEmbedding."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from partita.errors import KernelError
+from partita.kernels.registry import kernel
+
+Array = np.ndarray[Any, Any]
+
+_DOUBLE = 11
+"""The number of float64 in TensorProto.DataType."""
+
+
+@kernel("Attention", since=23)
+def attention(
+    Q: Array,
+    K: Array,
+    V: Array,
+    attn_mask: Array | None = None,
+    past_key: Array | None = None,
+    past_value: Array | None = None,
+    nonpad_kv_seqlen: Array | None = None,
+    *,
+    is_causal: int = 0,
+    kv_num_heads: int = 0,
+    left_window_size: int = -1,
+    q_num_heads: int = 0,
+    qk_matmul_output_mode: int = 0,
+    right_window_size: int = -1,
+    scale: float | None = None,
+    softcap: float = 0.0,
+    softmax_precision: int = 0,
+    n_outputs: int = 1,
+) -> tuple[Array, ...]:
+    """Scaled dot product attention: Y, present key, present value and, for a fourth output, the scores.
+
+    Q is (batch, heads, queries, size), or (batch, queries, heads * size) with the numbers of heads as attributes; K and
+    V likewise with their own, fewer heads. Source: ONNX operators, Attention-25.
+    """
+    if (past_key is None) != (past_value is None):
+        raise KernelError("past_key and past_value must be given together")
+    q, k, v = _split_heads(Q, q_num_heads), _split_heads(K, kv_num_heads), _split_heads(V, kv_num_heads)
+    offset: int | Array = 0
+    if past_key is not None and past_value is not None:
+        offset = past_key.shape[2]
+        k, v = np.concatenate((past_key, k), axis=2), np.concatenate((past_value, v), axis=2)
+    elif nonpad_kv_seqlen is not None:
+        offset = nonpad_kv_seqlen.reshape(-1) - q.shape[2]
+    if q.shape[1] % k.shape[1]:
+        raise KernelError(f"{q.shape[1]} query heads are not a multiple of {k.shape[1]} key heads")
+    factor = 1 / math.sqrt(q.shape[3]) if scale is None else scale
+    scores = _scores(q * q.dtype.type(factor), k)
+    kept = scores.copy() if n_outputs > 3 and qk_matmul_output_mode == 0 else scores
+    if softcap:
+        scores = np.tanh(scores / scores.dtype.type(softcap)) * scores.dtype.type(softcap)
+    if n_outputs > 3 and qk_matmul_output_mode == 1:
+        kept = scores.copy()
+    windows = (0 if is_causal else right_window_size, left_window_size)
+    if is_causal and right_window_size >= 0:
+        windows = (min(0, right_window_size), left_window_size)
+    _mask(scores, attn_mask, _allowed(scores.shape, offset, windows, nonpad_kv_seqlen))
+    if qk_matmul_output_mode == 2:
+        kept = scores.copy() if n_outputs > 3 else scores
+    weights = _softmax(scores.astype(np.float64) if softmax_precision == _DOUBLE else scores).astype(q.dtype, copy=False)
+    if qk_matmul_output_mode == 3:
+        kept = weights
+    y = _weighted_sum(weights, v)
+    if Q.ndim == 3:
+        y = y.swapaxes(1, 2).reshape(y.shape[0], y.shape[2], -1)
+    return y, k, v, kept
+
+
+def _split_heads(x: Array, heads: int) -> Array:
+    """(batch, length, heads * size) as (batch, heads, length, size); four axes stay."""
+    if x.ndim == 4:
+        return x
+    if x.ndim != 3 or heads < 1 or x.shape[2] % heads:
+        raise KernelError(f"an input of shape {x.shape} cannot be divided into {heads} heads")
+    return x.reshape(x.shape[0], x.shape[1], heads, -1).swapaxes(1, 2)
+
+
+def _scores(q: Array, k: Array) -> Array:
+    """Q K^T (batch, query heads, queries, keys); neighbouring query heads share a key head, so their rows are joined."""
+    batch, heads, queries, size = q.shape
+    joined = q.reshape(batch, k.shape[1], -1, size)
+    return np.matmul(joined, k.swapaxes(2, 3)).reshape(batch, heads, queries, k.shape[2])
+
+
+def _weighted_sum(weights: Array, v: Array) -> Array:
+    """The values (batch, query heads, queries, size of a value) that the weights select."""
+    batch, heads, queries, keys = weights.shape
+    joined = weights.reshape(batch, v.shape[1], -1, keys)
+    return np.matmul(joined, v).reshape(batch, heads, queries, v.shape[3])
+
+
+def _allowed(
+    shape: tuple[int, ...], offset: int | Array, windows: tuple[int, int], lengths: Array | None
+) -> Array | None:
+    """Which keys each query may see, by its distance and by the number of valid keys; None if all."""
+    queries, keys = shape[2:]
+    right, left = windows
+    allowed: Array | None = None
+    if right >= 0 or left >= 0:
+        at = np.arange(queries)[:, None] + np.reshape(offset, (-1, 1, 1, 1))
+        distance = np.arange(keys) - at
+        allowed = np.ones(distance.shape, bool)
+        if right >= 0:
+            allowed &= distance <= right
+        if left >= 0:
+            allowed &= distance >= -left
+    if lengths is not None:
+        valid = np.arange(keys) < lengths.reshape(-1, 1, 1, 1)
+        allowed = valid if allowed is None else allowed & valid
+    return allowed
+
+
+def _mask(scores: Array, mask: Array | None, allowed: Array | None) -> None:
+    """Add a mask of numbers to the scores in place, and minus infinity where a key is not allowed.
+
+    A mask for fewer keys excludes the others.
+    """
+    if mask is not None:
+        missing = scores.shape[-1] - mask.shape[-1]
+        if missing > 0:
+            fill = False if mask.dtype == np.bool_ else -np.inf
+            mask = np.pad(mask, [(0, 0)] * (mask.ndim - 1) + [(0, missing)], constant_values=fill)
+        if mask.dtype == np.bool_:
+            np.copyto(scores, -np.inf, where=~mask)
+        else:
+            scores += mask
+    if allowed is not None:
+        np.copyto(scores, -np.inf, where=~allowed)
+
+
+def _softmax(scores: Array) -> Array:
+    """Softmax over the keys, in place; a row without any allowed key becomes zeros."""
+    if scores.shape[-1] == 0:
+        return scores
+    largest = scores.max(axis=-1, keepdims=True)
+    np.copyto(largest, 0, where=np.isneginf(largest))
+    scores -= largest
+    np.exp(scores, out=scores)
+    total = scores.sum(axis=-1, keepdims=True)
+    np.copyto(total, 1, where=total == 0)
+    scores /= total
+    return scores
+
+
+@kernel("RotaryEmbedding", since=23)
+def rotary_embedding(
+    X: Array,
+    cos_cache: Array,
+    sin_cache: Array,
+    position_ids: Array | None = None,
+    *,
+    interleaved: int = 0,
+    num_heads: int = 0,
+    rotary_embedding_dim: int = 0,
+) -> Array:
+    """Rotate pairs of features by angles that depend on the position.
+
+    X is (batch, heads, length, size) or (batch, length, heads * size). A pair is (i, i + half), or neighbours if
+    `interleaved`; features from `rotary_embedding_dim` on stay. Source: ONNX operators, RotaryEmbedding-23.
+    """
+    x = _split_heads(X, num_heads)
+    turned = rotary_embedding_dim or x.shape[3]
+    cos, sin = (cache if position_ids is None else cache[position_ids] for cache in (cos_cache, sin_cache))
+    if cos.shape[-1] != turned // 2 or sin.shape[-1] != turned // 2:
+        raise KernelError(f"the caches need {turned // 2} angles per position, have {cos.shape[-1]} and {sin.shape[-1]}")
+    cos, sin = cos[:, None], sin[:, None]
+    y = np.empty_like(x)
+    first = slice(0, turned, 2) if interleaved else slice(0, turned // 2)
+    second = slice(1, turned, 2) if interleaved else slice(turned // 2, turned)
+    a, b = x[..., first], x[..., second]
+    y[..., first] = cos * a - sin * b
+    y[..., second] = sin * a + cos * b
+    y[..., turned:] = x[..., turned:]
+    return y if X.ndim == 4 else y.swapaxes(1, 2).reshape(X.shape)

@@ -1,0 +1,59 @@
+"""How far one result is from another: what a placement's arithmetic does to the outputs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One output against its reference."""
+
+    output: str
+    max_relative: float
+    """Largest absolute difference over the largest absolute value of the reference."""
+    mean_relative: float
+    snr_db: float
+    """Signal-to-noise ratio in decibel; infinite if both are equal."""
+    cosine: float
+    top1_agrees: bool
+    """The largest element along the last axis is the same everywhere."""
+
+
+def differences(reference: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[Difference, ...]:
+    """Every tensor output of `given` against `reference`, in order; outputs that are no tensors are left out."""
+    return tuple(
+        difference(name, np.asarray(reference[name]), np.asarray(given[name]))
+        for name in reference
+        if isinstance(reference[name], np.ndarray) and reference[name].dtype.kind not in "OUS"
+    )
+
+
+def difference(output: str, reference: np.ndarray, given: np.ndarray) -> Difference:
+    """The difference of two tensors of one shape; one that is not finite where the other is counts as infinite."""
+    if reference.shape != given.shape:
+        raise ValueError(f"output {output!r} has shape {given.shape}, its reference {reference.shape}")
+    a, b = reference.astype(np.float64), given.astype(np.float64)
+    same = (a == b) | (np.isnan(a) & np.isnan(b))
+    with np.errstate(invalid="ignore"):
+        error = np.where(same, 0.0, np.abs(a - b))
+    error = np.nan_to_num(error, nan=np.inf)
+    finite = np.where(np.isfinite(a), a, 0.0)
+    scale = float(np.abs(finite).max(initial=0.0)) or 1.0
+    noise, signal = float(np.square(error).sum()), float(np.square(finite).sum())
+    return Difference(
+        output=output,
+        max_relative=float(error.max(initial=0.0)) / scale,
+        mean_relative=float(error.mean()) / scale if error.size else 0.0,
+        snr_db=float("inf") if noise == 0 else float(10 * np.log10(signal / noise)) if signal > 0 else float("-inf"),
+        cosine=_cosine(finite, b, signal),
+        top1_agrees=bool((np.argmax(a, -1) == np.argmax(b, -1)).all()) if a.ndim and a.shape[-1] else True,
+    )
+
+
+def _cosine(a: np.ndarray, b: np.ndarray, signal: float) -> float:
+    b = np.where(np.isfinite(b), b, 0.0)
+    norm = float(np.sqrt(signal) * np.sqrt(np.square(b).sum()))
+    return float((a * b).sum()) / norm if norm > 0 else 1.0

@@ -1,0 +1,200 @@
+"""Graph + Soc + matches -> the placement problem, and what its numbers stand for."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from partita.devices import Soc, Unit, Verdict, operator_cost, transfer_cost, verdict
+from partita.errors import PlacementError
+from partita.graph.dtypes import OPTIONAL, SEQUENCE
+from partita.graph.ir import Graph, Node, Value
+from partita.graph.match import Match, fused_node
+from partita.graph.plan import Cost, Location, Refusal
+from partita.partitioner.problem import HOST, Candidate, Problem, Tensor
+
+ACCEPTED = ("native", "lowered")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A wish of the user about operators whose name or type matches a pattern."""
+
+    pattern: str
+    unit: str
+
+    def concerns(self, node: Node) -> bool:
+        return fnmatchcase(node.name, self.pattern) or fnmatchcase(node.op, self.pattern)
+
+    def __str__(self) -> str:
+        return f"{self.pattern}={self.unit}"
+
+
+@dataclass(frozen=True)
+class Formulation:
+    """The problem, and for each of its numbers the operator, location, tensor or match behind it."""
+
+    graph: Graph
+    problem: Problem
+    locations: tuple[Location, ...]
+    costs: tuple[Cost, ...]
+    """Per candidate."""
+    matches: tuple[Match | None, ...]
+    """Per candidate: the match it fuses, None for a single operator."""
+    tensors: tuple[str, ...]
+    refusals: tuple[Refusal, ...]
+
+
+def formulate(
+    graph: Graph, soc: Soc, matches: Sequence[Match], *, pins: Sequence[Rule] = (), bans: Sequence[Rule] = ()
+) -> Formulation:
+    """The placement problem of `graph`, whose operators run in the order in which they stand.
+
+    Raises PlacementError if a pin or ban names nothing, or if no unit can run some operator.
+    """
+    _check_rules(graph, soc, pins, bans)
+    locations = tuple(Location(unit.name, dtype) for unit in soc.units for dtype in unit.dtypes)
+    builder = _Candidates(graph, soc, locations, pins, bans)
+    for index, node in enumerate(graph.nodes):
+        builder.add_operator(index, node)
+    for match in matches:
+        builder.add_match(match)
+    builder.check_cover()
+    unit_index = {unit.name: u for u, unit in enumerate(soc.units)}
+    names, tensors = _tensors(graph, soc, locations)
+    problem = Problem(
+        operators=len(graph.nodes),
+        unit_of_location=tuple(unit_index[location.unit] for location in locations),
+        host=_host(soc, locations),
+        call_us=tuple(unit.call_us.value for unit in soc.units),
+        fixed_us=soc.inference_us.value,
+        candidates=tuple(builder.candidates),
+        tensors=tensors,
+    )
+    return Formulation(
+        graph, problem, locations, tuple(builder.costs), tuple(builder.matches), names, tuple(builder.refusals)
+    )
+
+
+def _host(soc: Soc, locations: Sequence[Location]) -> int:
+    """Model inputs and outputs are float32 at the host unit, or in its first dtype if it has no float32."""
+    at_host = [i for i, location in enumerate(locations) if location.unit == soc.host]
+    return next((i for i in at_host if locations[i].dtype == "float32"), at_host[0])
+
+
+def _check_rules(graph: Graph, soc: Soc, pins: Sequence[Rule], bans: Sequence[Rule]) -> None:
+    for rule in (*pins, *bans):
+        soc.unit_named(rule.unit)
+        if not any(rule.concerns(node) for node in graph.nodes):
+            raise PlacementError(f"{str(rule)!r}: no operator of {graph.name!r} has a name or type like {rule.pattern!r}")
+
+
+class _Candidates:
+    """Collects the candidates, their costs, and why units refused."""
+
+    def __init__(
+        self, graph: Graph, soc: Soc, locations: Sequence[Location], pins: Sequence[Rule], bans: Sequence[Rule]
+    ) -> None:
+        self.graph, self.soc, self.locations, self.pins, self.bans = graph, soc, locations, pins, bans
+        self.index_of = {node.name: i for i, node in enumerate(graph.nodes)}
+        self.candidates: list[Candidate] = []
+        self.costs: list[Cost] = []
+        self.matches: list[Match | None] = []
+        self.refusals: list[Refusal] = []
+        self.single_us: dict[tuple[int, int], float] = {}
+        self.banned = [
+            {rule.unit for rule in bans if rule.concerns(node)}
+            | {u.name for rule in pins if rule.concerns(node) for u in soc.units if u.name != rule.unit}
+            for node in graph.nodes
+        ]
+
+    def add_operator(self, index: int, node: Node) -> None:
+        for unit in self.soc.units:
+            refused = self._add(node, (index,), unit, None)
+            if refused is not None:
+                self.refusals.append(
+                    Refusal(
+                        node=node.name, op=node.op, unit=unit.name,
+                        verdict=refused.status, reason=refused.reason, source=refused.source,
+                    )
+                )  # fmt: skip
+
+    def add_match(self, match: Match) -> None:
+        node = fused_node(self.graph, match)
+        operators = tuple(sorted(self.index_of[name] for name in match.nodes))
+        for unit in self.soc.units:
+            self._add(node, operators, unit, match)
+
+    def _add(self, node: Node, operators: tuple[int, ...], unit: Unit, match: Match | None) -> Verdict | None:
+        """Adds the candidates at this unit; the verdict on its first dtype if it refuses them all."""
+        refused: Verdict | None = None
+        accepted = False
+        for number, location in enumerate(self.locations):
+            if location.unit != unit.name:
+                continue
+            judged = verdict(self.graph, node, unit, location.dtype)
+            if judged.status not in ACCEPTED:
+                refused = refused or judged
+                continue
+            accepted = True
+            if any(unit.name in self.banned[i] for i in operators):
+                continue
+            cost = operator_cost(self.graph, node, unit, location.dtype)
+            if match is None:
+                self.single_us[operators[0], number] = cost.latency_us
+            elif self._is_useless(operators, number, cost.latency_us):
+                continue
+            self.candidates.append(Candidate(operators, number, cost.latency_us))
+            self.costs.append(cost)
+            self.matches.append(match)
+        return None if accepted else refused
+
+    def _is_useless(self, operators: tuple[int, ...], location: int, fused_us: float) -> bool:
+        """A fusion that saves nothing over its operators, which run one right after the other anyway."""
+        adjacent = operators[-1] - operators[0] == len(operators) - 1
+        singles = [self.single_us.get((i, location)) for i in operators]
+        return adjacent and None not in singles and fused_us >= sum(us for us in singles if us is not None)
+
+    def check_cover(self) -> None:
+        covered = {i for candidate in self.candidates for i in candidate.operators}
+        for index, node in enumerate(self.graph.nodes):
+            if index in covered:
+                continue
+            reasons = [f"{r.unit}: {r.reason}" for r in self.refusals if r.node == node.name]
+            reasons += [f"{unit}: pinned or banned away" for unit in sorted(self.banned[index])]
+            raise PlacementError(f"no unit of {self.soc.name!r} can run node {node}: {'; '.join(reasons)}")
+
+
+def _tensors(graph: Graph, soc: Soc, locations: Sequence[Location]) -> tuple[tuple[str, ...], tuple[Tensor, ...]]:
+    index_of = {node.name: i for i, node in enumerate(graph.nodes)}
+    outputs = set(graph.outputs)
+    known: dict[Value, tuple[tuple[float, ...], ...]] = {}
+    names: list[str] = []
+    tensors: list[Tensor] = []
+    for name in (*graph.inputs, *graph.producer_of):
+        producer = graph.producer_of.get(name)
+        consumers = tuple(sorted(index_of[node.name] for node in graph.consumers_of.get(name, ())))
+        if name in outputs and producer is not None:
+            consumers = (HOST, *consumers)
+        if not consumers:
+            continue
+        value = graph.value(name)
+        if value not in known:
+            known[value] = _transfer_table(soc, value, locations)
+        names.append(name)
+        tensors.append(Tensor(index_of[producer.name] if producer else HOST, consumers, known[value]))
+    return tuple(names), tuple(tensors)
+
+
+def _transfer_table(soc: Soc, value: Value, locations: Sequence[Location]) -> tuple[tuple[float, ...], ...]:
+    if value.dtype in (SEQUENCE, OPTIONAL) or not value.is_concrete:
+        return tuple(tuple(0.0 for _ in locations) for _ in locations)
+    return tuple(
+        tuple(0.0 if a == b else transfer_cost(soc, value, a, b).latency_us for b in locations) for a in locations
+    )
+
+
+def refusals_by_node(refusals: Sequence[Refusal]) -> Mapping[str, tuple[Refusal, ...]]:
+    found: dict[str, tuple[Refusal, ...]] = {}
+    for refusal in refusals:
+        found[refusal.node] = (*found.get(refusal.node, ()), refusal)
+    return found

@@ -1,0 +1,33 @@
+"""The order in which operators run: those that one unit can take are drawn together, to save calls."""
+
+import heapq
+from collections.abc import Callable
+from dataclasses import replace
+
+from partita.graph.ir import Graph, Node
+
+
+def drawn_together(graph: Graph, kind_of: Callable[[Node], int]) -> Graph:
+    """The same graph, its operators sorted so that those of one kind run in long stretches.
+
+    Ready operators of the current kind run first, in their old order; the kind changes only when none is left.
+    """
+    waiting = {node.name: sum(name in graph.producer_of for name in graph.reads(node)) for node in graph.nodes}
+    position = {node.name: i for i, node in enumerate(graph.nodes)}
+    ready: dict[int, list[int]] = {}
+    for node in graph.nodes:
+        if not waiting[node.name]:
+            heapq.heappush(ready.setdefault(kind_of(node), []), position[node.name])
+    order: list[Node] = []
+    kind = 0
+    while len(order) < len(graph.nodes):
+        if not ready.get(kind):
+            kind = min((queue[0], k) for k, queue in ready.items() if queue)[1]
+        node = graph.nodes[heapq.heappop(ready[kind])]
+        order.append(node)
+        for output in node.present_outputs:
+            for consumer in graph.consumers_of.get(output, ()):
+                waiting[consumer.name] -= 1
+                if not waiting[consumer.name]:
+                    heapq.heappush(ready.setdefault(kind_of(consumer), []), position[consumer.name])
+    return replace(graph, nodes=tuple(order))

@@ -1,0 +1,172 @@
+"""The verdict: one sentence that says how fast, on what, how much better than without, how sure, and what it costs."""
+
+from dataclasses import dataclass
+
+from partita.graph.plan import Baseline
+from partita.reports.account import Account
+from partita.reports.chip import HOST_KIND
+from partita.reports.fallbacks import fallbacks_of
+from partita.reports.wording import (
+    count_text,
+    ms_text,
+    percent_at_most,
+    percent_text,
+    printable,
+    ratio_text,
+)
+from partita.simulator.timeline import Timeline
+
+PROVEN_GAP = 0.01
+"""Above this gap the verdict says what may be missed, not what is proven."""
+EXACT_GAP = 1e-6
+"""Below this gap, which is within a solver's own tolerance, the plan is called the best."""
+EVEN = 0.005
+"""Latencies that differ by less than this share are called equal."""
+CLEARLY = 1.1
+"""From this ratio on a difference is told as a multiple, below as a percentage."""
+SAME_TIMELINE = 0.001
+"""A timeline that differs from the plan by less than this share is not mentioned."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The numbers behind the sentence. Times in microseconds."""
+
+    latency_us: float
+    objective: str
+    chip: str
+    soc: str
+    placement: str
+    """What runs where, as the end of the sentence."""
+    only_unit: str
+    """The unit that runs everything, within a sentence ("the NPU"); empty if several work."""
+    host_alone: bool
+    """The best plan leaves every accelerator idle."""
+    host_unit: str
+    host: str
+    """The host within a sentence ("the CPU")."""
+    reference: Baseline | None
+    """What the speed is compared with: the baseline named as the host unit, or the quickest if there is none."""
+    best_baseline: Baseline | None
+    gap: float
+    status: str
+    simulated_us: float | None
+    """The timeline's latency, if it tells another story than the plan."""
+    scenario: str
+
+    @property
+    def speedup(self) -> float | None:
+        """How many times faster than the reference."""
+        if self.reference is None or self.latency_us <= 0:
+            return None
+        return self.reference.latency_us / self.latency_us
+
+    @property
+    def headline(self) -> str:
+        """The first half: "17.2 ms on Snapdragon 8 Gen 3 (sd8gen3-qnn)"."""
+        name = self.chip if self.chip == self.soc else f"{self.chip} ({self.soc})"
+        objective = "" if self.objective == "latency" else f" of {self.objective}"
+        return f"{ms_text(self.latency_us)}{objective} on {name}"
+
+    @property
+    def comparison(self) -> str:
+        """How the plan compares with the reference; empty if there is nothing to compare with."""
+        if self.host_alone:
+            return f"{self.host} alone is the quickest placement found"
+        where = f"all of it on {self.only_unit}, " if self.only_unit else ""
+        if self.reference is None or self.speedup is None:
+            return where.removesuffix(", ")
+        return f"{where}{self._compared(self.reference, self.speedup)}"
+
+    def _compared(self, reference: Baseline, speedup: float) -> str:
+        title = f"{self.host} alone" if reference.name == self.host_unit else f"“{printable(reference.title)}”"
+        if abs(speedup - 1) <= EVEN:
+            return f"no faster than {title}"
+        word = "faster" if speedup > 1 else "slower"
+        times = speedup if speedup > 1 else 1 / speedup
+        if times >= CLEARLY:
+            return f"{ratio_text(times)} {word} than {title}"
+        return f"{(times - 1) * 100:.0f} % {word} than {title}"
+
+    @property
+    def certainty(self) -> str:
+        """What is proven about it, in words that claim no more than the bound does."""
+        if self.gap <= EXACT_GAP:
+            return "proven the best"
+        if self.gap >= 1:
+            return "with no proof of how good it is"
+        if self.gap <= PROVEN_GAP:
+            return f"proven within {percent_at_most(self.gap)} of the best"
+        cause = "stopped at the time limit" if self.status == "time_limit" else "not proven the best"
+        return f"{cause}: up to {percent_at_most(self.gap)} less may be possible"
+
+    @property
+    def sentence(self) -> str:
+        claims = ", ".join(part for part in (self.comparison, self.certainty) if part)
+        parts = "; ".join(part for part in (f"{self.headline}: {claims}", self.placement, self._simulated()) if part)
+        return f"{parts}."
+
+    def _simulated(self) -> str:
+        if self.simulated_us is None:
+            return ""
+        how = "independent segments overlap" if self.scenario == "overlap" else f"simulated as {self.scenario!r}"
+        return f"{ms_text(self.simulated_us)} when {how}"
+
+
+def verdict_of(account: Account, timeline: Timeline | None = None) -> Verdict:
+    """The verdict on a plan, and on what the simulator says of it."""
+    plan, chip = account.plan, account.chip
+    used = [total for total in account.units if total.operators]
+    latency_us = plan.latency_us
+    told = timeline is not None and abs(timeline.latency_us - latency_us) > SAME_TIMELINE * latency_us
+    return Verdict(
+        latency_us=latency_us,
+        objective=plan.proof.objective,
+        chip=printable(chip.title),
+        soc=printable(chip.name),
+        placement=_placement(account),
+        only_unit=chip.place(used[0].unit.name) if len(used) == 1 else "",
+        host_alone=[total.unit.name for total in used] == [plan.host.unit],
+        host_unit=plan.host.unit,
+        host=chip.place(plan.host.unit),
+        reference=_reference(account),
+        best_baseline=min(plan.baselines, key=lambda baseline: baseline.latency_us, default=None),
+        gap=plan.proof.gap,
+        status=plan.proof.status,
+        simulated_us=timeline.latency_us if timeline is not None and told else None,
+        scenario=timeline.scenario if timeline is not None else "",
+    )
+
+
+def _reference(account: Account) -> Baseline | None:
+    baselines = sorted(account.plan.baselines, key=lambda baseline: baseline.latency_us)
+    alone = [baseline for baseline in baselines if baseline.name == account.plan.host.unit]
+    return next(iter(alone + baselines), None)
+
+
+def _placement(account: Account) -> str:
+    """What the units that are not the main one do; empty if one unit runs everything."""
+    used = [total for total in account.units if total.operators]
+    main = account.busiest
+    if len(used) < 2 or main is None:
+        return ""
+    on_cpu = [total for total in used if total.unit.kind == HOST_KIND]
+    if main.kind == HOST_KIND or not on_cpu:
+        shares = (
+            f"{total.operators:,} of {account.operators:,} operators on {account.chip.place(total.unit.name)}"
+            for total in used
+            if total.unit != main
+        )
+        return ", ".join(shares)
+    count = sum(total.operators for total in on_cpu)
+    verb = "costs" if count == 1 else "cost"
+    detour_us = sum(fallback.cost_us for fallback in fallbacks_of(account) if fallback.unit.kind == HOST_KIND)
+    where = " and ".join(account.chip.place(total.unit.name) for total in on_cpu)
+    return f"{count_text(count, 'operator')} on {where} {verb} {ms_text(detour_us, 2)}"
+
+
+def sure_text(account: Account) -> str:
+    """What the times rest on: "61 % of the operators' time is roofline, 39 % table"."""
+    total_us = sum(account.us_by_evidence.values())
+    shares = [f"{percent_text(us / total_us)} {evidence}" for evidence, us in account.us_by_evidence.items()]
+    return ", ".join(shares) if shares else "no operator takes time"
