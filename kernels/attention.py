@@ -64,7 +64,9 @@ def attention(
     _mask(scores, attn_mask, _allowed(scores.shape, offset, windows, nonpad_kv_seqlen))
     if qk_matmul_output_mode == 2:
         kept = scores.copy() if n_outputs > 3 else scores
-    weights = _softmax(scores.astype(np.float64) if softmax_precision == _DOUBLE else scores).astype(q.dtype, copy=False)
+    weights = _softmax(scores.astype(np.float64) if softmax_precision == _DOUBLE else scores).astype(
+        q.dtype, copy=False
+    )
     if qk_matmul_output_mode == 3:
         kept = weights
     y = _weighted_sum(weights, v)
@@ -169,7 +171,9 @@ def rotary_embedding(
     turned = rotary_embedding_dim or x.shape[3]
     cos, sin = (cache if position_ids is None else cache[position_ids] for cache in (cos_cache, sin_cache))
     if cos.shape[-1] != turned // 2 or sin.shape[-1] != turned // 2:
-        raise KernelError(f"the caches need {turned // 2} angles per position, have {cos.shape[-1]} and {sin.shape[-1]}")
+        raise KernelError(
+            f"the caches need {turned // 2} angles per position, have {cos.shape[-1]} and {sin.shape[-1]}"
+        )
     cos, sin = cos[:, None], sin[:, None]
     y = np.empty_like(x)
     first = slice(0, turned, 2) if interleaved else slice(0, turned // 2)

@@ -37,9 +37,7 @@ def conv(
         raise KernelError(f"X {X.shape} and W {W.shape} do not divide into {group} groups")
     if kernel_shape and tuple(kernel_shape) != W.shape[2:]:
         raise KernelError(f"kernel_shape is {tuple(kernel_shape)}, but W is {W.shape}")
-    windows = make_windows(
-        X.shape[2:], W.shape[2:], strides=strides, dilations=dilations, pads=pads, auto_pad=auto_pad
-    )
+    windows = make_windows(X.shape[2:], W.shape[2:], strides=strides, dilations=dilations, pads=pads, auto_pad=auto_pad)
     return _add_bias(convolve(X, W, windows, group), B)
 
 
@@ -129,7 +127,9 @@ def _spread(
     batch, channels, rank = x.shape[0], w.shape[1] * group, x.ndim - 2
     kernel_sizes, sizes = w.shape[2:], x.shape[2:]
     # Rows that no tap reaches lie behind the last one: the buffer covers both what is written and what is wanted.
-    extents = [(n - 1) * s + (k - 1) * d + 1 for n, s, k, d in zip(sizes, strides, kernel_sizes, dilations, strict=True)]
+    extents = [
+        (n - 1) * s + (k - 1) * d + 1 for n, s, k, d in zip(sizes, strides, kernel_sizes, dilations, strict=True)
+    ]
     buffer_sizes = [max(e, b + o) for e, b, o in zip(extents, begin, outputs, strict=True)]
     runs = _tap_runs(kernel_sizes, strides, dilations)
     if runs != (1,) * rank:

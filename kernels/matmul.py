@@ -127,7 +127,9 @@ def _contract(left: str, right: str, output: str, a: Array, b: Array) -> Array:
         return math.prod(size_of[c] for c in letters)
 
     a = a.transpose([left.index(c) for c in batch + rows + summed]).reshape(size(batch), size(rows), size(summed))
-    b = b.transpose([right.index(c) for c in batch + summed + columns]).reshape(size(batch), size(summed), size(columns))
+    b = b.transpose([right.index(c) for c in batch + summed + columns]).reshape(
+        size(batch), size(summed), size(columns)
+    )
     order = batch + rows + columns
     product = np.matmul(a, b).reshape([size_of[c] for c in order])
     return product.transpose([order.index(c) for c in output])

@@ -94,9 +94,7 @@ def instance_normalization(input: Array, scale: Array, B: Array, *, epsilon: flo
 
 
 @kernel("GroupNormalization", since=18)
-def group_normalization_18(
-    X: Array, scale: Array, bias: Array, *, epsilon: float = 1e-5, num_groups: int
-) -> Array:
+def group_normalization_18(X: Array, scale: Array, bias: Array, *, epsilon: float = 1e-5, num_groups: int) -> Array:
     """Normalise groups of channels of X (N, C, spatial ...); `scale` and `bias` have an entry per group.
 
     Source: ONNX operators, GroupNormalization-18.

@@ -142,7 +142,10 @@ def max_unpool(
     pads = tuple(pads) or (0,) * (2 * rank)
     implied = (
         *X.shape[:2],
-        *((n - 1) * s + k - pads[i] - pads[i + rank] for i, (n, s, k) in enumerate(zip(X.shape[2:], strides, kernel_shape, strict=True))),
+        *(
+            (n - 1) * s + k - pads[i] - pads[i + rank]
+            for i, (n, s, k) in enumerate(zip(X.shape[2:], strides, kernel_shape, strict=True))
+        ),
     )
     y = np.zeros(implied, X.dtype)
     y.reshape(-1)[I.reshape(-1)] = X.reshape(-1)

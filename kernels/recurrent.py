@@ -211,7 +211,9 @@ def _run(
         )
         state = tuple(np.zeros((batch, hidden), x.dtype) if given is None else given[i] for given in initial)
         is_reverse = i == 1 or options.direction == "reverse"
-        state = _scan(x, state, make_step(_weights(parameters, i), cell), _weights(parameters, i), lengths, is_reverse, y[:, i])
+        state = _scan(
+            x, state, make_step(_weights(parameters, i), cell), _weights(parameters, i), lengths, is_reverse, y[:, i]
+        )
         for kept, value in zip(last, state, strict=True):
             kept[i] = value
     if options.layout == 1:

@@ -162,9 +162,7 @@ def _resample(x: Array, axes: list[Axis], sampling: Sampling, extrapolation_valu
 
 
 def _on_axis(a: Axis, axis: int) -> Axis:
-    return Axis(
-        axis=axis, input_size=a.input_size, output_size=a.output_size, scale=a.scale, start=a.start, end=a.end
-    )
+    return Axis(axis=axis, input_size=a.input_size, output_size=a.output_size, scale=a.scale, start=a.start, end=a.end)
 
 
 def _coordinates(a: Axis, mode: str) -> Array:

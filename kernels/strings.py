@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -59,10 +59,10 @@ def string_normalizer(
     """
     if X.ndim not in (1, 2) or (X.ndim == 2 and X.shape[0] != 1):
         raise KernelError(f"X must have the shape (C) or (1, C), has {X.shape}")
-    changes = {"NONE": str, "LOWER": str.lower, "UPPER": str.upper}
+    changes: dict[str, Callable[[str], str]] = {"NONE": str, "LOWER": str.lower, "UPPER": str.upper}
     if case_change_action not in changes:
         raise KernelError(f"case_change_action must be one of {', '.join(changes)}, is {case_change_action!r}")
-    key = str if is_case_sensitive else str.lower
+    key: Callable[[str], str] = str if is_case_sensitive else str.lower
     dropped = {key(word) for word in stopwords}
     words = [changes[case_change_action](word) for word in X.ravel() if key(word) not in dropped]
     return np.array(words or [""], object).reshape((-1,) if X.ndim == 1 else (1, -1))

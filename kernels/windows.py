@@ -89,7 +89,9 @@ def make_windows(
     )
 
 
-def _axis(n: int, extent: int, stride: int, pad: tuple[int, int], auto_pad: str, ceil_mode: int) -> tuple[int, int, int]:
+def _axis(
+    n: int, extent: int, stride: int, pad: tuple[int, int], auto_pad: str, ceil_mode: int
+) -> tuple[int, int, int]:
     """Padding before, padding after and number of windows on one axis of size `n`."""
     if auto_pad in ("SAME_UPPER", "SAME_LOWER"):
         size = -(-n // stride)

@@ -1,5 +1,7 @@
 """Gives every tensor its type and evaluates what depends on constants alone, so that shape arithmetic disappears."""
 
+import math
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -28,11 +30,7 @@ def specialise(graph: Graph) -> Graph:
     has the same operators with and without its weight file. An operator that makes an output of the graph stays.
     Raises ModelError, naming the node, if types do not fit.
     """
-    walk = Walk(graph, {}, {})
-    walk.run()
-    if walk.changed_nothing:
-        return graph
-    return prune(walk.result())
+    return _specialise_region(graph, {}, {})
 
 
 class Walk:
@@ -47,13 +45,6 @@ class Walk:
         self.missing: set[str] = set(graph.missing)
         self.nodes: list[Node] = []
         self.declared = {name: graph.values[name] for name in graph.outputs if name in graph.values}
-
-    @property
-    def changed_nothing(self) -> bool:
-        same_nodes = len(self.nodes) == len(self.graph.nodes) and all(
-            a is b for a, b in zip(self.nodes, self.graph.nodes, strict=True)
-        )
-        return same_nodes and all(self.graph.values.get(n) == v for n, v in self.values.items())
 
     def run(self) -> None:
         pending = list(reversed(self.graph.nodes))
@@ -70,20 +61,27 @@ class Walk:
             pending += reversed(branch.nodes)
 
     def result(self) -> Graph:
-        captured = {name for node in self.nodes for name in self.graph.reads(node)}
+        """The graph as walked; the same object if the walk found nothing new."""
+        captured = {name for node in self.nodes for name in self.graph.reads(node)} if self.outer_values else set()
         values = {n: v for n, v in self.values.items() if n not in self.outer_values or n in captured}
-        return replace(
+        same_nodes = len(self.nodes) == len(self.graph.nodes) and all(map(operator.is_, self.nodes, self.graph.nodes))
+        if same_nodes and values == self.graph.values:
+            return self.graph
+        found = replace(
             self.graph,
             nodes=tuple(self.nodes),
             values=values,
             constants=self.constants,
             missing=frozenset(self.missing),
         )
+        return prune(found)
 
     def _visit(self, node: Node) -> None:
         node, types = self._typed(node)
         for name in node.present_outputs:
-            self.values[name] = _merged(types.get(name), self.declared.get(name))
+            value = _merged(types.get(name), self.declared.get(name))
+            if value is not None:
+                self.values[name] = value
         results = self._evaluated(node)
         if results is not None:
             self.known.update(results)
@@ -99,6 +97,8 @@ class Walk:
     def _typed(self, node: Node) -> tuple[Node, dict[str, Value]]:
         if node.regions and node.body is None:
             return typed_regions(node, self.values, self.known, _specialise_region)
+        if node.op == "Range" and not node.domain and all(name in self.known for name in node.inputs):
+            return node, {node.outputs[0]: _type_of_range(*(self.known[name] for name in node.inputs))}
         return node, infer_types(node, self.values, self.known)
 
     def _evaluated(self, node: Node) -> dict[str, Array] | None:
@@ -136,31 +136,41 @@ class Walk:
             return False
         if not all(name in self.known or name in self.missing for name in node.present_inputs):
             return False
-        outputs = [self.values[name] for name in node.present_outputs]
-        size = sum(value.size_bytes if value.is_concrete else 0 for value in outputs)
+        size = sum(self._bytes(name) for name in node.present_outputs)
         return size <= FOLD_BYTES or size <= self._freed_bytes(node)
+
+    def _bytes(self, name: str) -> int:
+        value = self.values.get(name)
+        return value.size_bytes if value is not None and value.is_concrete else 0
 
     def _freed_bytes(self, node: Node) -> int:
         """What the constants take that only this operator reads."""
         own = (name for name in set(node.present_inputs) if self.graph.consumers_of.get(name, (node,)) == (node,))
-        return sum(self.values[name].size_bytes for name in own if self.values[name].is_concrete)
+        return sum(map(self._bytes, own))
 
     def _depends_on_missing(self, node: Node) -> bool:
         read = node.present_inputs
-        is_typed = all(self.values[name].is_concrete for name in node.present_outputs)
+        is_typed = all(name in self.values and self.values[name].is_concrete for name in node.present_outputs)
         return is_typed and bool(read) and any(name in self.missing for name in read)
 
 
 def _specialise_region(region: Graph, values: Mapping[str, Value], known: Mapping[str, Array]) -> Graph:
     walk = Walk(region, values, known)
     walk.run()
-    return region if walk.changed_nothing else prune(walk.result())
+    return walk.result()
 
 
-def _merged(inferred: Value | None, declared: Value | None) -> Value:
+def _type_of_range(start: Array, limit: Array, delta: Array) -> Value:
+    """The type of a Range of known bounds, before it is made. Source: ONNX operators, Range-11."""
+    first, end, step = (float(bound.reshape(())) for bound in (start, limit, delta))
+    steps = math.ceil((end - first) / step) if step else 0  # the kernel refuses a step of 0, and names the node
+    return Value(name_of_numpy(start.dtype), (max(steps, 0),))
+
+
+def _merged(inferred: Value | None, declared: Value | None) -> Value | None:
     """What inference found, its gaps filled by what the model's file declares for an output."""
     if inferred is None or declared is None:
-        return inferred or declared or Value("float32", None)
+        return inferred or declared
     if inferred.shape is None:
         return Value(inferred.dtype, declared.shape)
     if declared.shape is None or len(declared.shape) != len(inferred.shape):

@@ -17,8 +17,8 @@ class Fallback:
     op: str
     unit: UnitLabel
     """Where they run."""
-    wanted: UnitLabel | None
-    """The accelerator that did not get them; None if the Soc has none."""
+    wanted: UnitLabel
+    """The accelerator that did not get them."""
     verdict: str
     """`unsupported`, `accepted_then_fails`, or `chosen`: nothing forbids the accelerator, but this costs less."""
     reason: str
@@ -113,7 +113,11 @@ def overhead_us_of_segments(account: Account) -> dict[int, float]:
         if not transfer.before or (producer is None and transfer.crosses_units):
             continue
         index = plan.placed[transfer.before].segment
-        if producer is not None and _is_host(account, transfer.source.unit) and not _is_host(account, transfer.target.unit):
+        if (
+            producer is not None
+            and _is_host(account, transfer.source.unit)
+            and not _is_host(account, transfer.target.unit)
+        ):
             index = plan.placed[producer.name].segment
         total[index] = total.get(index, 0.0) + transfer.latency_us
     return total

@@ -1,13 +1,14 @@
 """A plan as jobs: what each needs a track for, how long it takes alone, and which jobs it waits for."""
 
 import math
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from partita.errors import SimulationError
 from partita.graph.plan import Location, PlacedOperator, Plan, Segment, Transfer
 from partita.simulator.memory import TRANSFERS, link_name
-from partita.simulator.timeline import HOST_TRACK
+from partita.simulator.timeline import HOST_TRACK, SEQUENTIAL, Timeline
 from partita.units import ns
 
 OUTSIDE = -1
@@ -16,7 +17,7 @@ OUTSIDE = -1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """Something that occupies a track. Jobs are numbered in the order of the plan, from 0, the inference's fixed cost."""
+    """Something that occupies a track. Jobs are numbered as the plan runs them; job 0 is the inference's fixed cost."""
 
     index: int
     track: str
@@ -40,12 +41,34 @@ class Job:
         return self.fixed_ns + self.work_ns
 
 
+def preceding(job: Job, scenario: str) -> tuple[int, ...]:
+    """The jobs that `job` waits for: if units take turns, the one before it, else those whose results it needs."""
+    if scenario == SEQUENTIAL:
+        return tuple(range(max(job.index - 1, 0), job.index))
+    return job.after
+
+
 def jobs_of(plan: Plan) -> tuple[Job, ...]:
     """The jobs of `plan` in its order; SimulationError if it contradicts itself or cannot run in that order."""
     _check_cover(plan)
     drafts = _numbered(plan)
     needs = _Needs(plan, drafts)
     return tuple(replace(job, after=_checked(job, needs.of(job), drafts)) for job in drafts)
+
+
+def jobs_of_spans(plan: Plan, timeline: Timeline) -> tuple[Job, ...]:
+    """The job of every span of `timeline`, which must be one of `plan`; SimulationError if it is not.
+
+    Of several equal jobs (a tensor that goes to one unit in two dtypes) the earlier has the earlier span.
+    """
+    jobs = jobs_of(plan)
+    waiting: dict[tuple[str, str, str, int], deque[Job]] = {}
+    for job in jobs:
+        waiting.setdefault((job.track, job.kind, job.name, job.segment), deque()).append(job)
+    found = [waiting.get((s.track, s.kind, s.name, s.segment)) for s in timeline.spans]
+    if len(found) != len(jobs) or not all(found):
+        raise SimulationError(f"the timeline of {timeline.model_name!r} does not belong to this plan: simulate it anew")
+    return tuple(equal.popleft() for equal in found if equal)
 
 
 def _checked(job: Job, after: Iterable[int], jobs: Sequence[Job]) -> tuple[int, ...]:
@@ -130,7 +153,7 @@ class _Needs:
 
     def __init__(self, plan: Plan, jobs: Sequence[Job]) -> None:
         self._plan = plan
-        self._home: dict[str, tuple[Location, int]] = {name: (plan.host, 0) for name in plan.graph.inputs}
+        self._home: dict[str, tuple[Location, int]] = dict.fromkeys(plan.graph.inputs, (plan.host, 0))
         self._copies: dict[str, list[tuple[Location, int]]] = {}
         self._arrivals: dict[int, list[int]] = {}
         for job in jobs:
@@ -191,4 +214,6 @@ def _check_cover(plan: Plan) -> None:
             raise SimulationError(f"segment {segment_of[name].index} lists {name!r}, which is no placed operator")
     for transfer in plan.transfers:
         if transfer.before and transfer.before not in segment_of:
-            raise SimulationError(f"tensor {transfer.tensor!r} is to wait for {transfer.before!r}, which is in no segment")
+            raise SimulationError(
+                f"tensor {transfer.tensor!r} is to wait for {transfer.before!r}, which is in no segment"
+            )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from partita.devices.soc import Soc
+from partita.devices.soc import Soc, Unit
 
 TRANSFERS = "transfers"
 """The engine that stands for all traffic of transfers between units."""
@@ -52,11 +52,16 @@ def machine_of(soc: Soc) -> Machine:
         units=tuple(unit.name for unit in soc.units),
         links=tuple(link_name(link.source, link.target) for link in soc.links),
         memory=MemoryLimits(
-            one_gb_per_s=peak * soc.dram.one_engine_share.value,
-            several_gb_per_s=peak * soc.dram.several_engines_share.value,
-            alone_gb_per_s={unit.name: unit.bandwidth_gb_per_s.value for unit in soc.units},
+            one_gb_per_s=peak * soc.dram.share_of_one.value,
+            several_gb_per_s=peak * soc.dram.share_of_several.value,
+            alone_gb_per_s={unit.name: _alone_gb_per_s(unit) for unit in soc.units},
         ),
     )
+
+
+def _alone_gb_per_s(unit: Unit) -> float:
+    rates = (unit.bandwidth_gb_per_s, unit.weights_gb_per_s)
+    return max(rate.value for rate in rates if rate is not None)
 
 
 def fair_shares(demands: Sequence[tuple[float, float]], capacity: float) -> list[float]:

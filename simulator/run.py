@@ -6,7 +6,7 @@ from partita.devices.soc import Soc
 from partita.errors import SimulationError
 from partita.graph.plan import Plan
 from partita.simulator.events import Events
-from partita.simulator.jobs import Job, jobs_of
+from partita.simulator.jobs import Job, jobs_of, preceding
 from partita.simulator.memory import TRANSFERS, Machine, machine_of
 from partita.simulator.resources import SharedMemory, Track
 from partita.simulator.timeline import HOST_TRACK, OVERLAP, SEQUENTIAL, Counter, Span, Timeline
@@ -28,8 +28,10 @@ def simulate(plan: Plan, soc: Soc, *, overlap: bool = False) -> Timeline:
 def simulate_on(plan: Plan, machine: Machine, *, overlap: bool = False) -> Timeline:
     """`simulate` on a machine made by hand."""
     jobs = jobs_of(plan)
-    _check_units(jobs, plan, machine)
-    run = _Run(jobs, machine, overlap=overlap)
+    _check_units(plan, machine)
+    scenario = OVERLAP if overlap else SEQUENTIAL
+    run = _Run(jobs, machine, scenario)
+    run.go()
     tracks = _tracks(jobs, machine)
     order = {track: position for position, track in enumerate(tracks)}
     by_start = sorted(jobs, key=lambda j: (run.start_ns[j.index], order[j.track], run.end_ns[j.index], j.index))
@@ -37,7 +39,7 @@ def simulate_on(plan: Plan, machine: Machine, *, overlap: bool = False) -> Timel
         soc_name=machine.name,
         model_name=plan.graph.name,
         graph_digest=plan.graph_digest,
-        scenario=OVERLAP if overlap else SEQUENTIAL,
+        scenario=scenario,
         tracks=tracks,
         spans=tuple(_span(job, run.start_ns[job.index], run.end_ns[job.index]) for job in by_start),
         counters=_counters(run.memory.rates, machine),
@@ -47,24 +49,26 @@ def simulate_on(plan: Plan, machine: Machine, *, overlap: bool = False) -> Timel
 class _Run:
     """One run of the jobs: what is still to come, and when each job started and ended."""
 
-    def __init__(self, jobs: Sequence[Job], machine: Machine, *, overlap: bool) -> None:
+    def __init__(self, jobs: Sequence[Job], machine: Machine, scenario: str) -> None:
         self.start_ns = [0] * len(jobs)
         self.end_ns = [0] * len(jobs)
         self._jobs = jobs
         self._events = Events()
         self.memory = SharedMemory(self._events, machine.memory)
         self._tracks = _empty_tracks(jobs, machine)
-        after = [job.after if overlap else range(max(job.index - 1, 0), job.index) for job in jobs]
-        self._missing = [len(needed) for needed in after]
+        after = [preceding(job, scenario) for job in jobs]
+        self._missing = [len(numbers) for numbers in after]
         self._waiting: list[list[int]] = [[] for _ in jobs]
         for job in jobs:
             for needed in after[job.index]:
                 self._waiting[needed].append(job.index)
-        self._make_ready(job.index for job in jobs if not after[job.index])
+
+    def go(self) -> None:
+        self._make_ready(job.index for job in self._jobs if self._missing[job.index] == 0)
         self._events.run()
 
     def _make_ready(self, ready: Iterable[int]) -> None:
-        tracks = {}
+        tracks: dict[str, None] = {}
         for index in ready:
             track = self._jobs[index].track
             self._tracks[track].offer(index)
@@ -101,7 +105,7 @@ def _empty_tracks(jobs: Sequence[Job], machine: Machine) -> dict[str, Track]:
     return {name: Track(numbers, strict=name in machine.units) for name, numbers in order.items()}
 
 
-def _check_units(jobs: Sequence[Job], plan: Plan, machine: Machine) -> None:
+def _check_units(plan: Plan, machine: Machine) -> None:
     wanted = [segment.unit for segment in plan.segments]
     wanted += [unit for t in plan.transfers for unit in (t.source.unit, t.target.unit)]
     for unit in wanted:
@@ -109,7 +113,6 @@ def _check_units(jobs: Sequence[Job], plan: Plan, machine: Machine) -> None:
             raise SimulationError(
                 f"the plan uses unit {unit!r}, which {machine.name} does not have; it has: {', '.join(machine.units)}"
             )
-    assert len(jobs) > 0, "a plan has at least its inference"
 
 
 def _tracks(jobs: Sequence[Job], machine: Machine) -> tuple[str, ...]:

@@ -70,15 +70,15 @@ def long_layers(count: int) -> list[Layer]:
 
 def plan_of(layers: list[Layer], *, name: str = "mobile", prefix: str = "/features", fused: bool = False) -> Plan:
     """A chain of layers, placed as they say; with `fused`, every Relu right after a Conv is part of its kernel."""
-    nodes = [
-        Node(f"{prefix}/{i}/{op}", op, (f"t{i}",), (f"t{i + 1}",)) for i, (op, _, _, _) in enumerate(layers)
-    ]
+    nodes = [Node(f"{prefix}/{i}/{op}", op, (f"t{i}",), (f"t{i + 1}",)) for i, (op, _, _, _) in enumerate(layers)]
     values = {f"t{i}": Value("float32", SHAPE) for i in range(len(layers) + 1)}
     graph = Graph(name, tuple(nodes), ("t0",), (f"t{len(layers)}",), values, source=Source(f"{name}.onnx"))
     segments, operators = _segments(layers, nodes)
     transfers = _transfers(layers, nodes)
     refusals = tuple(
-        Refusal(node=n.name, op=n.op, unit="npu", verdict="unsupported", reason=r, source="QNN op package, HTP v75, 2.26")
+        Refusal(
+            node=n.name, op=n.op, unit="npu", verdict="unsupported", reason=r, source="QNN op package, HTP v75, 2.26"
+        )
         for n, (_, _, r, _) in zip(nodes, layers, strict=True)
         if r
     )
@@ -179,7 +179,9 @@ def timeline_of(plan: Plan) -> Timeline:
     for segment in plan.segments:
         for name in segment.operators:
             for t in plan.transfers_before.get(name, ()):
-                add(f"{t.source.unit}->{t.target.unit}", "transfer", t.tensor, t.latency_us, segment.index, t.dram_bytes)
+                add(
+                    f"{t.source.unit}->{t.target.unit}", "transfer", t.tensor, t.latency_us, segment.index, t.dram_bytes
+                )
         add(segment.unit, "call", f"segment {segment.index}", segment.call_us, segment.index)
         for name in segment.operators:
             cost_of = plan.placed[name].cost

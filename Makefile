@@ -1,0 +1,41 @@
+# `make demo` and `make test` need python3 (3.11 or later), git and make; they install everything else into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := out/demo
+MODEL := examples/models/mobilenet_v2.onnx
+export PYTHONSAFEPATH := 1
+
+.PHONY: demo test check clean
+
+demo: $(VENV)/installed
+	@mkdir -p $(DEMO)
+	$(BIN)/partita place $(MODEL) --soc sd8gen3-qnn --shape batch=1 --random-weights -o $(DEMO)/mobilenet_v2.plan.json
+	$(BIN)/partita run $(DEMO)/mobilenet_v2.plan.json --check
+	$(BIN)/partita simulate $(DEMO)/mobilenet_v2.plan.json -o $(DEMO)/timeline.timeline.json --trace $(DEMO)/trace.json --plot $(DEMO)/timeline.png --plot $(DEMO)/timeline.svg
+	$(BIN)/partita report $(DEMO)/mobilenet_v2.plan.json -o $(DEMO)/report.html
+	@echo "Open $(DEMO)/report.html in a browser, $(DEMO)/trace.json in Perfetto (ui.perfetto.dev)."
+
+test: check
+	$(BIN)/pytest --quiet --numprocesses 2
+
+check: $(VENV)/installed-for-tests
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) out build dist *.egg-info
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than 3.11: give a newer one with PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: $(VENV)/bin/python pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/installed-for-tests: $(VENV)/bin/python pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $(VENV)/installed $@

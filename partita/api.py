@@ -1,0 +1,104 @@
+"""The verbs: load, soc, partition, execute, simulate, report. They join the folders and hold no logic of their own."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from partita.devices import Soc, load_soc
+from partita.errors import PlanError
+from partita.graph import plan_file
+from partita.files import write_atomically
+from partita.graph.ir import Graph, Source
+from partita.graph.match import fuse
+from partita.graph.onnx_import import read_onnx
+from partita.graph.plan import Plan
+from partita.kernels.placed import Execution
+from partita.kernels.placed import execute as run_placed
+from partita.passes.find_matches import find_matches
+from partita.passes.pipeline import prepare
+from partita.passes.random_weights import fill_missing
+from partita.partitioner import Rule
+from partita.partitioner import partition as place
+from partita.simulator.run import simulate as run_simulation
+from partita.simulator.timeline import Timeline
+
+if TYPE_CHECKING:
+    from partita.reports.report import Report
+
+
+def load(
+    path: str | Path, shapes: Mapping[str, int | tuple[int, ...]] | None = None, *, random_weights: bool = False
+) -> Graph:
+    """The model in an ONNX file, every shape known, ready to be placed.
+
+    `shapes` sizes open dimensions by name (`{"batch": 1}`) or whole inputs (`{"tokens": (1, 128)}`). Weights that are
+    not there stay unknown, which is enough to place and simulate; `random_weights` makes some up, so that it can run.
+    """
+    graph = read_onnx(path, shapes)
+    if random_weights:
+        graph = fill_missing(graph)
+    source = Source(str(path), tuple(sorted((shapes or {}).items())), random_weights)
+    return replace(prepare(graph), source=source)
+
+
+def soc(name_or_path: str | Path) -> Soc:
+    """A preset by name, or a Soc file by path."""
+    return load_soc(name_or_path)
+
+
+def partition(
+    graph: Graph,
+    soc: Soc,
+    *,
+    objective: str = "latency",
+    pins: Sequence[Rule] = (),
+    bans: Sequence[Rule] = (),
+    gap: float = 1e-4,
+    time_limit_s: float = 60.0,
+) -> Plan:
+    """The best placement of `graph` on `soc`, with its proof; see `partita.partitioner.partition`."""
+    matches = find_matches(graph)
+    return place(graph, soc, matches, objective=objective, pins=pins, bans=bans, gap=gap, time_limit_s=time_limit_s)
+
+
+def execute(plan: Plan, feeds: Mapping[str, Any]) -> Execution:
+    """Runs the plan on real data with numpy kernels, each operator in its unit's dtype."""
+    return run_placed(plan, feeds)
+
+
+def simulate(plan: Plan, *, overlap: bool = False) -> Timeline:
+    """When what runs on which unit; see `partita.simulator.run.simulate`."""
+    return run_simulation(plan, Soc.from_json(plan.soc_json), overlap=overlap)
+
+
+def report(plan: Plan, timeline: Timeline | None = None) -> "Report":
+    """A report to save as .html, .md, .json, .png, .svg or .pdf; simulates first if no timeline is given."""
+    from partita.reports.report import Report  # matplotlib takes a second to import, and most commands need none of it
+
+    return Report(plan, timeline or simulate(plan))
+
+
+def save_plan(plan: Plan, path: str | Path) -> None:
+    """Writes the plan as JSON; the same plan always gives the same bytes."""
+    write_atomically(path, plan_file.to_json(plan).encode())
+
+
+def load_plan(path: str | Path, *, random_weights: bool = False) -> Plan:
+    """A plan from its file, on its model, which is loaded again; PlanError if that has changed since."""
+    document = plan_file.read_document(path)
+    source = plan_file.source_of(document, path)
+    graph = load(source.path, dict(source.shapes), random_weights=random_weights or source.random_weights)
+    if graph.digest != document.get("graph_digest"):
+        raise PlanError(f"{path}: the model {source.path} is not the one that was placed; place it again")
+    wanted = plan_file.fusions_of(document, path)
+    matches = [match for match in find_matches(graph) if match.key in wanted]
+    return plan_file.from_document(document, _in_plan_order(fuse(graph, matches), document, path), path)
+
+
+def _in_plan_order(graph: Graph, document: dict[str, Any], path: str | Path) -> Graph:
+    """The placed graph with its operators in the order in which the plan runs them."""
+    names = [operator["node"] for operator in document["operators"]]
+    if sorted(names) != sorted(graph.node_named):
+        raise PlanError(f"{path}: its operators are not those of the model; place it again")
+    return replace(graph, nodes=tuple(graph.node_named[name] for name in names))
