@@ -72,6 +72,8 @@ class Support(Strict):
     static_shapes: bool
     """Every dimension of every tensor must be known and above 0."""
     rules: tuple[Rule, ...]
+    like: str | None = None
+    """Another support file whose rules hold after these, on the word of this file's source."""
 
     def rules_for(self, node: Node) -> tuple[Rule, ...]:
         domain = "" if node.body is not None else node.domain
@@ -84,9 +86,20 @@ def support_named(name: str) -> Support:
     path, shown = data_file("support", name)
     content = read_toml(path, shown)
     try:
-        return Support.model_validate_json(as_json(content))
+        support = Support.model_validate_json(as_json(content))
     except ValidationError as error:
         raise SocError(f"{shown}: {explain(error, content)}") from None
+    return _with_base(support, shown)
+
+
+def _with_base(support: Support, shown: str) -> Support:
+    if support.like is None:
+        return support
+    base_content = read_toml(*data_file("support", support.like))
+    if "like" in base_content:
+        raise SocError(f"{shown}: like is {support.like!r}, which itself is like another; name the last one")
+    borrowed = tuple(rule.model_copy(update={"source": None}) for rule in support_named(support.like).rules)
+    return support.model_copy(update={"rules": (*support.rules, *borrowed)})
 
 
 def verdict(graph: Graph, node: Node, unit: Unit, dtype: str) -> Verdict:

@@ -1,14 +1,12 @@
 """Attention and RotaryEmbedding."""
 
 import math
-from typing import Any
 
 import numpy as np
 
 from partita.errors import KernelError
+from partita.kernels.arrays import Array
 from partita.kernels.registry import kernel
-
-Array = np.ndarray[Any, Any]
 
 _DOUBLE = 11
 """The number of float64 in TensorProto.DataType."""
@@ -43,36 +41,26 @@ def attention(
     if (past_key is None) != (past_value is None):
         raise KernelError("past_key and past_value must be given together")
     q, k, v = _split_heads(Q, q_num_heads), _split_heads(K, kv_num_heads), _split_heads(V, kv_num_heads)
-    offset: int | Array = 0
     if past_key is not None and past_value is not None:
-        offset = past_key.shape[2]
         k, v = np.concatenate((past_key, k), axis=2), np.concatenate((past_value, v), axis=2)
-    elif nonpad_kv_seqlen is not None:
-        offset = nonpad_kv_seqlen.reshape(-1) - q.shape[2]
     if q.shape[1] % k.shape[1]:
         raise KernelError(f"{q.shape[1]} query heads are not a multiple of {k.shape[1]} key heads")
     factor = 1 / math.sqrt(q.shape[3]) if scale is None else scale
     scores = _scores(q * q.dtype.type(factor), k)
-    kept = scores.copy() if n_outputs > 3 and qk_matmul_output_mode == 0 else scores
+    stages = [scores]
     if softcap:
         scores = np.tanh(scores / scores.dtype.type(softcap)) * scores.dtype.type(softcap)
-    if n_outputs > 3 and qk_matmul_output_mode == 1:
-        kept = scores.copy()
+    stages.append(scores)
     windows = (0 if is_causal else right_window_size, left_window_size)
-    if is_causal and right_window_size >= 0:
-        windows = (min(0, right_window_size), left_window_size)
-    _mask(scores, attn_mask, _allowed(scores.shape, offset, windows, nonpad_kv_seqlen))
-    if qk_matmul_output_mode == 2:
-        kept = scores.copy() if n_outputs > 3 else scores
-    weights = _softmax(scores.astype(np.float64) if softmax_precision == _DOUBLE else scores).astype(
-        q.dtype, copy=False
-    )
-    if qk_matmul_output_mode == 3:
-        kept = weights
-    y = _weighted_sum(weights, v)
-    if Q.ndim == 3:
-        y = y.swapaxes(1, 2).reshape(y.shape[0], y.shape[2], -1)
-    return y, k, v, kept
+    past = 0 if past_key is None else past_key.shape[2]
+    is_kept = n_outputs > 3
+    allowed = _allowed(scores.shape, past, windows, nonpad_kv_seqlen)
+    scores = _masked(scores.copy() if is_kept else scores, attn_mask, allowed)
+    stages.append(scores)
+    precise = scores.astype(np.float64 if softmax_precision == _DOUBLE else q.dtype, copy=is_kept)
+    stages.append(_softmax(precise).astype(q.dtype, copy=False))
+    y = _weighted_sum(stages[-1], v)
+    return _join_heads(y) if Q.ndim == 3 else y, k, v, stages[qk_matmul_output_mode]
 
 
 def _split_heads(x: Array, heads: int) -> Array:
@@ -84,8 +72,13 @@ def _split_heads(x: Array, heads: int) -> Array:
     return x.reshape(x.shape[0], x.shape[1], heads, -1).swapaxes(1, 2)
 
 
+def _join_heads(x: Array) -> Array:
+    """(batch, heads, length, size) as (batch, length, heads * size)."""
+    return x.swapaxes(1, 2).reshape(x.shape[0], x.shape[2], -1)
+
+
 def _scores(q: Array, k: Array) -> Array:
-    """Q K^T (batch, query heads, queries, keys); neighbouring query heads share a key head, so their rows are joined."""
+    """Q K^T (batch, query heads, queries, keys); query heads that share a key head are joined."""
     batch, heads, queries, size = q.shape
     joined = q.reshape(batch, k.shape[1], -1, size)
     return np.matmul(joined, k.swapaxes(2, 3)).reshape(batch, heads, queries, k.shape[2])
@@ -98,11 +91,14 @@ def _weighted_sum(weights: Array, v: Array) -> Array:
     return np.matmul(joined, v).reshape(batch, heads, queries, v.shape[3])
 
 
-def _allowed(
-    shape: tuple[int, ...], offset: int | Array, windows: tuple[int, int], lengths: Array | None
-) -> Array | None:
-    """Which keys each query may see, by its distance and by the number of valid keys; None if all."""
+def _allowed(shape: tuple[int, ...], past: int, windows: tuple[int, int], lengths: Array | None) -> Array | None:
+    """Which keys each query may see, by its distance and by the number of valid keys; None if all.
+
+    `windows` are the keys to the right and to the left, -1 for all. The queries stand behind `past` keys, or are the
+    last of the valid keys.
+    """
     queries, keys = shape[2:]
+    offset = past if lengths is None else lengths.reshape(-1) - queries
     right, left = windows
     allowed: Array | None = None
     if right >= 0 or left >= 0:
@@ -119,8 +115,8 @@ def _allowed(
     return allowed
 
 
-def _mask(scores: Array, mask: Array | None, allowed: Array | None) -> None:
-    """Add a mask of numbers to the scores in place, and minus infinity where a key is not allowed.
+def _masked(scores: Array, mask: Array | None, allowed: Array | None) -> Array:
+    """The scores, changed in place: plus a mask of numbers, and minus infinity where a key is not allowed.
 
     A mask for fewer keys excludes the others.
     """
@@ -135,6 +131,7 @@ def _mask(scores: Array, mask: Array | None, allowed: Array | None) -> None:
             scores += mask
     if allowed is not None:
         np.copyto(scores, -np.inf, where=~allowed)
+    return scores
 
 
 def _softmax(scores: Array) -> Array:

@@ -74,7 +74,7 @@ def _to_e8m0(x: Array, round_mode: str, saturate: bool) -> Array:
     if round_mode not in ("up", "down", "nearest"):
         raise KernelError(f"round_mode must be up, down or nearest, is {round_mode!r}")
     mantissa, exponent = np.frexp(x.astype(np.float64))  # mantissa in [0.5, 1)
-    limit = {"up": 0.5, "down": 1.0, "nearest": 0.75 - 2.0**-54}[round_mode]
+    limit = {"up": 0.5, "down": 1.0, "nearest": 0.75 - 2.0**-53}[round_mode]
     code = exponent - 1 + (mantissa > limit) + 127
     outside = (code < 0) | (code > 254) | (x == 0)
     code = np.where(x == 0, 0, np.where(np.isinf(x), 254, np.clip(code, 0, 254)))

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from partita.errors import KernelError
+from partita.kernels.arrays import Array
 from partita.kernels.registry import kernel
 
-Array = np.ndarray[Any, Any]
 Value = Any
 """A tensor, a sequence (list) or an optional (the value or None)."""
 Region = Callable[..., tuple[Value, ...]]

@@ -8,14 +8,13 @@ Sizes of blocks were measured on one core with 32 KiB of first-level and 1 MiB o
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 
+from partita.kernels.arrays import Array
 from partita.kernels.packing import packed
 from partita.kernels.windows import Windows, pad_channels_first, pad_channels_last, tap_slices, window_view
 
-Array = np.ndarray[Any, Any]
 Schedule = Callable[[Array, Array, Windows, int], Array]
 
 COLUMN_ELEMENTS = 1 << 19

@@ -1,17 +1,15 @@
 """Conv and ConvTranspose."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from partita.errors import KernelError
 from partita.kernels import conv_schedules as schedules
+from partita.kernels.arrays import Array
 from partita.kernels.packing import packed
 from partita.kernels.registry import kernel
 from partita.kernels.windows import Windows, is_channels_last, make_windows
-
-Array = np.ndarray[Any, Any]
 
 
 @kernel("Conv", since=1)

@@ -3,15 +3,13 @@
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from partita.errors import KernelError
+from partita.kernels.arrays import Array
 from partita.kernels.registry import kernel
 from partita.kernels.windows import Windows, make_windows
-
-Array = np.ndarray[Any, Any]
 
 
 @kernel("DeformConv", since=19)

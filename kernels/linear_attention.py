@@ -1,14 +1,12 @@
 """LinearAttention and CausalConvWithState: layers that carry a state from token to token."""
 
 import math
-from typing import Any
 
 import numpy as np
 
 from partita.errors import KernelError
+from partita.kernels.arrays import Array
 from partita.kernels.registry import kernel
-
-Array = np.ndarray[Any, Any]
 
 
 @kernel("LinearAttention", since=27, widen=False)

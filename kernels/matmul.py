@@ -2,14 +2,12 @@
 
 import math
 import string
-from typing import Any
 
 import numpy as np
 
 from partita.errors import KernelError
+from partita.kernels.arrays import Array
 from partita.kernels.registry import kernel
-
-Array = np.ndarray[Any, Any]
 
 
 @kernel("MatMul", since=1)
@@ -114,7 +112,7 @@ def _sizes_agree(terms: list[str], inputs: tuple[Array, ...]) -> bool:
 
 
 def _contract(left: str, right: str, output: str, a: Array, b: Array) -> Array:
-    """Two operands as a batched matrix product: batch letters, kept left letters, summed letters, kept right letters."""
+    """Two operands as a batched product of (batch, rows, summed) and (batch, summed, columns)."""
     a, left = _sum_unshared(a, left, right + output)
     b, right = _sum_unshared(b, right, left + output)
     batch = [c for c in output if c in left and c in right]

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from partita.errors import KernelError
+from partita.kernels.arrays import Array
 from partita.kernels.registry import kernel
-
-Array = np.ndarray[Any, Any]
 
 BLOCK_ELEMENTS = 1 << 15
 """Rows are normalised in blocks of about this many elements, so that the temporaries stay in the cache."""

@@ -2,11 +2,8 @@
 
 import weakref
 from collections.abc import Callable
-from typing import Any
 
-import numpy as np
-
-Array = np.ndarray[Any, Any]
+from partita.kernels.arrays import Array
 
 _PACKED: dict[tuple[int, str], tuple[weakref.ref[Array], Array]] = {}
 

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 
 from partita.errors import KernelError
+from partita.kernels.arrays import Array
 from partita.kernels.registry import kernel
 from partita.kernels.windows import Windows, make_windows
-
-Array = np.ndarray[Any, Any]
 
 
 @kernel("MaxPool", since=1)
@@ -211,10 +210,7 @@ def _fold_axis(x: Array, windows: Windows, i: int, combine: np.ufunc, start: flo
     shape = (*x.shape[:axis], count, *x.shape[axis + 1 :])
     whole = next((r for r in ranges if r[0] == 0 and r[1] == count), None)
     before = (slice(None),) * axis
-    if whole is None:
-        out = np.full_like(x, start, shape=shape)
-    else:
-        out = x[(*before, whole[2])].copy("K")
+    out = np.full_like(x, start, shape=shape) if whole is None else x[(*before, whole[2])].copy("K")
     for first, last, source in ranges:
         if first < last and (first, last, source) != whole:
             target = out[(*before, slice(first, last))]

@@ -2,18 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from partita.errors import KernelError
+from partita.kernels.arrays import Array
 from partita.kernels.registry import kernel
 
-Array = np.ndarray[Any, Any]
 Activation = Callable[[Array], Array]
 State = tuple[Array, ...]
 Step = Callable[[Array, State], State]
-"""From the input's share of the gates (batch, gates * hidden) and the state to the next state; the output comes first."""
+"""From the input's share of the gates (batch, gates * hidden) and the state to the next state, output first."""
 
 _DEFAULT_ALPHA = {
     "affine": 1.0,

@@ -3,15 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from partita.errors import KernelError
+from partita.kernels.arrays import Array
 from partita.kernels.registry import kernel
 from partita.kernels.windows import is_channels_last
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +155,7 @@ def _resample(x: Array, axes: list[Axis], sampling: Sampling, extrapolation_valu
         return x.copy()
     y = y.astype(x.dtype, copy=False)
     for axis, is_outside in outside:
-        y[(*(slice(None),) * axis, is_outside)] = extrapolation_value
+        np.moveaxis(y, axis, 0)[is_outside] = extrapolation_value
     return y
 
 
@@ -232,10 +230,8 @@ def _taps(places: Array, a: Axis, sampling: Sampling) -> tuple[Array, Array]:
     below = np.floor(places).astype(np.int64)
     index = below + np.arange(1 - reach, reach + 1)[:, None]
     distance = np.abs(index - places.astype(np.float64)) * squeeze
-    if sampling.mode == "linear":
-        weights = np.maximum(1 - distance, 0)
-    else:
-        weights = _cubic(distance, sampling.cubic_coeff_a)
+    is_linear = sampling.mode == "linear"
+    weights = np.maximum(1 - distance, 0) if is_linear else _cubic(distance, sampling.cubic_coeff_a)
     if sampling.exclude_outside:
         weights = np.where((index >= 0) & (index < a.input_size), weights, 0)
     weights = weights / weights.sum(axis=0)

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 
 from partita.errors import KernelError
+from partita.kernels.arrays import Array
 from partita.kernels.registry import kernel
 
-Array = np.ndarray[Any, Any]
 Sequence = list[Array]
 
 

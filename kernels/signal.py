@@ -7,10 +7,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from partita.errors import KernelError
-from partita.kernels.arrays import dtype_of
+from partita.kernels.arrays import Array, dtype_of
 from partita.kernels.registry import kernel
-
-Array = np.ndarray[Any, Any]
 
 
 @kernel("DFT", since=17)
@@ -101,7 +99,7 @@ def hann_window(size: Array, *, output_datatype: int = 1, periodic: int = 1) -> 
 
 @kernel("HammingWindow", since=17)
 def hamming_window(size: Array, *, output_datatype: int = 1, periodic: int = 1) -> Array:
-    """A raised cosine on a pedestal (size,), with coefficients 25/46 and 21/46. Source: ONNX operators, HammingWindow-17."""
+    """A raised cosine on a pedestal (size,): 25/46 and 21/46. Source: ONNX operators, HammingWindow-17."""
     return _cosine_window(size, (25 / 46, -21 / 46), output_datatype, periodic)
 
 

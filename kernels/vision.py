@@ -3,14 +3,12 @@
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from partita.errors import KernelError
+from partita.kernels.arrays import Array
 from partita.kernels.registry import kernel
-
-Array = np.ndarray[Any, Any]
 
 CUBIC_A = -0.75
 """Coefficient of the cubic filter. Source: ONNX backend cases of GridSample, which follow PyTorch."""

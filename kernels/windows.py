@@ -3,14 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from partita.errors import KernelError
-
-Array = np.ndarray[Any, Any]
+from partita.kernels.arrays import Array
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

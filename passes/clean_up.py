@@ -6,14 +6,18 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import onnx
 
 from partita.graph.infer import schema_of
-from partita.graph.ir import FUSED_DOMAIN, Array, Graph, Node
+from partita.graph.ir import Array, Graph, Node
 from partita.graph.match import prune
-from partita.passes.rewrite import RANDOM_OPS, integers, renamed_reads
+from partita.passes.rewrite import RANDOM_OPS, integers, renamed_reads, with_reads_renamed
 
 SMALL_CONSTANT_BYTES = 1024
 """Constants up to this size are compared by value, so that equal ones become one."""
+
+
+_OPTIONAL = onnx.defs.OpSchema.FormalParameterOption.Optional
 
 
 def remove_dead_nodes(graph: Graph) -> Graph:
@@ -31,9 +35,9 @@ def remove_dead_nodes(graph: Graph) -> Graph:
 
 
 def _without_unread_outputs(node: Node, wanted: set[str]) -> Node:
-    if len(node.outputs) == 1 or node.domain == FUSED_DOMAIN or wanted.issuperset(node.outputs):
+    if len(node.outputs) == 1 or node.domain or wanted.issuperset(node.outputs):
         return node
-    optional = [output.option.name == "Optional" for output in schema_of(node).outputs]
+    optional = [output.option == _OPTIONAL for output in schema_of(node).outputs]
     outputs = ["" if i < len(optional) and optional[i] and o not in wanted else o for i, o in enumerate(node.outputs)]
     while not outputs[-1]:
         outputs.pop()
@@ -41,46 +45,43 @@ def _without_unread_outputs(node: Node, wanted: set[str]) -> Node:
 
 
 def remove_identities(graph: Graph) -> Graph:
-    """Without operators that hand on their input as it is: Identity, inference Dropout, a Cast to the same dtype, …"""
+    """Without operators that hand on their input as it is: Identity, inference Dropout, a Cast to the same dtype, ...
+
+    Outputs of the graph keep their names: the operator that made the source takes the output's name. Where it cannot,
+    because the source is an input, a constant or another output, the identity stays, at the end.
+    """
     source_of: dict[str, str] = {}
     kept: list[Node] = []
     for node in graph.nodes:
-        if not _is_identity(graph, node):
+        if _is_identity(graph, node):
+            source_of[node.outputs[0]] = source_of.get(node.inputs[0], node.inputs[0])
+        else:
             kept.append(node)
-            continue
-        source_of[node.outputs[0]] = source_of.get(node.inputs[0], node.inputs[0])
-    if not source_of:
+    output_of, copied = _sources_of_outputs(graph, source_of)
+    if len(source_of) == len(copied):
         return graph
-    made_by_output, copies = _output_names(graph, source_of)
-    new_name_of = {**source_of, **made_by_output}
-    for name, source in source_of.items():
-        new_name_of[name] = made_by_output.get(source, source)
-    nodes = [_with_outputs_renamed(node, made_by_output) for node in renamed_reads(kept, new_name_of)]
-    if len(nodes) + len(copies) == len(graph.nodes):
-        return graph
-    values = {made_by_output.get(name, name): value for name, value in graph.values.items() if name not in source_of}
-    values |= {name: graph.values[name] for name in graph.outputs if name in graph.values}
-    return prune(replace(graph, nodes=(*nodes, *renamed_reads(copies, made_by_output)), values=values))
+    new_name_of = output_of | {name: output_of.get(source, source) for name, source in source_of.items()}
+    for output in copied:
+        node = graph.producer_of[output]
+        kept.append(replace(node, inputs=(source_of[output], *node.inputs[1:])))
+    nodes = tuple(_with_outputs_renamed(node, output_of) for node in renamed_reads(kept, new_name_of))
+    values = {**graph.values, **{new: graph.values[old] for old, new in output_of.items()}}
+    return prune(replace(graph, nodes=nodes, values=values))
 
 
-def _output_names(graph: Graph, source_of: dict[str, str]) -> tuple[dict[str, str], list[Node]]:
-    """How to keep the names of outputs that an identity made: the source takes the name, or the identity stays.
-
-    It stays if its source is an input, a constant or another output.
-    """
-    made_by_output: dict[str, str] = {}
-    copies: list[Node] = []
+def _sources_of_outputs(graph: Graph, source_of: dict[str, str]) -> tuple[dict[str, str], list[str]]:
+    """For outputs that an identity makes: the sources that can take an output's name, and the outputs without one."""
+    output_of: dict[str, str] = {}
+    copied: list[str] = []
     for output in graph.outputs:
         source = source_of.get(output)
         if source is None:
             continue
-        if source in graph.producer_of and source not in graph.outputs and source not in made_by_output:
-            made_by_output[source] = output
+        if source in graph.producer_of and source not in graph.outputs and source not in output_of:
+            output_of[source] = output
         else:
-            node = graph.producer_of[output]
-            copies.append(replace(node, inputs=(source, *node.inputs[1:])))
-            del source_of[output]
-    return made_by_output, copies
+            copied.append(output)
+    return output_of, copied
 
 
 def _with_outputs_renamed(node: Node, new_name_of: dict[str, str]) -> Node:
@@ -94,7 +95,9 @@ def _is_identity(graph: Graph, node: Node) -> bool:
     if rule is None or node.domain or len(node.present_outputs) != 1 or not node.outputs[0]:
         return False
     before, after = graph.values.get(node.inputs[0]), graph.values.get(node.outputs[0])
-    return before is not None and before == after and (before.is_concrete or node.op == "Identity") and rule(graph, node)
+    if before is None or before != after or not (before.is_concrete or node.op == "Identity"):
+        return False
+    return rule(graph, node)
 
 
 def _always(graph: Graph, node: Node) -> bool:
@@ -108,7 +111,7 @@ def _is_single(graph: Graph, node: Node) -> bool:
 
 def _is_inference(graph: Graph, node: Node) -> bool:
     training = node.inputs[2] if len(node.inputs) > 2 else ""
-    return not training or training in graph.constants and not graph.constants[training].any()
+    return not training or (training in graph.constants and not graph.constants[training].any())
 
 
 def _keeps_order(graph: Graph, node: Node) -> bool:
@@ -132,10 +135,10 @@ def _steps_forward(graph: Graph, node: Node) -> bool:
 
 
 _IDENTITY_RULES: dict[str, Callable[[Graph, Node], bool]] = {
-    "Identity": _always, "Cast": _always, "CastLike": _always, "Reshape": _always, "Flatten": _always, "Squeeze": _always,
-    "Unsqueeze": _always, "Expand": _always, "Tile": _always, "Dropout": _is_inference, "Transpose": _keeps_order,
-    "Pad": _pads_nothing, "Slice": _steps_forward, "Concat": _is_single, "Sum": _is_single, "Max": _is_single,
-    "Min": _is_single, "Mean": _is_single,
+    "Identity": _always, "Cast": _always, "CastLike": _always, "Reshape": _always, "Flatten": _always,
+    "Squeeze": _always, "Unsqueeze": _always, "Expand": _always, "Tile": _always, "Dropout": _is_inference,
+    "Transpose": _keeps_order, "Pad": _pads_nothing, "Slice": _steps_forward, "Concat": _is_single, "Sum": _is_single,
+    "Max": _is_single, "Min": _is_single, "Mean": _is_single,
 }  # fmt: skip
 
 
@@ -144,8 +147,8 @@ def merge_common_subexpressions(graph: Graph) -> Graph:
     new_name_of = _equal_constants(graph)
     seen: dict[tuple[Any, ...], Node] = {}
     kept: list[Node] = []
-    for node in renamed_reads(graph.nodes, new_name_of) if new_name_of else graph.nodes:
-        [node] = renamed_reads((node,), new_name_of)
+    for original in graph.nodes:
+        node = with_reads_renamed(original, new_name_of)
         key = _key(node)
         first = seen.get(key) if key else None
         if first is None or any(name in graph.outputs for name in node.outputs):

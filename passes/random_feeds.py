@@ -8,7 +8,9 @@ from partita.errors import ModelError
 from partita.graph.dtypes import OPTIONAL, SEQUENCE, numpy_of_name
 from partita.graph.ir import Array, Graph, Node, Value
 
-PASSING_OPS = frozenset(("Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Transpose", "Expand", "Slice"))
+PASSING_OPS = frozenset(
+    ("Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Transpose", "Expand", "Slice")
+)
 """Operators behind which an index is still the same index."""
 DEFAULT_INTEGERS = 2
 """Integers of unknown meaning are 0 or 1: valid as token types, labels, flags and most indices."""

@@ -52,8 +52,8 @@ def _check_weights(graph: Graph, needed: tuple[Node, ...], unknown: tuple[str, .
     missing = [name for node in needed for name in graph.reads(node) if name in graph.missing]
     if missing:
         raise ModelError(
-            f"the shape of {_listed(unknown)} depends on data, and the weight {missing[0]!r} that decides it is missing: "
-            "put the weight file beside the model, or use --random-weights"
+            f"the shape of {_listed(unknown)} depends on data, and the weight {missing[0]!r} that decides it is "
+            "missing: put the weight file beside the model, or use --random-weights"
         )
 
 

@@ -67,7 +67,7 @@ def constant_bytes(graph: Graph, name: str) -> int:
 def scalar(graph: Graph, name: str) -> float | None:
     """The number that a constant of one element holds; None for anything else."""
     array = graph.constants.get(name)
-    if array is None or array.size != 1 or array.dtype.kind not in "fiu" and array.dtype.name != "bfloat16":
+    if array is None or array.size != 1 or (array.dtype.kind not in "fiu" and array.dtype.name != "bfloat16"):
         return None
     return float(array.reshape(()).item())
 

@@ -34,7 +34,7 @@ def specialise(graph: Graph) -> Graph:
 
 
 class Walk:
-    """One pass over a graph or region in order; what surrounds a region is given as `outer_values` and `outer_known`."""
+    """One pass over a graph or region in order; `outer_values` and `outer_known` are what surrounds a region."""
 
     def __init__(self, graph: Graph, outer_values: Mapping[str, Value], outer_known: Mapping[str, Array]) -> None:
         self.graph = graph

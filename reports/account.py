@@ -40,7 +40,11 @@ class Account:
 
     @cached_property
     def chip(self) -> Chip:
-        return chip_of(self.plan)
+        """The Soc inside the plan; PlanError if the plan uses a unit that it does not have."""
+        chip = chip_of(self.plan)
+        for name in dict.fromkeys((self.plan.host.unit, *(operator.unit for operator in self.plan.operators))):
+            chip.unit(name)
+        return chip
 
     @cached_property
     def units(self) -> tuple[UnitTotal, ...]:

@@ -41,9 +41,6 @@ def stripes_of(plan: Plan, units: tuple[str, ...], columns: int = COLUMNS) -> tu
     for i, count in enumerate(counts):
         total = sum(count.values())
         shares = tuple((unit, count[unit] / total) for unit in units if count[unit])
-        if stripes and stripes[-1].shares == shares:
-            start = stripes.pop().start
-        else:
-            start = i / columns
+        start = stripes.pop().start if stripes and stripes[-1].shares == shares else i / columns
         stripes.append(Stripe(start=start, end=(i + 1) / columns, shares=shares))
     return tuple(stripes)

@@ -1,8 +1,6 @@
 """Timelines as files: `*.timeline.json`, the same bytes for the same timeline."""
 
-import contextlib
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
@@ -10,7 +8,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from partita.devices.soc import explain
-from partita.errors import OutputError, SimulationError
+from partita.errors import SimulationError
+from partita.files import write_atomically
 from partita.simulator.timeline import Counter, Span, Timeline
 
 FORMAT = "partita-timeline/1"
@@ -57,21 +56,7 @@ def _lines(items: list[str]) -> str:
 
 def write_timeline(timeline: Timeline, path: str | Path) -> None:
     """Write a timeline file; OutputError if that is not possible, and then nothing is left behind."""
-    _write_beside(Path(path), timeline_bytes(timeline))
-
-
-def _write_beside(path: Path, content: bytes) -> None:
-    """Write a file under another name in the same folder and rename it, so that nobody sees half of it."""
-    if path.is_dir():
-        raise OutputError(f"cannot write {path}: it is a folder; give the name of a file")
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        beside.write_bytes(content)
-        beside.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
-        raise OutputError(f"cannot write {path}: {error.strerror}; give a file in a writable folder") from error
+    write_atomically(path, timeline_bytes(timeline))
 
 
 def read_timeline(path: str | Path) -> Timeline:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 
 from partita.graph.ir import FUSED_DOMAIN, Graph, Node, Source, Value
 from partita.graph.plan import Baseline, Cost, Location, PlacedOperator, Plan, Proof, Refusal, Segment, Transfer
@@ -86,10 +87,12 @@ def plan_of(layers: list[Layer], *, name: str = "mobile", prefix: str = "/featur
     total += sum(t.latency_us for t in transfers)
     plan = Plan(
         graph=graph, graph_digest="0f" * 32, soc_name="toy-qnn", soc_digest="a1" * 32, soc_json=SOC_JSON,
-        host=Location("cpu", "float32"), inference_us=INFERENCE_US, operators=tuple(operators), segments=tuple(segments),
-        transfers=tuple(transfers), refusals=refusals, baselines=_baselines(total),
-        proof=Proof(objective="latency", objective_us=total, bound_us=total * 0.9993, status="optimal", solver="HiGHS 1.11",
-                    solve_s=0.84),
+        host=Location("cpu", "float32"), inference_us=INFERENCE_US, operators=tuple(operators),
+        segments=tuple(segments), transfers=tuple(transfers), refusals=refusals, baselines=_baselines(total),
+        proof=Proof(
+            objective="latency", objective_us=total, bound_us=total * 0.9993, status="optimal", solver="HiGHS 1.11",
+            solve_s=0.84,
+        ),
     )  # fmt: skip
     return _with_fused_relu(plan) if fused else plan
 
@@ -101,11 +104,11 @@ def _segments(layers: list[Layer], nodes: list[Node]) -> tuple[list[Segment], li
         if not operators or operators[-1].unit != unit:
             members.append([])
         members[-1].append(node.name)
-        evidence = "table" if op == "Conv" and i % 2 else "fitted" if op == "Conv" else "roofline"
+        predicted = cost(latency_us, memory=op in ("Add", "Relu", "Transpose"), evidence=_evidence(op, i))
         operators.append(
             PlacedOperator(
                 node=node.name, covers=(node.name,), unit=unit, dtype=DTYPES[unit], kernel=op.lower(),
-                segment=len(members) - 1, cost=cost(latency_us, memory=op in ("Add", "Relu", "Transpose"), evidence=evidence),
+                segment=len(members) - 1, cost=predicted,
             )
         )  # fmt: skip
     unit_of = {operator.node: operator.unit for operator in operators}
@@ -116,6 +119,12 @@ def _segments(layers: list[Layer], nodes: list[Node]) -> tuple[list[Segment], li
     return segments, operators
 
 
+def _evidence(op: str, position: int) -> str:
+    if op != "Conv":
+        return "roofline"
+    return "table" if position % 2 else "fitted"
+
+
 def _transfers(layers: list[Layer], nodes: list[Node]) -> list[Transfer]:
     units = ["cpu", *(unit for _, unit, _, _ in layers), "cpu"]
     before = [*(node.name for node in nodes), ""]
@@ -124,7 +133,7 @@ def _transfers(layers: list[Layer], nodes: list[Node]) -> list[Transfer]:
             tensor=f"t{i}", source=Location(a, DTYPES[a]), target=Location(b, DTYPES[b]), size_bytes=SIZE_BYTES,
             sync_us=35.0, copy_us=22.0, convert_us=14.0, dram_bytes=2 * SIZE_BYTES, layout="NCHW", before=before[i],
         )
-        for i, (a, b) in enumerate(zip(units, units[1:], strict=False))
+        for i, (a, b) in enumerate(pairwise(units))
         if a != b
     ]  # fmt: skip
 

@@ -56,11 +56,11 @@ class Step:
 
 
 def step(
-    name: str, where: str, inputs: str, latency_us: float, *, dram_bytes: int = 0, dispatch_us: float = 0.0
+    name: str, where: str, inputs: str, time_us: float, *, dram_bytes: int = 0, dispatch_us: float = 0.0
 ) -> Step:
     """`where` is a unit or "unit:dtype", `inputs` names with spaces between."""
     unit, _, dtype = where.partition(":")
-    price = cost(latency_us, dispatch_us=dispatch_us, dram_bytes=dram_bytes)
+    price = cost(time_us, dispatch_us=dispatch_us, dram_bytes=dram_bytes)
     return Step(name=name, location=Location(unit, dtype or "float32"), inputs=tuple(inputs.split()), cost=price)
 
 
@@ -78,7 +78,7 @@ class Fees:
     """Of a transfer."""
 
 
-def make_plan(steps: Sequence[Step], outputs: Sequence[str], fees: Fees = Fees()) -> Plan:  # noqa: B008  (frozen)
+def make_plan(steps: Sequence[Step], outputs: Sequence[str], fees: Fees = Fees()) -> Plan:
     """A plan that runs `steps` in their order, with every transfer that they need and the latency of taking turns."""
     segments = _segments(steps, fees)
     segment_of = {name: segment.index for segment in segments for name in segment.operators}
@@ -142,6 +142,7 @@ def _transfers(steps: Sequence[Step], outputs: Sequence[str], fees: Fees) -> lis
             copy_us=fees.copy_us if crosses else 0.0,
             convert_us=0.0 if crosses else fees.convert_us,
             dram_bytes=fees.dram_bytes,
+            layout="any",
             before=before,
         )
     return list(found.values())

@@ -1,0 +1,139 @@
+"""Running a plan and saying how right it is: against the unplaced model and, where installed, against onnxruntime."""
+
+import io
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from partita.errors import ModelError
+from partita.files import write_atomically
+from partita.graph.ir import Graph
+from partita.graph.onnx_export import to_model
+from partita.graph.onnx_import import read_onnx
+from partita.graph.plan import Location, Plan
+from partita.kernels.compare import Difference, differences
+from partita.kernels.executor import run
+from partita.kernels.placed import Execution, execute
+from partita.passes.random_feeds import random_feeds
+from partita.passes.random_weights import fill_missing
+
+TOLERANCE = 1e-4
+"""Largest difference, relative to the largest value of an output, at which two float32 results count as the same."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One comparison: its name, what was compared with what, and whether a difference is an error or a fact."""
+
+    name: str
+    title: str
+    outputs: tuple[Difference, ...]
+    is_exact: bool
+    """Both sides compute in float32, so they must agree within TOLERANCE; otherwise the difference is only told."""
+
+    @property
+    def is_right(self) -> bool:
+        return not self.is_exact or all(d.max_relative <= TOLERANCE for d in self.outputs)
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class RunResult:
+    """What `partita run` did."""
+
+    execution: Execution
+    wall_s: float
+    checks: tuple[Check, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def is_right(self) -> bool:
+        return all(check.is_right for check in self.checks)
+
+
+def run_and_check(plan: Plan, inputs: Sequence[str], *, seed: int, check: bool) -> RunResult:
+    """Runs the plan on the given files and random data for the rest; with `check`, compares.
+
+    `inputs` are texts NAME=FILE.npy. Raises ModelError if weights are missing or a file does not fit.
+    """
+    feeds = {**random_feeds(plan.graph, seed), **_read_inputs(plan.graph, inputs)}
+    began = time.perf_counter()
+    execution = execute(plan, feeds)
+    wall_s = time.perf_counter() - began
+    if not check:
+        return RunResult(execution=execution, wall_s=wall_s, checks=(), notes=())
+    reference = run(plan.graph, feeds)
+    exact = execute(_in_float32(plan), feeds).outputs
+    checks = [
+        Check(name="placed_float32", title="placed, all in float32, against unplaced", is_exact=True,
+              outputs=differences(reference, exact)),
+        Check(name="placed", title="placed, in each unit's arithmetic, against float32", is_exact=False,
+              outputs=differences(reference, execution.outputs)),
+    ]  # fmt: skip
+    notes: list[str] = []
+    if find_spec("onnxruntime") is None:
+        notes.append("onnxruntime is not installed, so nothing was compared with it")
+    else:
+        given = differences(_by_onnxruntime(plan.graph, feeds), reference)
+        checks.insert(0, Check(name="onnxruntime", title="unplaced, against onnxruntime", outputs=given, is_exact=True))
+    return RunResult(execution=execution, wall_s=wall_s, checks=tuple(checks), notes=tuple(notes))
+
+
+def save_outputs(path: str, outputs: Mapping[str, Any]) -> None:
+    """Writes the outputs as an .npz archive."""
+    content = io.BytesIO()
+    np.savez(content, **{name.replace("/", "_"): array for name, array in outputs.items()})
+    write_atomically(path, content.getvalue())
+
+
+def _read_inputs(graph: Graph, texts: Sequence[str]) -> dict[str, Any]:
+    feeds: dict[str, Any] = {}
+    for text in texts:
+        name, equals, path = text.rpartition("=")
+        if not (name and equals and path):
+            raise ModelError(f"--input {text!r} is not understood; write NAME=FILE.npy")
+        if name not in graph.inputs:
+            raise ModelError(f"{name!r} is no input of {graph.name!r}; it has: {', '.join(graph.inputs)}")
+        try:
+            feeds[name] = np.load(Path(path), allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise ModelError(f"{path}: not an array in a .npy file: {str(error).splitlines()[0]}") from None
+        if not isinstance(feeds[name], np.ndarray):
+            raise ModelError(f"{path}: an archive of arrays; give one .npy file per input")
+    return feeds
+
+
+def _in_float32(plan: Plan) -> Plan:
+    """The same placement, every location computing in float32: it must give what the unplaced model gives."""
+
+    def wide(location: Location) -> Location:
+        return Location(location.unit, "float32")
+
+    return replace(
+        plan,
+        host=wide(plan.host),
+        operators=tuple(replace(operator, dtype="float32") for operator in plan.operators),
+        transfers=tuple(replace(t, source=wide(t.source), target=wide(t.target)) for t in plan.transfers),
+    )
+
+
+def _by_onnxruntime(graph: Graph, feeds: Mapping[str, Any]) -> dict[str, Any]:
+    """Outputs of the model as its file says, before any pass, by onnxruntime's CPU provider."""
+    import onnxruntime as ort  # optional: only --check wants it
+
+    source = graph.source
+    if source is None:
+        raise ModelError(f"graph {graph.name!r} came from no file, so onnxruntime has nothing to run")
+    model: str | bytes = source.path
+    if source.random_weights:
+        model = to_model(fill_missing(read_onnx(source.path, dict(source.shapes)))).SerializeToString()
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    wanted = {i.name for i in session.get_inputs()}
+    results = session.run(list(graph.outputs), {name: array for name, array in feeds.items() if name in wanted})
+    return dict(zip(graph.outputs, results, strict=True))

@@ -1,0 +1,277 @@
+"""The command line: arguments -> library -> printing. No logic of its own."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from partita import __version__
+from partita import options as given
+from partita.errors import OutputError, PartitaError, PlacementError
+
+app = typer.Typer(
+    name="partita",
+    help="Place a neural network on the CPU, GPU and NPU of a phone, with proof; run the placement; simulate it.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+soc_app = typer.Typer(help="The chips and runtimes that Partita knows.", no_args_is_help=True)
+app.add_typer(soc_app, name="soc")
+
+out = Console(soft_wrap=False)
+progress = Console(stderr=True)
+
+Output = Annotated[str | None, typer.Option("-o", "--output", metavar="FILE", help="Where to write it.", show_default=False)]
+
+
+@app.command(
+    epilog="Examples:\n\n    partita place model.onnx --soc sd8gen3-qnn --shape batch=1 -o model.plan.json\n\n"
+    "    partita place model.onnx --soc my-soc.toml --pin Softmax=cpu --ban Resize=npu --json"
+)
+def place(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="An ONNX model; its weights are not needed.")],
+    soc: given.SocName = None,
+    shape: given.ShapeTexts = None,
+    pin: given.Pins = None,
+    ban: given.Bans = None,
+    gap: given.Gap = 1e-4,
+    time_limit: given.TimeLimit = 60.0,
+    random_weights: given.RandomWeights = False,
+    output: Output = None,
+    as_json: given.Json = False,
+) -> None:
+    """Find the fastest placement of a model on a Soc, and prove how good it is."""
+    from partita.api import save_plan
+    from partita.reports.summary import plan_document, plan_summary
+
+    if _is_plan(model):
+        raise PlacementError(f"{model}: this is a plan already; place takes an ONNX model")
+    plan = _plan(model, soc, shape, pin, ban, gap=gap, time_limit=time_limit, random_weights=random_weights)
+    if output is not None:
+        save_plan(plan, output)
+    if as_json:
+        _print_json(plan_document(plan))
+        return
+    out.print(plan_summary(plan))
+    _say_written([output])
+
+
+@app.command(
+    epilog="Examples:\n\n    partita run model.plan.json --check\n\n"
+    "    partita run model.onnx --soc sd8gen3-qnn --shape batch=1 --input image=photo.npy --save outputs.npz"
+)
+def run(
+    model: given.Model,
+    soc: given.SocName = None,
+    shape: given.ShapeTexts = None,
+    pin: given.Pins = None,
+    ban: given.Bans = None,
+    gap: given.Gap = 1e-4,
+    time_limit: given.TimeLimit = 60.0,
+    random_weights: given.RandomWeights = False,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--input", metavar="NAME=FILE.npy", help="Data for an input; the others get random data.", show_default=False),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the random inputs.")] = 0,
+    check: Annotated[bool, typer.Option("--check", help="Compare with the unplaced model, and with onnxruntime if installed.")] = False,
+    save: Annotated[str | None, typer.Option(metavar="FILE.npz", help="Write the outputs.", show_default=False)] = None,
+    as_json: given.Json = False,
+) -> None:
+    """Run a placed model with numpy kernels, each operator in the arithmetic of its unit."""
+    from partita.checking import run_and_check, save_outputs
+    from partita.reports.documents import run_document, run_summary
+
+    plan = _plan(model, soc, shape, pin, ban, gap=gap, time_limit=time_limit, random_weights=random_weights)
+    with _working("running"):
+        result = run_and_check(plan, inputs or [], seed=seed, check=check)
+    if save is not None:
+        save_outputs(save, result.execution.outputs)
+    if as_json:
+        _print_json(run_document(plan, result))
+    else:
+        out.print(run_summary(plan, result))
+        _say_written([save])
+    if not result.is_right:
+        raise typer.Exit(1)
+
+
+@app.command(
+    epilog="Examples:\n\n    partita simulate model.plan.json --plot timeline.png --trace trace.json\n\n"
+    "    partita simulate model.onnx --soc sd855-tflite --overlap --json"
+)
+def simulate(
+    model: given.Model,
+    soc: given.SocName = None,
+    shape: given.ShapeTexts = None,
+    pin: given.Pins = None,
+    ban: given.Bans = None,
+    gap: given.Gap = 1e-4,
+    time_limit: given.TimeLimit = 60.0,
+    overlap: Annotated[bool, typer.Option("--overlap", help="Let independent segments run side by side and share the memory.")] = False,
+    output: Output = None,
+    trace: Annotated[str | None, typer.Option(metavar="FILE.json", help="Write a Chrome trace, for Perfetto.", show_default=False)] = None,
+    plot: Annotated[
+        list[str] | None,
+        typer.Option("--plot", metavar="FILE", help="Draw the timeline as .png, .svg or .pdf. May be repeated.", show_default=False),
+    ] = None,
+    as_json: given.Json = False,
+) -> None:
+    """Simulate one inference: when what runs on which unit, and what it waits for."""
+    from partita import api
+    from partita.reports.chrome_trace import write_chrome_trace
+    from partita.reports.documents import simulation_document, simulation_summary
+    from partita.simulator.timeline_file import write_timeline
+
+    plan = _plan(model, soc, shape, pin, ban, gap=gap, time_limit=time_limit)
+    timeline = api.simulate(plan, overlap=overlap)
+    if output is not None:
+        write_timeline(timeline, output)
+    if trace is not None:
+        write_chrome_trace(plan, timeline, trace)
+    for path in plot or []:
+        if Path(path).suffix not in (".png", ".svg", ".pdf"):
+            raise OutputError(f"cannot plot to {path!r}: its name must end in .png, .svg or .pdf")
+        api.report(plan, timeline).save(path)
+    if as_json:
+        _print_json(simulation_document(plan, timeline))
+        return
+    out.print(simulation_summary(plan, timeline))
+    _say_written([output, trace, *(plot or [])])
+
+
+@app.command(
+    epilog="Examples:\n\n    partita report model.plan.json -o report.html\n\n"
+    "    partita report model.onnx --soc sd8gen3-qnn --shape batch=1 -o report.html -o report.md -o timeline.pdf"
+)
+def report(
+    model: given.Model,
+    output: Annotated[
+        list[str], typer.Option("-o", "--output", metavar="FILE", help="By its ending: .html, .md, .json, .png, .svg, .pdf. May be repeated.")
+    ],
+    soc: given.SocName = None,
+    shape: given.ShapeTexts = None,
+    pin: given.Pins = None,
+    ban: given.Bans = None,
+    gap: given.Gap = 1e-4,
+    time_limit: given.TimeLimit = 60.0,
+    as_json: given.Json = False,
+) -> None:
+    """Write the report of a placement: verdict, timeline, fallbacks and why, boundaries, baselines."""
+    from partita import api
+    from partita.reports.documents import written_document
+
+    plan = _plan(model, soc, shape, pin, ban, gap=gap, time_limit=time_limit)
+    made = api.report(plan)
+    for path in output:
+        made.save(path)
+    if as_json:
+        _print_json(written_document(made, output))
+        return
+    out.print(made.verdict)
+    _say_written(output)
+
+
+@soc_app.command("list")
+def soc_list(as_json: given.Json = False) -> None:
+    """List the presets."""
+    from partita.devices import load_soc, preset_names
+    from partita.reports.documents import soc_list_document, soc_list_table
+
+    socs = [load_soc(name) for name in preset_names()]
+    _print_json(soc_list_document(socs)) if as_json else out.print(soc_list_table(socs))
+
+
+@soc_app.command("show", epilog="Example:\n\n    partita soc show sd8gen3-qnn")
+def soc_show(
+    name: Annotated[str, typer.Argument(metavar="SOC", help="A preset or a Soc file.")], as_json: given.Json = False
+) -> None:
+    """Print every number of a Soc with its range, kind of evidence and source."""
+    from partita.devices import load_soc
+    from partita.reports.documents import soc_document, soc_table
+
+    soc = load_soc(name)
+    _print_json(soc_document(soc)) if as_json else out.print(soc_table(soc))
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    if version:
+        typer.echo(f"partita {__version__}")
+        raise typer.Exit
+
+
+def _is_plan(path: str) -> bool:
+    return path.endswith(".json")
+
+
+def _plan(
+    model: str,
+    soc: str | None,
+    shape: list[str] | None,
+    pin: list[str] | None,
+    ban: list[str] | None,
+    *,
+    gap: float,
+    time_limit: float,
+    random_weights: bool = False,
+) -> Any:
+    """The plan in a file, or the plan of a model placed now."""
+    from partita import api
+
+    if _is_plan(model):
+        if soc or shape or pin or ban:
+            raise PlacementError(f"{model}: a plan says its Soc, shapes and rules itself; give them with an ONNX model only")
+        with _working("loading the plan and its model"):
+            return api.load_plan(model, random_weights=random_weights)
+    if soc is None:
+        raise PlacementError("which Soc? give --soc NAME; `partita soc list` names the presets")
+    shapes = given.parse_shapes(shape)
+    pins, bans = given.parse_rules("--pin", pin), given.parse_rules("--ban", ban)
+    device = api.soc(soc)
+    with _working("reading the model"):
+        graph = api.load(model, shapes, random_weights=random_weights)
+    with _working(f"placing {len(graph.nodes)} operators"):
+        return api.partition(graph, device, pins=pins, bans=bans, gap=gap, time_limit_s=time_limit)
+
+
+@contextmanager
+def _working(what: str) -> Iterator[None]:
+    """A spinner on a terminal, nothing elsewhere."""
+    with progress.status(what):
+        yield
+
+
+def _print_json(document: Any) -> None:
+    typer.echo(json.dumps(document, indent=1, allow_nan=False))
+
+
+def _say_written(paths: list[str | None]) -> None:
+    for path in paths:
+        if path is not None:
+            typer.echo(f"wrote {path}")
+
+
+def main() -> None:
+    """Run the command line; bad input is one line on standard error and exit code 2."""
+    try:
+        app()
+    except PartitaError as error:
+        typer.echo(f"partita: error: {' '.join(str(error).split())}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("partita: stopped", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output has gone; what is left to flush must not raise again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)

@@ -1,0 +1,59 @@
+"""The options that commands share, and how their text becomes values."""
+
+import re
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from partita.errors import ModelError, PlacementError
+from partita.partitioner import Rule
+
+Model = Annotated[str, typer.Argument(metavar="MODEL|PLAN", help="An ONNX model, or a plan that `partita place -o` wrote.")]
+SocName = Annotated[
+    str | None, typer.Option("--soc", metavar="SOC", help="A preset (see `partita soc list`) or a Soc file.", show_default=False)
+]
+ShapeTexts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--shape",
+        metavar="NAME=SIZE",
+        help="Size of an open dimension (batch=1, or a pattern: 's*=24') or of a whole input (tokens=1x128). May be repeated.",
+        show_default=False,
+    ),
+]
+Pins = Annotated[
+    list[str] | None,
+    typer.Option("--pin", metavar="OP=UNIT", help="Run operators of this name or type on UNIT only: Softmax=cpu.", show_default=False),
+]
+Bans = Annotated[
+    list[str] | None,
+    typer.Option("--ban", metavar="OP=UNIT", help="Never run operators of this name or type on UNIT.", show_default=False),
+]
+Gap = Annotated[float, typer.Option("--gap", help="Stop when the plan is proven within this share of the best.")]
+TimeLimit = Annotated[float, typer.Option("--time-limit", metavar="SECONDS", help="Stop the solver after this time.")]
+RandomWeights = Annotated[bool, typer.Option("--random-weights", help="Make up the weights whose file is not there.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+def parse_shapes(texts: Sequence[str] | None) -> dict[str, int | tuple[int, ...]]:
+    """`["batch=1", "tokens=1x128"]` as a mapping; ModelError for anything else."""
+    shapes: dict[str, int | tuple[int, ...]] = {}
+    for text in texts or ():
+        name, equals, size = text.rpartition("=")
+        if not (name and equals and re.fullmatch(r"\d+(x\d+)*", size)):
+            raise ModelError(f"--shape {text!r} is not understood; write NAME=8 for a dimension or NAME=1x3x224x224 for an input")
+        dims = tuple(int(part) for part in size.split("x"))
+        shapes[name] = dims[0] if "x" not in size else dims
+    return shapes
+
+
+def parse_rules(option: str, texts: Sequence[str] | None) -> tuple[Rule, ...]:
+    """`["Softmax=cpu"]` as rules; PlacementError for anything else."""
+    rules: list[Rule] = []
+    for text in texts or ():
+        pattern, equals, unit = text.rpartition("=")
+        if not (pattern and equals and unit):
+            raise PlacementError(f"{option} {text!r} is not understood; write OPERATOR=UNIT, for example Softmax=cpu")
+        rules.append(Rule(pattern, unit))
+    return tuple(rules)
