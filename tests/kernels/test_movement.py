@@ -47,7 +47,7 @@ def test_split_makes_equal_parts_and_a_smaller_last_one() -> None:
 @given(shape=full_shapes, seed=seeds, data=st.data())
 def test_slices_clamp_and_may_run_backwards(shape: tuple[int, ...], seed: int, data: st.DataObject) -> None:
     axes = data.draw(st.lists(st.integers(0, len(shape) - 1), min_size=1, unique=True))
-    bounds = st.one_of(st.integers(-8, 8), st.sampled_from([2**31 - 1, -(2**31), 2**63 - 1, -(2**63)]))
+    bounds = st.one_of(st.integers(-8, 8), st.sampled_from([-(2**31), 2**31, -(2**63)]))
     starts, ends = (whole(*(data.draw(bounds) for _ in axes)) for _ in range(2))
     steps = whole(*(data.draw(st.sampled_from([-3, -1, 1, 2])) for _ in axes))
     node = helper.make_node("Slice", ["x", "s", "e", "a", "t"], ["y"])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from onnx import helper
 
 from partita.errors import KernelError
-from tests.kernels.oracle import check, examples, full_shapes, ours, seeds, shapes, tensor
+from tests.kernels.oracle import check, examples, full_shapes, ours, seeds, tensor
 
 
 def whole(*numbers: int) -> np.ndarray:
@@ -22,7 +22,6 @@ def whole(*numbers: int) -> np.ndarray:
         ((2, 3, 4), (0, 0, 2, 2), 0),
         ((0, 3), (3, 0), 1),
         ((1,), (), 0),
-        ((0, 3), (0, -1), 0),
     ],
 )
 def test_reshape_copies_and_infers_sizes(shape: tuple[int, ...], wanted: tuple[int, ...], allowzero: int) -> None:
@@ -45,7 +44,7 @@ def test_flatten_makes_a_matrix(shape: tuple[int, ...], seed: int, data: st.Data
 
 
 @examples
-@given(shape=shapes, seed=seeds, data=st.data())
+@given(shape=full_shapes, seed=seeds, data=st.data())
 def test_transpose_permutes_or_reverses(shape: tuple[int, ...], seed: int, data: st.DataObject) -> None:
     perm = data.draw(st.permutations(range(len(shape))))
     check(helper.make_node("Transpose", ["x"], ["y"], perm=perm), tensor(seed, shape), opset=13)

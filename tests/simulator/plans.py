@@ -55,9 +55,7 @@ class Step:
     """Whether it begins a segment although its unit is that of the step before."""
 
 
-def step(
-    name: str, where: str, inputs: str, time_us: float, *, dram_bytes: int = 0, dispatch_us: float = 0.0
-) -> Step:
+def step(name: str, where: str, inputs: str, time_us: float, *, dram_bytes: int = 0, dispatch_us: float = 0.0) -> Step:
     """`where` is a unit or "unit:dtype", `inputs` names with spaces between."""
     unit, _, dtype = where.partition(":")
     price = cost(time_us, dispatch_us=dispatch_us, dram_bytes=dram_bytes)

@@ -13,7 +13,7 @@ from partita.simulator.timeline_file import timeline_bytes
 from partita.units import NS_PER_US
 from tests.simulator.plans import ROOMY, TIGHT, Fees, machine, make_plan, plans, step
 
-LAWS = settings(max_examples=150, deadline=None, derandomize=True)
+LAWS = settings(max_examples=60, deadline=None, derandomize=True)
 MEMORIES = st.sampled_from((ROOMY, TIGHT))
 ROUNDING_NS = 1
 
@@ -28,7 +28,9 @@ def span_by_job(plan: Plan, timeline: Timeline) -> list[Span]:
     found: list[Span] = []
     left = list(timeline.spans)
     for job in jobs_of(plan):
-        span = next(s for s in left if (s.track, s.kind, s.name, s.segment) == (job.track, job.kind, job.name, job.segment))
+        span = next(
+            s for s in left if (s.track, s.kind, s.name, s.segment) == (job.track, job.kind, job.name, job.segment)
+        )
         left.remove(span)
         found.append(span)
     assert not left
@@ -159,7 +161,9 @@ def test_nothing_starts_before_what_it_needs_has_ended(plan: Plan, memory: Memor
 
 @LAWS
 @given(plans(), MEMORIES, st.booleans())
-def test_every_job_takes_what_it_takes_alone_plus_what_it_waits(plan: Plan, memory: MemoryLimits, overlap: bool) -> None:
+def test_every_job_takes_what_it_takes_alone_plus_what_it_waits(
+    plan: Plan, memory: MemoryLimits, overlap: bool
+) -> None:
     timeline = simulate_on(plan, machine(memory), overlap=overlap)
     for job, span in zip(jobs_of(plan), span_by_job(plan, timeline), strict=True):
         assert span.waited_ns >= 0
