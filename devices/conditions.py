@@ -58,16 +58,21 @@ class RankCondition(Strict):
 
     check: Literal["rank"]
     of: TensorName = "input 0"
-    min: int = 0
-    max: int = 99
+    min: int | None = None
+    max: int | None = None
+    ignore_ones: bool = False
+    """Dimensions of 1 do not count."""
 
     def failure(self, subject: Subject) -> Failure | None:
         dims = subject.dims(self.of)
-        if dims is None or self.min <= len(dims) <= self.max:
+        if dims is None:
             return None
-        limit = _range("rank", self.min if self.min > 0 else None, self.max if self.max < 99 else None)
+        rank = sum(size != 1 for size in dims) if self.ignore_ones else len(dims)
+        if (self.min is None or rank >= self.min) and (self.max is None or rank <= self.max):
+            return None
+        limit = _range("rank", self.min, self.max)
         at = "" if self.of == "input 0" else f" ({self.of})"
-        return Failure(f"{subject.node.op} of rank {len(dims)}{at}: {limit}", limit, f"rank {len(dims)}")
+        return Failure(f"{subject.node.op} of rank {rank}{at}: {limit}", limit, f"rank {rank}")
 
 
 class ConstantCondition(Strict):
@@ -81,7 +86,7 @@ class ConstantCondition(Strict):
             name = subject.name_at(f"input {index}")
             if name is not None and not subject.is_constant(name):
                 limit = f"input {index} must be constant"
-                return Failure(f"{subject.node.op} with a run-time input {index} ({name!r}): {limit}", limit, "run-time")
+                return Failure(f"{subject.node.op} with run-time {name!r}: {limit}", limit, "run-time")
         return None
 
 
@@ -205,14 +210,14 @@ class CountCondition(Strict):
 
     check: Literal["count"]
     of: Literal["inputs", "outputs"]
-    min: int = 0
-    max: int = 9999
+    min: int | None = None
+    max: int | None = None
 
     def failure(self, subject: Subject) -> Failure | None:
         names = subject.node.present_inputs if self.of == "inputs" else subject.node.present_outputs
-        if self.min <= len(names) <= self.max:
+        if (self.min is None or len(names) >= self.min) and (self.max is None or len(names) <= self.max):
             return None
-        limit = _range(self.of, self.min or None, self.max if self.max < 9999 else None)
+        limit = _range(self.of, self.min, self.max)
         return Failure(f"{subject.node.op} with {len(names)} {self.of}: {limit}", limit, str(len(names)))
 
 
@@ -269,6 +274,25 @@ class TypeCondition(Strict):
         return Failure(f"{subject.node.op} with {value.dtype} {self.of}: {limit}", limit, value.dtype)
 
 
+class BetweenCondition(Strict):
+    """The operators before it and after it are of the given kinds."""
+
+    check: Literal["between"]
+    ops: tuple[str, ...]
+
+    def failure(self, subject: Subject) -> Failure | None:
+        graph = subject.graphs[0]
+        before = [graph.producer_of.get(name) for name in subject.node.present_inputs]
+        after = [node for name in subject.node.present_outputs for node in graph.consumers_of.get(name, ())]
+        neighbours = [node.op if node is not None else "an input" for node in (*before, *after)]
+        strange = [op for op in neighbours if op not in self.ops]
+        if not strange and before and after:
+            return None
+        limit = f"only between {' and '.join(self.ops)}"
+        found = strange[0] if strange else "an end of the graph"
+        return Failure(f"{subject.node.op} next to {found}: {limit}", limit, found)
+
+
 class PatternCondition(Strict):
     """The operator is taken only as part of a larger pattern, never alone."""
 
@@ -304,6 +328,7 @@ Condition = Annotated[
     | AxisCondition
     | OpsetCondition
     | TypeCondition
+    | BetweenCondition
     | PatternCondition
     | NeverCondition,
     Field(discriminator="check"),
@@ -324,5 +349,3 @@ def _range(what: str, least: float | None, most: float | None) -> str:
     if least is not None:
         return f"{what} at least {least:g}"
     return f"{what} at most {most:g}" if most is not None else ""
-
-

@@ -10,10 +10,11 @@ memory: Williams, Waterman and Patterson, "Roofline", CACM 2009) with the produc
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
 
 from partita.devices.soc import Number, Soc, Unit
+from partita.errors import SocError
 from partita.graph.dtypes import is_floating
 from partita.graph.ir import Graph, Node, Value
 from partita.graph.plan import Cost, Location
@@ -78,6 +79,8 @@ def operator_cost(graph: Graph, node: Node, unit: Unit, dtype: str) -> Cost:
     All shapes that it touches must be known. `low_us` takes every number of the unit at its fastest and the model's
     own spread to the good side, `high_us` the opposite.
     """
+    if dtype not in unit.peak_gmac_per_s:
+        raise SocError(f"unit {unit.name!r} does not compute in {dtype}; it does in: {', '.join(unit.dtypes)}")
     work = _work(graph, node, dtype)
     if work.op_class == FREE:
         return _FREE_COST
@@ -111,8 +114,17 @@ def _work(graph: Graph, node: Node, dtype: str) -> Work:
         works = _WORKS[graph] = {}
     key = (node, dtype)
     if key not in works:
-        works[key] = work_of(graph, node, dtype)
+        works[key] = work_of(graph, _with_weights(graph, node), dtype)
     return works[key]
+
+
+def _with_weights(graph: Graph, node: Node) -> Node:
+    """The operator; if it is fused, its body told which of its inputs are weights, on which its class depends."""
+    if node.body is None:
+        return node
+    weights = frozenset(name for name in node.body.inputs if graph.is_constant(name))
+    body = replace(node.body, missing=node.body.missing | weights)
+    return replace(node, attributes={**node.attributes, "body": body})
 
 
 def _value(number: Number) -> float:
@@ -127,18 +139,16 @@ def _most(number: Number) -> float:
     return number.most
 
 
-def _parts(
-    work: Work, unit: Unit, dtype: str, permutes: bool, time: Pick, rate: Pick
-) -> tuple[float, float, float]:
+def _parts(work: Work, unit: Unit, dtype: str, permutes: bool, time: Pick, rate: Pick) -> tuple[float, float, float]:
     """Dispatch, compute and memory time in microseconds; `time` and `rate` pick the end of each number's range."""
     use = rate(unit.utilisation_of(work.op_class))
     compute_us = 0.0
     if work.macs:
-        peak = rate(unit.peak_gmac_per_s[dtype]) * MACS_PER_GMAC  # type: ignore[index]
+        peak = rate(unit.peak_gmac_per_s[dtype]) * MACS_PER_GMAC
         compute_us += padded_macs(work, unit) / (peak * use) * US_PER_S
     if work.element_ops:
         elements_use = 1.0 if work.macs else use
-        operations = rate(unit.peak_gop_per_s[dtype]) * BYTES_PER_GB  # type: ignore[index]
+        operations = rate(unit.peak_gop_per_s[dtype]) * BYTES_PER_GB
         compute_us += work.element_ops / (operations * elements_use) * US_PER_S
     return time(unit.dispatch_us), compute_us, _memory_us(work, unit, permutes, use, rate)
 

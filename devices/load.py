@@ -63,8 +63,8 @@ def read_toml(path: Path, shown: str | None = None) -> dict[str, Any]:
     """The content of a TOML file; SocError, naming the file, if there is none or it cannot be read."""
     shown = shown or str(path)
     try:
-        if path.is_dir():
-            raise SocError(f"{shown}: is a folder; a .toml file was expected")
+        if path.exists() and not path.is_file():
+            raise SocError(f"{shown}: is a folder or a device; a .toml file was expected")
         if path.exists() and path.stat().st_size > LARGEST_FILE_BYTES:
             raise SocError(f"{shown}: has more than {LARGEST_FILE_BYTES} bytes; this is no file of this kind")
         text = path.read_bytes().decode()

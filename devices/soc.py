@@ -94,9 +94,10 @@ class Unit(Strict):
     """Fixed cost of one segment."""
     dispatch_us: Number
     """Fixed cost of one kernel."""
-    peak_gmac_per_s: dict[Dtype, Positive]
-    peak_gop_per_s: dict[Dtype, Positive]
-    """Element operations, as `graph.work` counts them."""
+    peak_gmac_per_s: dict[str, Positive]
+    """Multiply-accumulates, by dtype."""
+    peak_gop_per_s: dict[str, Positive]
+    """Element operations as `graph.work` counts them, by dtype."""
     utilisation: dict[str, Positive]
     """Share of the peak that a class of operators reaches; `default` for the classes that are not listed."""
     bandwidth_gb_per_s: Positive
@@ -118,14 +119,13 @@ class Unit(Strict):
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
-        _need("peak_gmac_per_s", self.dtypes, self.peak_gmac_per_s)
-        _need("peak_gop_per_s", self.dtypes, self.peak_gop_per_s)
-        _need("utilisation", (DEFAULT,), self.utilisation)
-        unknown = [c for c in self.utilisation if c not in (DEFAULT, *OP_CLASSES)]
-        if unknown:
-            raise ValueError(f"utilisation has no class {unknown[0]!r}; classes: {', '.join((DEFAULT, *OP_CLASSES))}")
+        _same_keys("peak_gmac_per_s", self.peak_gmac_per_s, self.dtypes, self.dtypes)
+        _same_keys("peak_gop_per_s", self.peak_gop_per_s, self.dtypes, self.dtypes)
+        _same_keys("utilisation", self.utilisation, (DEFAULT,), (DEFAULT, *OP_CLASSES))
         if (self.on_chip_bytes is None) != (self.on_chip_gb_per_s is None):
             raise ValueError("on_chip_bytes and on_chip_gb_per_s must be given together")
+        if self.on_chip_gb_per_s is not None and self.on_chip_gb_per_s.value < self.bandwidth_gb_per_s.value:
+            raise ValueError("on_chip_gb_per_s must be at least bandwidth_gb_per_s")
         if self.spread.least < 1:
             raise ValueError(f"spread must be at least 1, is {self.spread.least:g}")
         return self
@@ -183,7 +183,19 @@ class Soc(Strict):
             _known(f"links[{index}].target", link.target, names)
             if link.source == link.target:
                 raise ValueError(f"links[{index}] joins {link.source!r} to itself")
+        for unit in self.units:
+            self._check_bandwidth(unit)
         return self
+
+    def _check_bandwidth(self, unit: Unit) -> None:
+        """A unit alone cannot get more from DRAM than one engine does."""
+        most = self.dram.peak_gb_per_s.value * self.dram.share_of_one.value
+        fastest = max(unit.bandwidth_gb_per_s.value, (unit.weights_gb_per_s or unit.bandwidth_gb_per_s).value)
+        if fastest > most:
+            raise ValueError(
+                f"units[{unit.name}] moves {fastest:g} GB/s alone, more than dram.peak_gb_per_s * dram.share_of_one "
+                f"= {most:g} GB/s allows"
+            )
 
     @cached_property
     def digest(self) -> str:
@@ -250,10 +262,13 @@ def _in_turn(a: Number, b: Number) -> tuple[float, float, float]:
     return 1 / (1 / a.value + 1 / b.value), 1 / (1 / a.least + 1 / b.least), 1 / (1 / a.most + 1 / b.most)
 
 
-def _need(field: str, wanted: Iterable[str], found: Iterable[str]) -> None:
+def _same_keys(field: str, found: Iterable[str], wanted: Sequence[str], allowed: Sequence[str]) -> None:
     missing = [name for name in wanted if name not in found]
     if missing:
         raise ValueError(f"{field}.{missing[0]} is missing")
+    unknown = [name for name in found if name not in allowed]
+    if unknown:
+        raise ValueError(f"{field}.{unknown[0]} is not known; there is: {', '.join(allowed)}")
 
 
 def _unique(what: str, names: Sequence[str]) -> None:

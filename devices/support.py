@@ -17,7 +17,7 @@ from partita.devices.load import as_json, data_file, read_toml
 from partita.devices.soc import Strict, Unit, explain
 from partita.errors import SocError
 from partita.graph.dtypes import is_floating
-from partita.graph.ir import Graph, Node
+from partita.graph.ir import FUSED_DOMAIN, Graph, Node
 
 Status = Literal["native", "lowered", "unsupported", "accepted_then_fails"]
 ANY_OPERATOR = "*"
@@ -126,7 +126,8 @@ def _judge(support: Support, subject: Subject, dtype: str) -> Verdict:
     for rule in support.rules_for(subject.node):
         if first_failure(rule.when, subject) is None:
             return _apply(support, rule, subject, dtype)
-    name = subject.node.op if subject.node.domain in ("", "partita") else str(subject.node.domain) + "." + subject.node.op
+    node = subject.node
+    name = node.op if node.domain in ("", FUSED_DOMAIN) else f"{node.domain}.{node.op}"
     reason = f"{name} is not in the list of {support.backend}"
     return Verdict("unsupported", reason, limit="listed operators", found=name, source=support.source)
 

@@ -1,5 +1,7 @@
 """Names of element types: ours are numpy's; ONNX enums and sizes in bits are looked up here."""
 
+from functools import cache
+
 import ml_dtypes
 import numpy as np
 import onnx
@@ -16,12 +18,14 @@ _ONNX_NAMES = {
     "FLOAT8E4M3FN": "float8_e4m3fn", "FLOAT8E4M3FNUZ": "float8_e4m3fnuz",
     "FLOAT8E5M2": "float8_e5m2", "FLOAT8E5M2FNUZ": "float8_e5m2fnuz",
     "FLOAT4E2M1": "float4_e2m1fn", "FLOAT8E8M0": "float8_e8m0fnu",
+    "FLOAT6E2M3": "float6_e2m3fn", "FLOAT6E3M2": "float6_e3m2fn",
 }  # fmt: skip
-_NAME_OF_ENUM = {
-    onnx.TensorProto.DataType.Value(k): v for k, v in _ONNX_NAMES.items() if k in onnx.TensorProto.DataType.keys()
-}
+_NAME_OF_ENUM = {enum: _ONNX_NAMES[k] for k, enum in onnx.TensorProto.DataType.items() if k in _ONNX_NAMES}
 _ENUM_OF_NAME = {name: enum for enum, name in _NAME_OF_ENUM.items()}
-_BITS = {"bool": 8, "string": 64, "int4": 4, "uint4": 4, "int2": 2, "uint2": 2, "float4_e2m1fn": 4}
+_BITS = {
+    "bool": 8, "string": 64, "int4": 4, "uint4": 4, "int2": 2, "uint2": 2, "float4_e2m1fn": 4,
+    "float6_e2m3fn": 6, "float6_e3m2fn": 6,
+}  # fmt: skip
 
 SEQUENCE = "sequence"
 """The dtype of a value that holds a list of tensors; its shape is None."""
@@ -43,6 +47,7 @@ def onnx_of_name(dtype: str) -> int:
     return _ENUM_OF_NAME[dtype]
 
 
+@cache
 def numpy_of_name(dtype: str) -> np.dtype:
     """The numpy dtype that holds `dtype`; text is held as objects."""
     if dtype == "string":
@@ -58,8 +63,9 @@ def name_of_numpy(dtype: np.dtype) -> str:
     return dtype.name
 
 
+@cache
 def bits_of(dtype: str) -> int:
-    """Bits that one element takes in memory."""
+    """Bits that one element takes in memory; elements below a byte are packed, a string counts as its pointer."""
     if dtype in _BITS:
         return _BITS[dtype]
     return numpy_of_name(dtype).itemsize * BITS_PER_BYTE

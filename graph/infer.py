@@ -62,7 +62,8 @@ def schema_of(node: Node) -> onnx.defs.OpSchema:
         return onnx.defs.get_schema(node.op, node.version, node.domain)
     except onnx.defs.SchemaError:
         raise ModelError(
-            f"node {node}: operator {node.op!r} does not exist at opset {node.version}; export the model with a newer opset"
+            f"node {node}: operator {node.op!r} does not exist at opset {node.version}; "
+            "export the model with a newer opset"
         ) from None
 
 

@@ -1,11 +1,11 @@
-"""The graph: operators and tensors, frozen. ONNX files are read and written elsewhere (`onnx_import`, `onnx_export`)."""
+"""The graph: operators and tensors, frozen; `onnx_import` reads it from ONNX, `onnx_export` writes it."""
 
 import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -27,14 +27,14 @@ class Value:
 
     @property
     def is_concrete(self) -> bool:
-        return self.shape is not None and all(d is not None for d in self.shape)
+        return self.shape is not None and None not in self.shape
 
     @property
     def dims(self) -> Shape:
         """The shape, all of it known; ValueError otherwise."""
         if self.shape is None or None in self.shape:
             raise ValueError(f"the shape {self} is not known in full")
-        return tuple(d for d in self.shape if d is not None)
+        return cast(Shape, self.shape)
 
     @property
     def elements(self) -> int:
@@ -169,7 +169,7 @@ class Graph:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over the structure, types, attributes and small constants; the values of large weights are left out."""
+        """SHA-256 of the structure, types, attributes and small constants; the values of large weights are left out."""
         from partita.graph.text import to_text  # the text form reads graphs, so it cannot be imported above
 
         return hashlib.sha256(to_text(self, exact=True).encode()).hexdigest()

@@ -31,22 +31,33 @@ class Match:
 
 
 def fused_node(graph: Graph, match: Match) -> Node:
-    """The single operator that stands for a match; its body holds the primitives, so any unit can still run it."""
+    """The single operator that stands for a match; its body holds the primitives, so any unit can still run it.
+
+    ValueError if the match is not one: it reads what it does not list, or others read what it does not give.
+    """
     nodes = tuple(graph.node_named[name] for name in match.nodes)
     inner = {output for node in nodes for output in node.present_outputs}
-    names = {*match.inputs, *inner, *(name for node in nodes for name in node.present_inputs)}
-    constants = {
-        name: graph.constants[name]
-        for node in nodes
-        for name in node.present_inputs
-        if name in graph.constants and name not in match.inputs
-    }
-    values = {name: graph.values[name] for name in sorted(names) if name in graph.values}
-    body = Graph(match.pattern, nodes, match.inputs, match.outputs, values, constants)
+    _check_closed(graph, match, inner)
+    read = dict.fromkeys(name for node in nodes for name in graph.reads(node) if name not in match.inputs)
+    constants = {name: graph.constants[name] for name in read if name in graph.constants}
+    missing = frozenset(name for name in read if name in graph.missing)
+    names = sorted({*match.inputs, *inner, *constants, *missing})
+    values = {name: graph.values[name] for name in names if name in graph.values}
+    body = Graph(match.pattern, nodes, match.inputs, match.outputs, values, constants, missing)
     if body.free_names:
         raise ValueError(f"match {match.key} reads {body.free_names} but does not list them as inputs")
     attributes = {**match.attributes, "body": body}
     return Node(match.nodes[-1], match.pattern, match.inputs, match.outputs, attributes, FUSED_DOMAIN, 1)
+
+
+def _check_closed(graph: Graph, match: Match, inner: set[str]) -> None:
+    covered, sink = set(match.nodes), match.nodes[-1]
+    for name in sorted(inner):
+        readers = [node.name for node in graph.consumers_of.get(name, ()) if node.name not in covered]
+        if (readers or name in graph.outputs) and (
+            name not in match.outputs or name not in graph.node_named[sink].outputs
+        ):
+            raise ValueError(f"match {match.key} hides {name!r}, which {readers or 'the model gives'} out of it")
 
 
 def fuse(graph: Graph, matches: Sequence[Match]) -> Graph:

@@ -1,6 +1,7 @@
 """Graph -> ONNX: a model that any runtime opens; fused operators become ONNX functions."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,22 +9,28 @@ import onnx
 from onnx import helper, numpy_helper
 
 from partita.errors import ModelError
-from partita.graph.dtypes import name_of_numpy, onnx_of_name
+from partita.graph.dtypes import OPTIONAL, SEQUENCE, name_of_numpy, onnx_of_name
+from partita.graph.functions import OPERATOR_KEY
 from partita.graph.ir import FUSED_DOMAIN, Array, Graph, Node, Value
 
 IR_VERSION = 10
+DEFAULT_OPSET = 17
 
 
 def to_model(graph: Graph) -> onnx.ModelProto:
-    """The graph as an ONNX model with its constants inside; ModelError if weights are missing."""
-    if graph.missing:
-        first = sorted(graph.missing)[0]
+    """The graph as an ONNX model with its constants inside, each fused operator a call of a function.
+
+    Raises ModelError if weights are missing, or if operators of different opsets cannot stand in one model.
+    """
+    missing = sorted({*graph.missing, *(name for _, node in graph.walk() for r in node.regions for name in r.missing)})
+    if missing:
         raise ModelError(
-            f"graph {graph.name!r} has no data for {len(graph.missing)} weights ({first!r}, ...): fill them first"
+            f"graph {graph.name!r} has no data for {len(missing)} weights (such as {missing[0]!r}): fill them first"
         )
+    _check_versions(graph)
     functions: list[onnx.FunctionProto] = []
     body = _graph_proto(graph, functions)
-    model = helper.make_model(body, opset_imports=_opsets(graph), functions=functions, ir_version=IR_VERSION)
+    model = helper.make_model(body, opset_imports=_imports(_opsets(graph)), functions=functions, ir_version=IR_VERSION)
     model.producer_name = "partita"
     return model
 
@@ -35,9 +42,8 @@ def node_proto(node: Node) -> onnx.NodeProto:
 
 def tensor_proto(name: str, array: Array) -> onnx.TensorProto:
     if name_of_numpy(array.dtype) == "string":
-        return helper.make_tensor(
-            name, onnx.TensorProto.STRING, array.shape, [str(x).encode() for x in array.reshape(-1)]
-        )
+        texts = [x if isinstance(x, bytes) else str(x).encode() for x in array.reshape(-1)]
+        return onnx.TensorProto(name=name, data_type=onnx.TensorProto.STRING, dims=array.shape, string_data=texts)
     return numpy_helper.from_array(np.ascontiguousarray(array), name)
 
 
@@ -45,16 +51,40 @@ def type_proto(value: Value) -> onnx.TypeProto:
     return helper.make_tensor_type_proto(onnx_of_name(value.dtype), value.shape)
 
 
-def _opsets(graph: Graph) -> list[onnx.OperatorSetIdProto]:
+def _opsets(graph: Graph) -> dict[str, int]:
     """One version per domain: the newest that a node was written for."""
-    versions: dict[str, int] = {}
+    versions = {"": 0}
     for _, node in graph.walk():
-        if node.domain != FUSED_DOMAIN:
-            versions[node.domain] = max(versions.get(node.domain, 1), node.version)
-    if any(node.domain == FUSED_DOMAIN for _, node in graph.walk()):
-        versions[FUSED_DOMAIN] = 1
-    versions.setdefault("", 17)
+        versions[node.domain] = max(versions.get(node.domain, 1), node.version)
+    return {**versions, "": versions[""] or DEFAULT_OPSET}
+
+
+def _imports(versions: Mapping[str, int]) -> list[onnx.OperatorSetIdProto]:
     return [helper.make_opsetid(domain, version) for domain, version in sorted(versions.items())]
+
+
+def _check_versions(graph: Graph) -> None:
+    """ModelError if an operator would mean something else at the opset of the whole model."""
+    versions = _opsets(graph)
+    first = {(n.op, n.domain, n.version): n for _, n in graph.walk()}
+    for (op, domain, version), node in first.items():
+        newest = versions[domain]
+        if (
+            version != newest
+            and onnx.defs.has(op, domain)
+            and _since(op, version, domain) != _since(op, newest, domain)
+        ):
+            raise ModelError(
+                f"node {node} is of opset {version}, others of {newest}, where {op} is another operator; "
+                "bring the model to one opset with onnx.version_converter"
+            )
+
+
+def _since(op: str, version: int, domain: str) -> int:
+    try:
+        return onnx.defs.get_schema(op, version, domain).since_version
+    except onnx.defs.SchemaError:
+        return 0
 
 
 def _graph_proto(graph: Graph, functions: list[onnx.FunctionProto]) -> onnx.GraphProto:
@@ -69,7 +99,7 @@ def _graph_proto(graph: Graph, functions: list[onnx.FunctionProto]) -> onnx.Grap
 
 def _value_info(graph: Graph, name: str) -> onnx.ValueInfoProto:
     value = graph.values.get(name)
-    if value is None or value.dtype in ("sequence", "optional"):
+    if value is None or value.dtype in (SEQUENCE, OPTIONAL):
         return helper.make_empty_tensor_value_info(name)
     return helper.make_value_info(name, type_proto(value))
 
@@ -88,6 +118,8 @@ def _attribute_proto(name: str, value: Any, functions: list[onnx.FunctionProto])
         return helper.make_attribute(name, _graph_proto(value, functions))
     if isinstance(value, np.ndarray):
         return helper.make_attribute(name, tensor_proto(name, value))
+    if isinstance(value, tuple) and value and isinstance(value[0], np.ndarray):
+        return helper.make_attribute(name, [tensor_proto("", array) for array in value])
     if value == ():
         return helper.make_attribute(name, [], attr_type=onnx.AttributeProto.INTS)
     return helper.make_attribute(name, value)
@@ -95,19 +127,29 @@ def _attribute_proto(name: str, value: Any, functions: list[onnx.FunctionProto])
 
 def _call_function(node: Node, body: Graph, functions: list[onnx.FunctionProto]) -> onnx.NodeProto:
     """A call of the function that holds the body; each fused operator has its own, named after it."""
-    name = re.sub(r"\W", "_", f"{node.op}__{node.name}")
+    call = helper.make_node("", node.inputs, node.outputs, name=node.name, domain=FUSED_DOMAIN)
+    for name, value in node.attributes.items():
+        if name != "body":
+            call.attribute.append(_attribute_proto(name, value, functions))
     constants = [
         helper.make_node("Constant", [], [constant], value=tensor_proto(constant, array))
         for constant, array in body.constants.items()
     ]
-    functions.append(
-        helper.make_function(
-            FUSED_DOMAIN,
-            name,
-            list(body.inputs),
-            list(body.outputs),
-            [*constants, *(_node_proto(inner, functions) for inner in body.nodes)],
-            [o for o in _opsets(body) if o.domain != FUSED_DOMAIN],
-        )
-    )
-    return helper.make_node(name, node.inputs, node.outputs, name=node.name, domain=FUSED_DOMAIN)
+    nodes = [*constants, *(_node_proto(inner, functions) for inner in body.nodes)]
+    call.op_type = _free_name(re.sub(r"\W", "_", f"{node.op}__{node.name}"), functions)
+    function = helper.make_function(
+        FUSED_DOMAIN, call.op_type, body.inputs, body.outputs, nodes, _imports(_opsets(body)),
+        [attribute.name for attribute in call.attribute],
+        value_info=[_value_info(body, name) for name in body.values if name not in body.constants],
+    )  # fmt: skip
+    function.metadata_props.add(key=OPERATOR_KEY, value=node.op)
+    functions.append(function)
+    return call
+
+
+def _free_name(wanted: str, functions: list[onnx.FunctionProto]) -> str:
+    taken = {function.name for function in functions}
+    name, count = wanted, 1
+    while name in taken:
+        name, count = f"{wanted}_{count}", count + 1
+    return name

@@ -1,25 +1,27 @@
 """ONNX file -> Graph: read, check, bind shapes; weights are mapped, never copied, and may be absent."""
 
-import re
-from collections.abc import Mapping
-from dataclasses import replace
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import networkx as nx
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
-from onnx import helper, numpy_helper
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # protobuf ships no types
 
 from partita.errors import ModelError
+from partita.graph.bind import Shapes, Symbols, bind_shapes
 from partita.graph.dtypes import OPTIONAL, SEQUENCE, name_of_numpy, name_of_onnx
+from partita.graph.functions import MOST_DEPTH, MOST_OPERATORS, fused_functions, operator_of, without_functions
 from partita.graph.ir import FUSED_DOMAIN, Array, Graph, Node, Value
+from partita.graph.order import check_complete, in_order
 from partita.graph.weights import Weights, read_weight
 
-Shapes = Mapping[str, int | tuple[int, ...]]
-"""What the user binds: a symbolic dimension (or a pattern such as 's*') to a size, an input to a whole shape."""
+OLDEST_OPSET = 7
+"""Before it, broadcasting and many attributes meant something else (ONNX changelog, opset 7)."""
+LARGEST_FILE_BYTES = 2**31
+"""What protobuf can hold in one message."""
+LONGEST_ERROR = 1000
 
 
 def read_onnx(path: str | Path, shapes: Shapes | None = None) -> Graph:
@@ -40,285 +42,299 @@ def from_proto(
     where: str = "model",
     folder: Path | None = None,
 ) -> Graph:
-    """A ModelProto in memory as a Graph, as `read_onnx` reads one from a file."""
+    """A ModelProto in memory as a Graph, as `read_onnx` reads one from a file.
+
+    Without a `folder`, weights in other files stay unknown.
+    """
     try:
-        model = _inlined(model, where)
-        graph = _Importer(model, folder).region(model.graph, name or model.graph.name or "model")
+        if not model.HasField("graph") or not model.graph.output:
+            raise ModelError("not an ONNX model, or cut short: it has no graph with outputs; export it again")
+        scope = _Scope(_opsets(model.opset_import))
+        model = without_functions(model)
+        graph = _Importer(model, folder).region(model.graph, name or _name(model.graph.name) or "model", scope)
+        check_complete(graph)
         return bind_shapes(graph, _symbols(model), shapes or {})
     except ModelError as error:
-        if str(error).startswith(f"{where}:"):
-            raise
-        raise type(error)(f"{where}: {error}") from None
+        raise type(error)(_one_line(f"{where}: {error}")) from None
+
+
+def _one_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST_ERROR else f"{line[:LONGEST_ERROR]} ..."
 
 
 def _parse(path: Path) -> onnx.ModelProto:
     try:
+        if path.is_dir() or (path.exists() and not path.is_file()):
+            raise ModelError(f"{path}: cannot read the model: it is a folder or device; an ONNX file was expected")
+        if path.stat().st_size >= LARGEST_FILE_BYTES:
+            raise ModelError(f"{path}: larger than 2 GB, which no ONNX file can be; keep its weights in another file")
         content = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path}: cannot read the model: {(error.strerror or 'no such file').lower()}") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "no such file"
+        raise ModelError(f"{str(path)!r}: cannot read the model: {reason.lower()}") from None
     if not content:
         raise ModelError(f"{path}: the file is empty; an ONNX model was expected")
     model = onnx.ModelProto()
     try:
         model.ParseFromString(content)
-    except DecodeError:
+    except DecodeError as error:
+        if "MaxDepth" in str(error):
+            raise ModelError(f"{path}: its regions are nested more than {MOST_DEPTH} deep") from None
         raise ModelError(
             f"{path}: not an ONNX model, or cut short ({len(content)} bytes); export or download it again"
         ) from None
-    if not model.HasField("graph") or not model.graph.output:
-        raise ModelError(f"{path}: not an ONNX model, or cut short: it has no graph with outputs; export it again")
     return model
 
 
-def _inlined(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
-    foreign = [f for f in model.functions if f.domain != FUSED_DOMAIN]
-    if not foreign:
-        return model
-    try:
-        return onnx.inliner.inline_local_functions(model)
-    except (RuntimeError, ValueError) as error:
-        raise ModelError(f"{where}: its functions cannot be inlined: {error}") from None
+def _opsets(imports: Iterable[onnx.OperatorSetIdProto]) -> dict[str, int]:
+    """The version of each domain that is imported; ModelError if it is one that cannot be understood."""
+    versions: dict[str, int] = {}
+    for entry in imports:
+        domain = _domain(entry.domain)
+        if versions.setdefault(domain, entry.version) != entry.version:
+            raise ModelError(f"two versions of domain {domain or 'ai.onnx'!r} are imported; export the model again")
+    newest, version = onnx.defs.onnx_opset_version(), versions.get("", OLDEST_OPSET)
+    if version > newest:
+        raise ModelError(
+            f"the model is of opset {version}, but the newest that onnx {onnx.__version__} knows is {newest}; "
+            "install a newer onnx, or export the model with an older opset"
+        )
+    if version < OLDEST_OPSET:
+        raise ModelError(
+            f"the model is of opset {version}, but the oldest supported is {OLDEST_OPSET}; "
+            "export it again, or bring it up to date with onnx.version_converter"
+        )
+    return versions
 
 
-def _symbols(model: onnx.ModelProto) -> dict[str, tuple[str, ...]]:
-    """Per input the name of each dimension ('' if it is anonymous or has a size)."""
+def _domain(domain: str) -> str:
+    return "" if domain == "ai.onnx" else _name(domain)
+
+
+def _symbols(model: onnx.ModelProto) -> Symbols:
     return {
-        i.name: tuple(d.dim_param for d in i.type.tensor_type.shape.dim)
+        i.name: tuple(_name(d.dim_param) for d in i.type.tensor_type.shape.dim)
         for i in model.graph.input
         if i.type.HasField("tensor_type")
     }
 
 
-class _Importer:
-    """Reads the graphs of one model; keeps names unique over the whole model."""
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """What operators are read under: opset versions, the names that are taken, how deep the region lies."""
 
-    def __init__(self, model: onnx.ModelProto, folder: Path | None) -> None:
-        self.opsets = {o.domain if o.domain != "ai.onnx" else "": o.version for o in model.opset_import}
-        self.weights = Weights(folder)
-        self.names: set[str] = set()
+    opsets: Mapping[str, int]
+    names: set[str] = field(default_factory=set)
+    depth: int = 0
 
-    def region(self, proto: onnx.GraphProto, name: str) -> Graph:
-        constants, missing, values = self._initialisers(proto)
-        inputs = tuple(i.name for i in proto.input if i.name not in values)
-        for info in (*proto.input, *proto.output):
-            if info.name not in values and info.type.WhichOneof("value"):
-                values[info.name] = self._value(info)
-        nodes: list[Node] = []
-        for node_proto in proto.node:
-            if node_proto.op_type == "Constant" and node_proto.domain in ("", "ai.onnx"):
-                array = _constant(node_proto)
-                constants[node_proto.output[0]] = array
-                values[node_proto.output[0]] = Value(name_of_numpy(array.dtype), array.shape)
-            else:
-                nodes.append(self._node(node_proto))
-        outputs = tuple(o.name for o in proto.output)
-        kept = {n: v for n, v in values.items() if n in inputs or n in constants or n in missing or n in outputs}
-        graph = Graph(name, tuple(nodes), inputs, outputs, kept, constants, frozenset(missing))
-        return _sorted(graph)
+    def region(self) -> "_Scope":
+        return _Scope(self.opsets, self.names, self._deeper())
 
-    def _initialisers(self, proto: onnx.GraphProto) -> tuple[dict[str, Array], set[str], dict[str, Value]]:
-        constants: dict[str, Array] = {}
-        missing: set[str] = set()
-        values: dict[str, Value] = {}
-        if proto.sparse_initializer:
-            first = proto.sparse_initializer[0].values.name
-            raise ModelError(f"weight {first!r} is sparse; make it dense and export again")
-        for tensor in proto.initializer:
-            values[tensor.name] = Value(name_of_onnx(tensor.data_type), tuple(tensor.dims))
-            array = read_weight(tensor, self.weights)
-            if array is None:
-                missing.add(tensor.name)
-            else:
-                constants[tensor.name] = array
-        return constants, missing, values
+    def body(self, function: onnx.FunctionProto) -> "_Scope":
+        """The body of a fused operator: its operators keep the names they had."""
+        return _Scope(_opsets(function.opset_import), set(), self._deeper())
 
-    def _value(self, info: onnx.ValueInfoProto) -> Value:
-        kind = info.type.WhichOneof("value")
-        if kind == "sequence_type":
-            return Value(SEQUENCE, None)
-        if kind == "optional_type":
-            return Value(OPTIONAL, None)
-        if kind != "tensor_type":
-            raise ModelError(
-                f"tensor {info.name!r} is a {kind}; only dense tensors, sequences and optionals can be computed"
-            )
-        tensor = info.type.tensor_type
-        if not tensor.HasField("shape"):
-            return Value(name_of_onnx(tensor.elem_type), None)
-        # Some exporters write -1 for a size that they do not know.
-        dims = tuple(d.dim_value if d.HasField("dim_value") and d.dim_value >= 0 else None for d in tensor.shape.dim)
-        return Value(name_of_onnx(tensor.elem_type), dims)
+    def _deeper(self) -> int:
+        if self.depth == MOST_DEPTH:
+            raise ModelError(f"its regions are nested more than {MOST_DEPTH} deep")
+        return self.depth + 1
 
-    def _node(self, proto: onnx.NodeProto) -> Node:
-        domain = "" if proto.domain == "ai.onnx" else proto.domain
-        if domain not in self.opsets and domain != FUSED_DOMAIN:
-            raise ModelError(
-                f"node {proto.name or proto.op_type!r} is of domain {domain!r}, which the model does not import"
-            )
-        name = self._unique(proto.name or f"{proto.op_type}_{len(self.names)}")
-        attributes = {a.name: self._attribute(a, name) for a in proto.attribute}
-        return Node(
-            name, proto.op_type, tuple(proto.input), tuple(proto.output), attributes, domain, self.opsets.get(domain, 1)
-        )
-
-    def _unique(self, wanted: str) -> str:
+    def unique(self, wanted: str) -> str:
         name, count = wanted, 1
         while name in self.names:
             name, count = f"{wanted}_{count}", count + 1
         self.names.add(name)
         return name
 
-    def _attribute(self, proto: onnx.AttributeProto, node: str) -> Any:
-        if proto.type == onnx.AttributeProto.GRAPH:
-            return self.region(proto.g, f"{node}.{proto.name}")
-        if proto.ref_attr_name:
+
+class _Tensors:
+    """The tensors of one graph while it is read; each is defined once."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Value] = {}
+        self.constants: dict[str, Array] = {}
+        self.missing: set[str] = set()
+
+    def weight(self, name: str, value: Value, array: Array | None) -> None:
+        """A tensor whose data is in the model, or should be (None)."""
+        if not name or name in self.values:
+            raise ModelError(f"tensor {name!r} is made twice, the second time by a weight or a Constant")
+        self.values[name] = value
+        if array is None:
+            self.missing.add(name)
+        else:
+            self.constants[name] = array
+
+
+class _Importer:
+    """Reads the graphs of one model."""
+
+    def __init__(self, model: onnx.ModelProto, folder: Path | None) -> None:
+        self.weights = Weights(folder)
+        self.fused = fused_functions(model)
+        self.operators = 0
+
+    def region(self, proto: onnx.GraphProto, name: str, scope: _Scope) -> Graph:
+        tensors = _Tensors()
+        for tensor in proto.initializer:
+            value = Value(name_of_onnx(tensor.data_type), tuple(tensor.dims))
+            tensors.weight(_name(tensor.name), value, read_weight(tensor, self.weights))
+        if proto.sparse_initializer:
+            first = proto.sparse_initializer[0].values.name
+            raise ModelError(f"weight {first!r} is sparse; make it dense and export again")
+        inputs = tuple(_name(i.name) for i in proto.input if i.name not in tensors.values)  # IR 3 lists weights too
+        if len(set(inputs)) != len(inputs) or "" in inputs:
+            raise ModelError(f"graph {name!r} has an input without a name, or two of one name: {', '.join(inputs)}")
+        tensors.values.update(_types(i for i in proto.input if i.name not in tensors.values))
+        nodes = self._nodes(proto.node, tensors, set(inputs), scope)
+        outputs = tuple(_name(o.name) for o in proto.output)
+        values = {**_types(proto.output), **tensors.values}
+        return in_order(Graph(name, nodes, inputs, outputs, values, tensors.constants, frozenset(tensors.missing)))
+
+    def _nodes(
+        self, protos: Sequence[onnx.NodeProto], tensors: _Tensors, inputs: set[str], scope: _Scope
+    ) -> tuple[Node, ...]:
+        """The operators but for Constants, whose values become constants of the graph."""
+        self.operators += len(protos)
+        if self.operators > MOST_OPERATORS:
+            raise ModelError(f"the model has more than {MOST_OPERATORS} operators")
+        nodes = []
+        for proto in protos:
+            if proto.op_type == "Constant" and _domain(proto.domain) == "":
+                if len(proto.output) != 1 or proto.output[0] in inputs:
+                    raise ModelError(f"node {proto.name!r} (Constant) must make one tensor of its own")
+                tensors.weight(_name(proto.output[0]), *self._constant(proto))
+            else:
+                nodes.append(self._node(proto, scope))
+        return tuple(nodes)
+
+    def _node(self, proto: onnx.NodeProto, scope: _Scope) -> Node:
+        domain, op = _domain(proto.domain), _name(proto.op_type)
+        name = scope.unique(_name(proto.name) or f"{op}_{len(scope.names)}")
+        attributes = {_name(a.name): self._attribute(a, name, scope) for a in proto.attribute}
+        inputs, outputs = tuple(map(_name, proto.input)), tuple(map(_name, proto.output))
+        if domain == FUSED_DOMAIN and op in self.fused:
+            function = self.fused[op]
+            if len(inputs) != len(function.input) or len(outputs) != len(function.output):
+                raise ModelError(f"node {name!r} does not have the inputs and outputs of its function {op!r}")
+            attributes["body"] = self._body(function, scope)
+            return Node(name, operator_of(function), inputs, outputs, attributes, domain, 1)
+        if domain not in scope.opsets:
             raise ModelError(
-                f"node {node!r}: attribute {proto.name!r} refers to a function's attribute outside of a function"
+                f"node {name!r} is of domain {domain or 'ai.onnx'!r}, which the model does not import; export it again"
             )
-        value = helper.get_attribute_value(proto)
-        if isinstance(value, onnx.TensorProto):
-            return numpy_helper.to_array(value)
-        if isinstance(value, bytes):
-            return _text(value)
-        if isinstance(value, int | float | str):
-            return value
-        return tuple(_text(v) if isinstance(v, bytes) else v for v in value)
+        return Node(name, op, inputs, outputs, attributes, domain, scope.opsets[domain])
+
+    def _body(self, function: onnx.FunctionProto, scope: _Scope) -> Graph:
+        """The primitives of a fused operator, as `onnx_export` wrote them."""
+        tensors, inputs = _Tensors(), tuple(map(_name, function.input))
+        tensors.values.update(_types(i for i in function.value_info if i.name in inputs))
+        nodes = self._nodes(function.node, tensors, set(inputs), scope.body(function))
+        values = {**_types(function.value_info), **tensors.values}
+        outputs = tuple(map(_name, function.output))
+        body = in_order(Graph(operator_of(function), nodes, inputs, outputs, values, tensors.constants))
+        check_complete(body)
+        return body
+
+    def _attribute(self, proto: onnx.AttributeProto, node: str, scope: _Scope) -> Any:
+        where = f"node {node!r}: attribute {proto.name!r}"
+        if proto.ref_attr_name:
+            raise ModelError(f"{where} refers to a function's attribute outside of a function")
+        if proto.type == onnx.AttributeProto.GRAPH:
+            return self.region(proto.g, f"{node}.{proto.name}", scope.region())
+        if proto.type == onnx.AttributeProto.TENSOR:
+            return self._array(proto.t, where)
+        if proto.type == onnx.AttributeProto.TENSORS:
+            return tuple(self._array(t, where) for t in proto.tensors)
+        read = _READERS.get(proto.type)
+        if read is None:
+            kind = onnx.AttributeProto.AttributeType.Name(proto.type).lower()
+            raise ModelError(f"{where} is of type {kind}, which no operator of ONNX reads")
+        return read(proto)
+
+    def _array(self, tensor: onnx.TensorProto, where: str) -> Array:
+        array = read_weight(tensor, self.weights)
+        if array is None:
+            raise ModelError(f"{where} lies in a file that is not there; put it beside the model")
+        return array
+
+    def _constant(self, proto: onnx.NodeProto) -> tuple[Value, Array | None]:
+        """The value of a Constant operator, in whichever of its attributes it stands; no data if its file is absent."""
+        where = f"node {proto.name or proto.output[0]!r} (Constant)"
+        if len(proto.attribute) != 1 or proto.attribute[0].ref_attr_name:
+            raise ModelError(f"{where} must have one attribute, its value")
+        attribute = proto.attribute[0]
+        if attribute.name == "value" and attribute.type == onnx.AttributeProto.TENSOR:
+            tensor = attribute.t
+            return Value(name_of_onnx(tensor.data_type), tuple(tensor.dims)), read_weight(tensor, self.weights)
+        dtype = _CONSTANT_DTYPES.get((attribute.name, attribute.type))
+        if dtype is None:
+            raise ModelError(f"{where} holds no dense value, but {attribute.name!r}; make it dense and export again")
+        array = np.array(_READERS[attribute.type](attribute), dtype)
+        return Value(name_of_numpy(array.dtype), array.shape), array
+
+
+def _types(infos: Iterable[onnx.ValueInfoProto]) -> dict[str, Value]:
+    """The types that are given; those of regions and of some exporters' outputs are not."""
+    found = {_name(info.name): _type(info) for info in infos if info.type.WhichOneof("value")}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _type(info: onnx.ValueInfoProto) -> Value | None:
+    kind = info.type.WhichOneof("value")
+    if kind == "sequence_type":
+        return Value(SEQUENCE, None)
+    if kind == "optional_type":
+        return Value(OPTIONAL, None)
+    if kind != "tensor_type":
+        raise ModelError(
+            f"tensor {info.name!r} is a {kind}; only dense tensors, sequences and optionals can be computed"
+        )
+    tensor = info.type.tensor_type
+    if tensor.elem_type == onnx.TensorProto.UNDEFINED:
+        return None
+    try:
+        dtype = name_of_onnx(tensor.elem_type)
+    except ModelError as error:
+        raise ModelError(f"tensor {info.name!r}: {error}") from None
+    if not tensor.HasField("shape"):
+        return Value(dtype, None)
+    # Some exporters write -1 for a size that they do not know.
+    return Value(
+        dtype, tuple(d.dim_value if d.HasField("dim_value") and d.dim_value >= 0 else None for d in tensor.shape.dim)
+    )
+
+
+def _name(name: str | bytes) -> str:
+    """A name as it is; ModelError if it is not UTF-8, which protobuf then gives as bytes."""
+    if isinstance(name, bytes):
+        raise ModelError(f"the name {name!r} is not text; the file is damaged: export or download it again")
+    return name
 
 
 def _text(value: bytes) -> str | bytes:
+    """Text where the bytes are text, the bytes themselves otherwise."""
     try:
         return value.decode()
     except UnicodeDecodeError:
         return value
 
 
-def _constant(proto: onnx.NodeProto) -> Array:
-    """The value of a Constant operator, in whichever of its attributes it stands."""
-    for attribute in proto.attribute:
-        value = helper.get_attribute_value(attribute)
-        if attribute.name == "value":
-            return numpy_helper.to_array(value)
-        if attribute.name in ("value_float", "value_floats"):
-            return np.array(value, np.float32)
-        if attribute.name in ("value_int", "value_ints"):
-            return np.array(value, np.int64)
-        if attribute.name in ("value_string", "value_strings"):
-            texts = [value] if isinstance(value, bytes) else value
-            return np.array([t.decode() for t in texts], object).reshape(
-                () if isinstance(value, bytes) else (len(texts),)
-            )
-    raise ModelError(f"node {proto.name!r} (Constant) holds no dense value")
-
-
-def _sorted(graph: Graph) -> Graph:
-    """The graph with its operators in an order in which they can run; ModelError if a cycle or a gap forbids it."""
-    known = {*graph.inputs, *graph.constants, *graph.missing}
-    in_order = True
-    for node in graph.nodes:
-        in_order = in_order and all(name in known or name not in graph.producer_of for name in graph.reads(node))
-        for output in node.present_outputs:
-            if output in known:
-                raise ModelError(f"tensor {output!r} is made twice, the second time by node {node}")
-            known.add(output)
-    if in_order:
-        return graph
-    edges = nx.DiGraph()
-    edges.add_nodes_from(range(len(graph.nodes)))
-    position = {node.name: i for i, node in enumerate(graph.nodes)}
-    for i, node in enumerate(graph.nodes):
-        for name in graph.reads(node):
-            if name in graph.producer_of:
-                edges.add_edge(position[graph.producer_of[name].name], i)
-    try:
-        order = list(nx.lexicographical_topological_sort(edges))
-    except nx.NetworkXUnfeasible:
-        cycle = [graph.nodes[a].name for a, _ in nx.find_cycle(edges)]
-        raise ModelError(f"the graph has a cycle: {' -> '.join(map(repr, [*cycle, cycle[0]]))}") from None
-    return replace(graph, nodes=tuple(graph.nodes[i] for i in order))
-
-
-def check_complete(graph: Graph) -> None:
-    """ModelError if an operator or an output reads a tensor that nothing makes."""
-    if graph.free_names:
-        name = graph.free_names[0]
-        reader = next((str(n) for n in graph.nodes if name in graph.reads(n)), "the model's outputs")
-        raise ModelError(f"tensor {name!r}, read by {reader}, is made by no operator and is no input")
-
-
-def bind_shapes(graph: Graph, symbols: Mapping[str, tuple[str, ...]], shapes: Shapes) -> Graph:
-    """The graph with a size for every dimension of every input; ModelError that lists those left without."""
-    check_complete(graph)
-    values = dict(graph.values)
-    unused = set(shapes)
-    unbound: list[str] = []
-    for name in graph.inputs:
-        value = values.get(name)
-        if value is None:
-            raise ModelError(f"input {name!r} has no type")
-        if value.dtype in (SEQUENCE, OPTIONAL):
-            continue
-        given = shapes.get(name)
-        if isinstance(given, tuple):
-            unused.discard(name)
-            values[name] = Value(value.dtype, _agreeing(name, value, given))
-            continue
-        if value.shape is None:
-            unbound.append(f"{name} (rank unknown)")
-            continue
-        dims = list(value.shape)
-        for axis, size in enumerate(dims):
-            if size is None:
-                symbol = symbols.get(name, ())[axis] if axis < len(symbols.get(name, ())) else ""
-                key = _binding(symbol, shapes)
-                if key is None:
-                    unbound.append(f"{name}[{axis}]{f' = {symbol!r}' if symbol else ''}")
-                else:
-                    unused.discard(key)
-                    dims[axis] = _size(key, shapes[key])
-        values[name] = Value(value.dtype, tuple(dims))
-    if unbound:
-        example = _example(graph, unbound[0], symbols)
-        raise ModelError(f"these dimensions have no size: {', '.join(unbound)}; give each one, for example {example}")
-    if unused:
-        known = sorted({s for dims in symbols.values() for s in dims if s} | set(graph.inputs))
-        raise ModelError(
-            f"shape given for {sorted(unused)[0]!r}, which is no input or open dimension; the model has: {', '.join(known)}"
-        )
-    return replace(graph, values=values)
-
-
-def _agreeing(name: str, value: Value, given: tuple[int, ...]) -> tuple[int, ...]:
-    fixed = value.shape
-    fits = fixed is None or (
-        len(fixed) == len(given) and all(f is None or f == g for f, g in zip(fixed, given, strict=True))
-    )
-    if not fits or any(g < 0 for g in given):
-        raise ModelError(f"input {name!r} is {value}; the shape {'x'.join(map(str, given))} does not fit it")
-    return given
-
-
-def _binding(symbol: str, shapes: Shapes) -> str | None:
-    """The key of `shapes` that sizes a dimension of this name: the name itself first, then patterns in order."""
-    if not symbol:
-        return None
-    if symbol in shapes:
-        return symbol
-    return next(
-        (k for k, v in shapes.items() if isinstance(v, int) and re.search(r"[*?\[]", k) and fnmatchcase(symbol, k)),
-        None,
-    )
-
-
-def _size(key: str, size: int | tuple[int, ...]) -> int:
-    if not isinstance(size, int) or size < 0:
-        raise ModelError(f"the size given for dimension {key!r} must be a whole number of 0 or more, is {size}")
-    return size
-
-
-def _example(graph: Graph, unbound: str, symbols: Mapping[str, tuple[str, ...]]) -> str:
-    name = re.split(r"[ \[]", unbound)[0]
-    symbol = re.search(r"= '(.*)'$", unbound)
-    if symbol:
-        return f"--shape {symbol.group(1)}=1"
-    dims = graph.values[name].shape or (1,)
-    return f"--shape {name}={'x'.join(str(d or 1) for d in dims)}"
+_READERS: dict[int, Callable[[onnx.AttributeProto], Any]] = {
+    onnx.AttributeProto.FLOAT: lambda a: a.f,
+    onnx.AttributeProto.INT: lambda a: a.i,
+    onnx.AttributeProto.STRING: lambda a: _text(a.s),
+    onnx.AttributeProto.FLOATS: lambda a: tuple(a.floats),
+    onnx.AttributeProto.INTS: lambda a: tuple(a.ints),
+    onnx.AttributeProto.STRINGS: lambda a: tuple(_text(s) for s in a.strings),
+    onnx.AttributeProto.TYPE_PROTO: lambda a: a.tp,
+}
+_CONSTANT_DTYPES = {
+    ("value_float", onnx.AttributeProto.FLOAT): np.float32,
+    ("value_floats", onnx.AttributeProto.FLOATS): np.float32,
+    ("value_int", onnx.AttributeProto.INT): np.int64,
+    ("value_ints", onnx.AttributeProto.INTS): np.int64,
+    ("value_string", onnx.AttributeProto.STRING): object,
+    ("value_strings", onnx.AttributeProto.STRINGS): object,
+}

@@ -81,7 +81,7 @@ def from_document(document: dict[str, Any], graph: Graph, path: str | Path) -> P
             graph_digest=document["graph_digest"],
             soc_name=document["soc_name"],
             soc_digest=document["soc_digest"],
-            soc_json=json.dumps(document["soc"], indent=1, sort_keys=True) + "\n",
+            soc_json=json.dumps(document["soc"], sort_keys=True, separators=(",", ":"), ensure_ascii=False),
             host=_location(document["host"]),
             inference_us=document["inference_us"],
             operators=tuple(_operator(o) for o in document["operators"]),

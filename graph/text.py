@@ -4,6 +4,7 @@ import hashlib
 from typing import Any
 
 import numpy as np
+import onnx
 
 from partita.graph.ir import Array, Graph, Node
 
@@ -52,4 +53,8 @@ def _attribute(value: Any, *, exact: bool) -> str:
         return "{" + to_text(value, exact=exact).replace("\n", "; ") + "}"
     if isinstance(value, np.ndarray):
         return f"<{value.dtype}{list(value.shape)} {_hash(value)}>"
+    if isinstance(value, onnx.TypeProto):
+        return f"<{' '.join(str(value).split())}>"
+    if isinstance(value, tuple) and any(isinstance(part, np.ndarray) for part in value):
+        return f"({', '.join(_attribute(part, exact=exact) for part in value)})"
     return repr(value)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from partita.errors import KernelError
-from partita.kernels.arrays import Array, broadcast_shape, in_blocks, quiet
+from partita.kernels.arrays import Array, broadcast_shape, in_blocks, limited, quiet
 from partita.kernels.functions import erf_block
 from partita.kernels.registry import kernel
 
@@ -14,7 +14,7 @@ from partita.kernels.registry import kernel
 @kernel("Relu")
 def relu(X: Array) -> Array:
     """max(x, 0). Source: ONNX operators, Relu-14."""
-    return np.asarray(np.maximum(X, 0))
+    return limited(X, 0, None)
 
 
 @kernel("LeakyRelu", since=6)
@@ -40,10 +40,10 @@ def elu(X: Array, *, alpha: float = 1.0) -> Array:
     """x where it is positive, alpha (exp(x) - 1) elsewhere. Source: ONNX operators, Elu-22."""
 
     def step(x: Array, out: Array, scratch: Array) -> None:
-        np.minimum(x, 0, out=out)
+        np.clip(x, -np.inf, 0, out=out)
         np.expm1(out, out=out)
         out *= alpha
-        np.maximum(x, 0, out=scratch)
+        np.clip(x, 0, np.inf, out=scratch)
         out += scratch
 
     return in_blocks(step, X)
@@ -63,7 +63,7 @@ def celu(X: Array, *, alpha: float = 1.0) -> Array:
     """max(0, x) + min(0, alpha (exp(x / alpha) - 1)). Source: ONNX operators, Celu-28."""
     if alpha == 0:
         raise KernelError("alpha must not be 0: Celu divides by it")
-    return np.asarray(np.maximum(X, 0) + np.minimum(alpha * np.expm1(X / alpha), 0))
+    return limited(X, 0, None) + limited(alpha * np.expm1(X / alpha), None, 0)
 
 
 @kernel("ThresholdedRelu", since=10)
@@ -153,7 +153,7 @@ def softplus(X: Array) -> Array:
 
     def step(x: Array, out: Array, scratch: Array) -> None:
         _softplus_block(x, out)
-        np.maximum(x, 0, out=scratch)
+        np.clip(x, 0, np.inf, out=scratch)
         out += scratch
 
     return in_blocks(step, X)
@@ -173,7 +173,7 @@ def mish(X: Array) -> Array:
 
     def step(x: Array, out: Array, scratch: Array) -> None:
         _softplus_block(x, out)
-        np.maximum(x, 0, out=scratch)
+        np.clip(x, 0, np.inf, out=scratch)
         out += scratch
         np.tanh(out, out=out)
         out *= x
@@ -190,8 +190,8 @@ def softsign(input: Array) -> Array:
 
 def gelu_erf_block(x: Array, out: Array, scratch: Array) -> None:
     """Write x (1 + erf(x / sqrt 2)) / 2 into `out`."""
-    half = x * math.sqrt(0.5)
-    erf_block(half, out, scratch)
+    np.multiply(x, math.sqrt(0.5), out=out)
+    erf_block(out, out, scratch)
     out += 1
     out *= x
     out *= 0.5

@@ -17,6 +17,7 @@ BLOCK = 1 << 15
 quiet = np.errstate(all="ignore")
 """Decorator: NaN and infinity are results in ONNX, not warnings."""
 
+
 def dtype_of(code: int) -> np.dtype[Any]:
     """The numpy dtype of a number from the enum TensorProto.DataType in onnx.proto; strings are `object`.
 
@@ -66,9 +67,31 @@ def broadcast_shape(*shapes: tuple[int, ...]) -> tuple[int, ...]:
         raise KernelError(f"the shapes {', '.join(map(str, shapes))} do not broadcast together") from None
 
 
-def in_blocks(
-    step: Callable[[Array, Array, Array], None], x: Array, dtype: np.dtype[Any] | None = None
-) -> Array:
+def lowest(dtype: np.dtype[Any]) -> Any:
+    """The value that no other of `dtype` is below: minus infinity for a float."""
+    if dtype.kind == "b":
+        return False
+    return np.iinfo(dtype).min if dtype.kind in "iu" else -np.inf
+
+
+def highest(dtype: np.dtype[Any]) -> Any:
+    """The value that no other of `dtype` is above: infinity for a float."""
+    if dtype.kind == "b":
+        return True
+    return np.iinfo(dtype).max if dtype.kind in "iu" else np.inf
+
+
+def limited(x: Array, low: Any, high: Any) -> Array:
+    """`x` between two scalars, either of them None; NaN stays NaN, and `high` wins where they cross.
+
+    numpy's clip with two bounds takes a third of the time of its maximum or minimum with one.
+    """
+    low = lowest(x.dtype) if low is None else low
+    high = highest(x.dtype) if high is None else high
+    return np.asarray(np.clip(x, low, high))
+
+
+def in_blocks(step: Callable[[Array, Array, Array], None], x: Array, dtype: np.dtype[Any] | None = None) -> Array:
     """The result of `step(x, out, scratch)` applied to blocks of `x`, in the memory layout of `x`.
 
     `step` sees one-dimensional arrays of equal length, fills `out`, which has the dtype asked for (by default that

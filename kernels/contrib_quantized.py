@@ -9,7 +9,7 @@ from partita.errors import KernelError
 from partita.kernels.activation import leaky_relu, sigmoid
 from partita.kernels.arrays import Array, axis_of, quiet
 from partita.kernels.contrib import MICROSOFT
-from partita.kernels.integers import centred, exact_matmul, requantized
+from partita.kernels.integers import centred, centred_weights, exact_matmul, requantized
 from partita.kernels.movement import concat
 from partita.kernels.pooling import average_pool
 from partita.kernels.quantize import dequantize_linear, dynamic_quantize_linear, quantize_linear, quantized
@@ -249,9 +249,11 @@ def matmul_integer_to_float(
     b_zero_point: Array | None = None,
     bias: Array | None = None,
 ) -> Array:
-    """The exact product of quantised matrices as float32, with one scale and zero point per column of `B`; plus bias."""
+    """The exact product of quantised matrices as float32, with a scale and zero point per column of `B`; plus bias."""
     scale = a_scale * _columns(b_scale)
-    y = exact_matmul(centred(A, a_zero_point), centred(B, _columns(b_zero_point))) * np.asarray(scale, np.float32)
+    y = exact_matmul(centred(A, a_zero_point), centred_weights(B, _columns(b_zero_point))) * np.asarray(
+        scale, np.float32
+    )
     return np.asarray(y if bias is None else y + bias, np.float32)
 
 

@@ -17,20 +17,20 @@ from partita.kernels.windows import Windows, pad_channels_first, pad_channels_la
 
 Schedule = Callable[[Array, Array, Windows, int], Array]
 
-COLUMN_ELEMENTS = 1 << 19
+COLUMN_ELEMENTS = 1 << 18
 """A block of unfolded input holds about this many elements, so that it stays in the second-level cache."""
-DEPTHWISE_ELEMENTS = 1 << 15
+DEPTHWISE_ELEMENTS = 1 << 16
 
 
 def conv_pointwise(x: Array, w: Array, windows: Windows, group: int) -> Array:
     """Kernel of one element: a matrix product over the channels; keeps the memory order of `x`."""
     batch, channels, outputs = x.shape[0], w.shape[0], windows.outputs
+    channels_are_innermost = x.strides[1] == x.itemsize
     if windows.needs_padding:
         x = pad_channels_first(x, windows)
     x = x[(slice(None), slice(None), *tap_slices(windows, (0,) * len(outputs)))]
-    last = np.moveaxis(x, 1, -1)
-    if group == 1 and last.flags.c_contiguous and math.prod(outputs) > 1:
-        flat = last.reshape(-1, x.shape[1]) @ w.reshape(channels, -1).T
+    if group == 1 and channels_are_innermost and math.prod(outputs) > 1:
+        flat = np.ascontiguousarray(np.moveaxis(x, 1, -1)).reshape(-1, x.shape[1]) @ w.reshape(channels, -1).T
         return np.moveaxis(flat.reshape(batch, *outputs, channels), -1, 1)
     columns = x.reshape(batch, group, x.shape[1] // group, math.prod(outputs))
     return np.matmul(w.reshape(group, channels // group, -1), columns).reshape(batch, channels, *outputs)

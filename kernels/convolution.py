@@ -1,5 +1,6 @@
 """Conv and ConvTranspose."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +11,7 @@ from partita.kernels.arrays import Array
 from partita.kernels.packing import packed
 from partita.kernels.registry import kernel
 from partita.kernels.windows import Windows, is_channels_last, make_windows
+from partita.kernels.winograd import conv_winograd, supports_winograd
 
 
 @kernel("Conv", since=1)
@@ -47,21 +49,39 @@ def convolve(x: Array, w: Array, windows: Windows, group: int) -> Array:
 
 
 def choose_schedule(x: Array, w: Array, windows: Windows, group: int) -> schedules.Schedule:
-    """Channels last wherever taps overlap, because blocks of its unfolding are copied in long runs."""
+    """Channels last wherever taps overlap, because blocks of its unfolding are copied in long runs.
+
+    Large weights that can be written to would have to be packed anew for every call, so they stay as they are.
+    """
     if windows.taps == 1:
         return schedules.conv_pointwise
     if group == x.shape[1] and group > 1:
         return schedules.conv_depthwise_last
-    if group > 1:
+    is_costly_to_pack = w.flags.writeable and w.size > x.shape[0] * w.shape[0] * math.prod(windows.outputs)
+    if group > 1 or is_costly_to_pack:
         return schedules.conv_im2col_first
     if x.ndim == 3 and not is_channels_last(x):
         return schedules.conv_shift_first
+    if not w.flags.writeable and supports_winograd(windows, group) and _is_worth_winograd(w, windows):
+        return conv_winograd
     return schedules.conv_im2col_last
+
+
+def _is_worth_winograd(w: Array, windows: Windows) -> bool:
+    """With fewer channels or tiles the transforms cost more than the products that they save (measured)."""
+    return min(w.shape[:2]) >= 48 and math.prod(windows.outputs) >= 144
 
 
 def _add_bias(y: Array, bias: Array | None) -> Array:
     """Add one number per channel to `y`, which the caller owns."""
-    if bias is not None:
+    if bias is None:
+        return y
+    last = np.moveaxis(y, 1, -1)
+    if last.flags.c_contiguous and y.size:
+        # The bias is repeated to the length of a row: long inner loops.
+        rows = last.reshape(-1, y.shape[-1] * y.shape[1])
+        rows += np.tile(bias, y.shape[-1])
+    else:
         y += bias.reshape(-1, *(1,) * (y.ndim - 2))
     return y
 
@@ -124,14 +144,14 @@ def _spread(
     """The sum over taps of `W[tap].T @ x`, each written to every stride-th position from its tap on."""
     batch, channels, rank = x.shape[0], w.shape[1] * group, x.ndim - 2
     kernel_sizes, sizes = w.shape[2:], x.shape[2:]
-    # Rows that no tap reaches lie behind the last one: the buffer covers both what is written and what is wanted.
+    steps_fit = all(d == 1 and k % s == 0 for k, s, d in zip(kernel_sizes, strides, dilations, strict=True))
+    if group == 1 and steps_fit and strides != (1,) * rank:
+        return _spread_in_runs(x, w, strides, begin, outputs)
+    # No tap reaches the last rows if the output is longer: the buffer covers what is written and what is wanted.
     extents = [
         (n - 1) * s + (k - 1) * d + 1 for n, s, k, d in zip(sizes, strides, kernel_sizes, dilations, strict=True)
     ]
     buffer_sizes = [max(e, b + o) for e, b, o in zip(extents, begin, outputs, strict=True)]
-    runs = _tap_runs(kernel_sizes, strides, dilations)
-    if runs != (1,) * rank:
-        return _spread_in_runs(x, w, strides, begin, outputs, group)
     out = np.zeros((batch, channels, *buffer_sizes), np.result_type(x, w))
     weights = packed(w, f"taps, filters {group}", lambda w: _taps_filters_inputs(w, group))
     grouped = np.ascontiguousarray(x).reshape(batch, group, x.shape[1] // group, -1)
@@ -145,42 +165,39 @@ def _spread(
     return out[(slice(None), slice(None), *wanted)]
 
 
-def _tap_runs(kernel_sizes: Sequence[int], strides: Sequence[int], dilations: Sequence[int]) -> tuple[int, ...]:
-    """How many neighbouring taps of an axis never meet in one output, so that they are written at once."""
-    if any(d != 1 for d in dilations) or any(k % s for k, s in zip(kernel_sizes, strides, strict=True)):
-        return (1,) * len(kernel_sizes)
-    return tuple(strides)
-
-
 def _spread_in_runs(
-    x: Array, w: Array, strides: tuple[int, ...], begin: tuple[int, ...], outputs: tuple[int, ...], group: int
+    x: Array, w: Array, strides: tuple[int, ...], begin: tuple[int, ...], outputs: tuple[int, ...]
 ) -> Array:
-    """`_spread` for kernels whose sizes are multiples of the strides.
+    """`_spread` for one group and kernels whose sizes are multiples of the strides; channels last.
 
-    Output position p is written by taps with the same p modulo stride, so the output is viewed as (n, stride) pairs
-    per axis, and all taps of one run of `stride` go in with one addition.
+    Taps that are less than a stride apart never meet in one output. So the output is viewed as (n, stride) pairs per
+    axis, and one matrix product and one addition put in all taps of a run of `stride` per axis.
     """
-    batch, channels, rank, sizes = x.shape[0], w.shape[1] * group, x.ndim - 2, x.shape[2:]
+    batch, filters, rank, sizes = x.shape[0], w.shape[1], x.ndim - 2, x.shape[2:]
     runs = tuple(k // s for k, s in zip(w.shape[2:], strides, strict=True))
     counts = [
         max(n + r - 1, -(-(b + o) // s)) for n, r, s, b, o in zip(sizes, runs, strides, begin, outputs, strict=True)
     ]
     pairs = [size for pair in zip(counts, strides, strict=True) for size in pair]
-    out = np.zeros((batch, channels, *pairs), np.result_type(x, w))
-    split = [size for pair in zip(runs, strides, strict=True) for size in pair]
-    by_run = w.reshape(group, w.shape[0] // group, w.shape[1], *split)
-    run_axes, step_axes = range(3, 3 + 2 * rank, 2), range(4, 4 + 2 * rank, 2)
-    weights = by_run.transpose(*run_axes, 0, 2, *step_axes, 1)
-    grouped = np.ascontiguousarray(x).reshape(batch, group, x.shape[1] // group, -1)
-    order = (0, 1, *(axis for i in range(rank) for axis in (2 + rank + i, 2 + i)))
+    out = np.zeros((batch, *pairs[:-1], strides[-1] * filters), np.result_type(x, w))
+    weights = packed(w, f"runs of {strides}", lambda w: _runs_inputs_steps(w, runs, strides))
+    flat = np.ascontiguousarray(np.moveaxis(x, 1, -1)).reshape(-1, x.shape[1])
+    order = (0, *(axis for i in range(rank) for axis in (1 + i, 1 + rank + i)))
     for run in np.ndindex(*runs):
-        product = np.matmul(weights[run].reshape(group, -1, grouped.shape[2]), grouped)
-        product = product.reshape(batch, channels, *strides, *sizes).transpose(order)
+        product = (flat @ weights[run]).reshape(batch, *sizes, *strides[:-1], -1).transpose(order)
         places = [part for r, n in zip(run, sizes, strict=True) for part in (slice(r, r + n), slice(None))]
-        out[(slice(None), slice(None), *places)] += product
-    merged = out.reshape(batch, channels, *(c * s for c, s in zip(counts, strides, strict=True)))
+        out[(slice(None), *places)] += product
+    merged = out.reshape(batch, *(c * s for c, s in zip(counts, strides, strict=True)), filters)
     wanted = (slice(b, b + o) for b, o in zip(begin, outputs, strict=True))
-    return merged[(slice(None), slice(None), *wanted)]
+    return np.moveaxis(merged[(slice(None), *wanted)], -1, 1)
+
+
+def _runs_inputs_steps(w: Array, runs: tuple[int, ...], strides: tuple[int, ...]) -> Array:
+    """(C, M, kernel ...) as (runs ..., C, strides * M), with each kernel axis split into (run, stride)."""
+    rank = len(runs)
+    split = w.reshape(*w.shape[:2], *(size for pair in zip(runs, strides, strict=True) for size in pair))
+    moved = split.transpose(*range(2, 2 + 2 * rank, 2), 0, *range(3, 3 + 2 * rank, 2), 1)
+    return np.ascontiguousarray(moved).reshape(*runs, w.shape[0], -1)
 
 
 def _taps_filters_inputs(w: Array, group: int) -> Array:

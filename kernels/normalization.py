@@ -171,7 +171,7 @@ def _normalize_rows(
         block = y[part]
         np.matmul(rows[part], ones, out=mean[part])
         np.subtract(rows[part], mean[part], out=block)
-        variance = np.einsum("ij,ij->i", block, block)[:, None] / rows.dtype.type(count)
+        variance = np.vecdot(block, block)[:, None] / rows.dtype.type(count)
         inverse[part] = 1 / np.sqrt(variance + rows.dtype.type(epsilon))
         block *= inverse[part]
         if factor is not None:
@@ -189,7 +189,7 @@ def rms_normalization(X: Array, scale: Array, *, axis: int = -1, epsilon: float 
     """
     axis %= X.ndim
     rows = X.reshape(-1, math.prod(X.shape[axis:]))
-    square = np.einsum("ij,ij->i", rows, rows)[:, None] / X.dtype.type(rows.shape[1])
+    square = np.vecdot(rows, rows)[:, None] / X.dtype.type(rows.shape[1])
     y = rows * (1 / np.sqrt(square + X.dtype.type(epsilon)))
     y = y.reshape(X.shape)
     y *= scale

@@ -11,6 +11,9 @@ from partita.kernels.arrays import Array
 from partita.kernels.registry import kernel
 from partita.kernels.windows import Windows, make_windows
 
+NARROW = 64
+"""Rows with fewer elements are pooled with the channels innermost (measured)."""
+
 
 @kernel("MaxPool", since=1)
 def max_pool(
@@ -69,6 +72,8 @@ def average_pool(
         auto_pad=auto_pad,
         ceil_mode=ceil_mode,
     )
+    if windows.kernel == windows.inputs and not any(windows.begin) and windows.outputs == (1,) * len(windows.kernel):
+        return global_average_pool(X)
     y = _fold(X, windows, np.add, 0)
     for axis, counts in enumerate(_counts(windows, bool(count_include_pad))):
         if counts.size and (counts == counts[0]).all():
@@ -197,8 +202,11 @@ def _fold(x: Array, windows: Windows, combine: np.ufunc, start: float) -> Array:
     """Combine the elements of each window, one axis after the other; padding counts as `start`.
 
     Each axis is a chain of `combine` over shifted slices of the whole array, so that k1 + k2 passes replace k1 * k2.
-    The memory order of `x` is kept.
+    The memory order of `x` is kept, but for overlapping windows on narrow images: their rows make short inner loops.
     """
+    is_overlapping = any(k > s for k, s in zip(windows.kernel, windows.strides, strict=True))
+    if is_overlapping and x.flags.c_contiguous and x.ndim > 2 and x.shape[-1] < NARROW <= 4 * x.shape[1]:
+        x = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1)
     for i in range(len(windows.kernel)):
         x = _fold_axis(x, windows, i, combine, start)
     return x

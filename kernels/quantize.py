@@ -94,7 +94,16 @@ def quantize_linear(
     def step(block: Array, out: Array, scratch: Array) -> None:
         out[...] = quantized(block, scale, zero, target, bool(saturate))
 
-    return in_blocks(step, x, target)
+    def step_in_float32(block: Array, out: Array, scratch: Array) -> None:
+        np.divide(block, scale, out=scratch)
+        np.rint(scratch, out=scratch)
+        if zero is not None:
+            np.add(scratch, float(zero), out=scratch)
+        np.clip(scratch, *integer_range(target), out=scratch)
+        np.copyto(out, scratch, casting="unsafe")
+
+    is_plain = x.dtype == np.float32 and scale.dtype == np.float32 and target.kind in "iu"
+    return in_blocks(step_in_float32 if is_plain else step, x, target)
 
 
 @kernel("DequantizeLinear", since=10, widen=False)

@@ -312,19 +312,14 @@ def _lstm_step(weights: Weights, cell: Cell) -> tuple[Array, Step]:
         if peepholes is not None:
             gates[:, :n] += peepholes[:n] * memory
             gates[:, 2 * n : 3 * n] += peepholes[2 * n :] * memory
-        gates = cell.clipped(gates)
-        if peepholes is None:
-            iof = f(gates[:, : 3 * n])
-            entry, forget = iof[:, :n], iof[:, 2 * n :]
-        else:
-            entry, forget = f(gates[:, :n]), f(gates[:, 2 * n : 3 * n])
+        clipped = cell.clipped(gates)
+        iof = f(clipped[:, : 3 * n])
+        entry, out, forget = iof[:, :n], iof[:, n : 2 * n], iof[:, 2 * n :]
         if cell.input_forget:
             forget = 1 - entry
         new_memory = forget * memory
-        new_memory += entry * g(gates[:, 3 * n :])
-        if peepholes is None:
-            out = iof[:, n : 2 * n]
-        else:
+        new_memory += entry * g(clipped[:, 3 * n :])
+        if peepholes is not None:
             out = f(cell.clipped(gates[:, n : 2 * n] + peepholes[n : 2 * n] * new_memory))
         return out * h(new_memory), new_memory
 

@@ -164,7 +164,11 @@ def _on_axis(a: Axis, axis: int) -> Axis:
 
 
 def _coordinates(a: Axis, mode: str) -> Array:
-    """Where each output element lies on the input axis, in float32 as the runtimes compute it."""
+    """Where each output element lies on the input axis, in float32 as the runtimes compute it.
+
+    `align_corners` divides by the output's own size, as onnxruntime and PyTorch do; the backend cases of ONNX take the
+    fraction that scales give before it is rounded down, and then the corners do not meet.
+    """
     one, half = np.float32(1), np.float32(0.5)
     at = np.arange(a.output_size, dtype=np.float32)
     scale = np.float32(a.scale)

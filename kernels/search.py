@@ -73,10 +73,11 @@ def _candidates(rows: Array, k: int, *, largest: bool) -> Array:
     """Columns of the k best elements of each row, ascending; the lowest columns among elements equal to the k-th."""
     pivot = rows.shape[-1] - k if largest else k - 1
     kth = np.partition(rows, pivot, axis=-1)[:, pivot, None]
-    better = rows > kth if largest else rows < kth
-    equal = rows == kth
-    missing = k - better.sum(axis=-1, keepdims=True)
-    chosen = better | (equal & (np.cumsum(equal, axis=-1) <= missing))
+    chosen = rows >= kth if largest else rows <= kth
+    if np.count_nonzero(chosen) > k * len(rows):
+        equal = rows == kth
+        missing = k - (chosen & ~equal).sum(axis=-1, keepdims=True)
+        chosen &= ~equal | (np.cumsum(equal, axis=-1) <= missing)
     return np.nonzero(chosen)[1].reshape(len(rows), k)
 
 

@@ -8,16 +8,32 @@ import numpy as np
 from partita.kernels.arrays import BLOCK, Array, axis_of, quiet
 from partita.kernels.registry import kernel
 
+NARROW = 80.0
+"""exp(-80) is a normal float32: rows whose elements differ by less need no maximum of their own to avoid overflow."""
+
+
+def _shift(x: Array, out: Array) -> None:
+    """Write rows of `x` less a number that keeps their exponentials in range; softmax does not depend on it."""
+    largest = x.max()
+    if largest - x.min() < NARROW:
+        np.subtract(x, largest, out=out)
+    else:
+        np.subtract(x, x.max(axis=-1, keepdims=True), out=out)
+
+
+def _row_sums(x: Array) -> Array:
+    return np.matmul(x, np.ones((x.shape[-1], 1), x.dtype))
+
 
 def _softmax_rows(x: Array, out: Array) -> None:
-    np.subtract(x, x.max(axis=-1, keepdims=True), out=out)
+    _shift(x, out)
     np.exp(out, out=out)
-    out /= out.sum(axis=-1, keepdims=True)
+    out /= _row_sums(out)
 
 
 def _log_softmax_rows(x: Array, out: Array) -> None:
-    np.subtract(x, x.max(axis=-1, keepdims=True), out=out)
-    out -= np.log(np.exp(out).sum(axis=-1, keepdims=True))
+    _shift(x, out)
+    out -= np.log(_row_sums(np.exp(out)))
 
 
 def _hardmax_rows(x: Array, out: Array) -> None:

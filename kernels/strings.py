@@ -24,9 +24,11 @@ def string_concat(X: Array, Y: Array) -> Array:
 def string_split(X: Array, *, delimiter: str = "", maxsplit: int | None = None) -> tuple[Array, Array]:
     """The parts of each text along a new last axis, filled up with "", and how many there are.
 
-    Without a delimiter, runs of white space separate. Source: ONNX operators, StringSplit-20.
+    Without a delimiter, runs of white space separate. Source: ONNX operators, StringSplit-20; an empty text has no
+    parts in onnxruntime.
     """
-    parts = [str(text).split(delimiter or None, -1 if maxsplit is None else maxsplit) for text in X.ravel()]
+    most = -1 if maxsplit is None else maxsplit
+    parts = [str(text).split(delimiter or None, most) if text else [] for text in X.ravel()]
     counts = np.array([len(part) for part in parts], np.int64)
     table = np.full((len(parts), counts.max(initial=0)), "", object)
     for row, part in zip(table, parts, strict=True):
@@ -110,9 +112,7 @@ def tf_idf_vectorizer(
         raise KernelError(f"mode must be TF, IDF or TFIDF, is {mode!r}")
     position_of = _pool_of_ngrams(pool_strings or pool_int64s, ngram_counts, ngram_indexes)
     weight = np.array(weights or (1.0,) * len(ngram_indexes), np.float32)
-    find = partial(
-        _ngrams, lengths=range(min_gram_length, max_gram_length + 1), skips=range(max_skip_count + 1)
-    )
+    find = partial(_ngrams, lengths=range(min_gram_length, max_gram_length + 1), skips=range(max_skip_count + 1))
     rows = X.tolist() if X.ndim == 2 else [X.tolist()]
     result = np.zeros((len(rows), max(ngram_indexes) + 1), np.float32)
     for row, features in zip(rows, result, strict=True):

@@ -14,6 +14,10 @@ CUBIC_A = -0.75
 """Coefficient of the cubic filter. Source: ONNX backend cases of GridSample, which follow PyTorch."""
 
 
+Samples = tuple[Array, Array, Array, Array]
+"""Lower and upper element and their weights for every sample of an axis: (cells * samples,) each."""
+
+
 @kernel("GridSample", since=16)
 def grid_sample(
     X: Array, grid: Array, *, align_corners: int = 0, mode: str = "linear", padding_mode: str = "zeros"
@@ -52,12 +56,10 @@ def _denormalized(place: Array, size: int, align_corners: bool) -> Array:
 
 def _axis_taps(place: Array, size: int, mode: str, padding: str, align_corners: bool) -> list[tuple[Array, Array]]:
     """(element, weight) of each tap along one axis; a tap outside has weight 0."""
-    if mode != "cubic":
-        place = _folded(place, size, padding, align_corners)
     if mode == "nearest":
-        index = np.rint(place)
-        pairs = [(index, np.ones_like(place))]
+        pairs = [(_folded(np.rint(place), size, padding, align_corners), np.ones_like(place))]
     elif mode == "linear":
+        place = _folded(place, size, padding, align_corners)
         below = np.floor(place)
         share = place - below
         pairs = [(below, 1 - share), (below + 1, share)]
@@ -177,12 +179,13 @@ def roi_align(
         raise KernelError(f"mode must be avg or max, is {mode!r}")
     half_pixel = coordinate_transformation_mode == "half_pixel"
     y = np.empty((len(rois), X.shape[1], output_height, output_width), X.dtype)
-    shift = 0.5 if half_pixel else 0.0
+    shift = np.float32(0.5 if half_pixel else 0)
     for i, (roi, image) in enumerate(zip(rois, batch_indices, strict=True)):
-        x1, y1, x2, y2 = (float(c) * spatial_scale - shift for c in roi)
+        # In float32: the number of samples is a ceiling, so a bit more precision would give other results.
+        x1, y1, x2, y2 = roi.astype(np.float32) * np.float32(spatial_scale) - shift
         height, width = y2 - y1, x2 - x1
         if not half_pixel:
-            height, width = max(height, 1.0), max(width, 1.0)
+            height, width = max(height, np.float32(1)), max(width, np.float32(1))
         rows = _samples(y1, height, output_height, sampling_ratio, X.shape[2])
         columns = _samples(x1, width, output_width, sampling_ratio, X.shape[3])
         if mode == "avg":
@@ -192,8 +195,8 @@ def roi_align(
     return y
 
 
-def _samples(start: float, length: float, cells: int, ratio: int, size: int) -> tuple[Array, Array, Array, Array]:
-    """Lower and upper element and their weights for every sample of an axis: (cells * samples,) each."""
+def _samples(start: np.float32, length: np.float32, cells: int, ratio: int, size: int) -> Samples:
+    """The samples of `cells` equal cells of an axis of `size` elements, `ratio` each or one per element."""
     count = ratio if ratio > 0 else max(math.ceil(length / cells), 0)
     step = length / cells
     at = np.arange(cells)[:, None] * step + (np.arange(count) + 0.5) * (step / max(count, 1)) + start
@@ -205,7 +208,7 @@ def _samples(start: float, length: float, cells: int, ratio: int, size: int) -> 
     return low, np.minimum(low + 1, size - 1), np.where(is_inside, 1 - share, 0), np.where(is_inside, share, 0)
 
 
-def _mean_weights(samples: tuple[Array, Array, Array, Array], cells: int, x: Array, axis: int = 2) -> Array:
+def _mean_weights(samples: Samples, cells: int, x: Array, axis: int = 2) -> Array:
     """The matrix (cells, size) that takes the mean of the samples of each cell."""
     low, high, low_weight, high_weight = samples
     matrix = np.zeros((cells, x.shape[axis]))
@@ -218,8 +221,8 @@ def _mean_weights(samples: tuple[Array, Array, Array, Array], cells: int, x: Arr
 
 def _max_of_corners(
     image: Array,
-    rows: tuple[Array, Array, Array, Array],
-    columns: tuple[Array, Array, Array, Array],
+    rows: Samples,
+    columns: Samples,
     height: int,
     width: int,
 ) -> Array:

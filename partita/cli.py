@@ -14,6 +14,7 @@ from rich.console import Console
 from partita import __version__
 from partita import options as given
 from partita.errors import OutputError, PartitaError, PlacementError
+from partita.reports.wording import printable
 
 app = typer.Typer(
     name="partita",
@@ -88,7 +89,7 @@ def run(
     as_json: given.Json = False,
 ) -> None:
     """Run a placed model with numpy kernels, each operator in the arithmetic of its unit."""
-    from partita.checking import run_and_check, save_outputs
+    from partita.reports.checking import run_and_check, save_outputs
     from partita.reports.documents import run_document, run_summary
 
     plan = _plan(model, soc, shape, pin, ban, gap=gap, time_limit=time_limit, random_weights=random_weights)
@@ -266,7 +267,7 @@ def main() -> None:
     try:
         app()
     except PartitaError as error:
-        typer.echo(f"partita: error: {' '.join(str(error).split())}", err=True)
+        typer.echo(f"partita: error: {printable(' '.join(str(error).split()))}", err=True)
         sys.exit(2)
     except KeyboardInterrupt:
         typer.echo("partita: stopped", err=True)

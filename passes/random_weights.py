@@ -90,6 +90,8 @@ def _recipe(graph: Graph, name: str, dims: Dims) -> Recipe | None:
 
 
 def _recipe_for(graph: Graph, node: Node, position: int, dims: Dims) -> Recipe | None:
+    if node.body is not None:
+        return _recipe(node.body, node.body.inputs[position], dims)
     role = _ROLES.get(node.op, {}).get(position)
     if role == "passed":
         return _recipe(graph, node.outputs[0], _dims_after(graph, node, dims))

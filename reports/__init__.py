@@ -1,1 +1,1 @@
-"""TBD"""
+"""What people see of a plan: pages, figures, tables, documents and traces."""

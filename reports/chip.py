@@ -40,6 +40,17 @@ class Chip:
         known = ", ".join(unit.name for unit in self.units)
         raise PlanError(f"the plan uses unit {name!r}, but its Soc {self.name!r} has: {known}")
 
+    def labelled(self, text: str) -> str:
+        """A text in which units' titles, which are long, have become their labels: "Largest partition on NPU"."""
+        for unit in sorted(self.units, key=lambda unit: -len(unit.title)):
+            text = text.replace(unit.title, unit.label)
+        return text
+
+    @property
+    def short_title(self) -> str:
+        """The title without what it has in parentheses."""
+        return self.title.partition(" (")[0] or self.title
+
     def place(self, name: str) -> str:
         """A unit within a sentence: "the NPU", or its name if it is one of several."""
         label = self.unit(name).label

@@ -19,9 +19,9 @@ class Colour:
 
 
 UNIT_COLOURS = {
-    "cpu": Colour("#c8660a", "#f09a4e"),
+    "cpu": Colour("#b35900", "#f09a4e"),
     "gpu": Colour("#0b6fb0", "#58b1ea"),
-    "npu": Colour("#00896a", "#35c49a"),
+    "npu": Colour("#007d61", "#35c49a"),
     "dsp": Colour("#a84c82", "#e08fbd"),
 }
 """By kind of unit."""

@@ -21,7 +21,7 @@ from partita.graph.plan import Plan
 from partita.reports.account import Account
 from partita.reports.colours import ACCENT, BAR, CALL, FAINT, INK, LINK, PANEL, PAPER, RULE, unit_colour
 from partita.reports.lanes import Arrow, Lane, arrows_of, envelope, lanes_of, memory_counter
-from partita.reports.verdict import verdict_of
+from partita.reports.verdict import labelled_baselines, verdict_of
 from partita.reports.wording import printable, shortened
 from partita.simulator.timeline import Counter, Span, Timeline
 from partita.units import NS_PER_US, US_PER_MS
@@ -45,7 +45,7 @@ MEMORY_BINS = 400
 DOTS_PER_INCH = 160
 TITLE_CHARACTERS = 112
 HATCH = "//////"
-CROWDED = 400
+CROWDED = 150
 """From this many spans in a lane on, lines between them would be all that is seen."""
 UNKNOWN_GLYPH = "?"
 SETTINGS: Any = {"svg.hashsalt": "partita", "svg.fonttype": "path", "pdf.fonttype": 42, "font.family": "DejaVu Sans"}
@@ -88,7 +88,8 @@ def timeline_figure(plan: Plan, timeline: Timeline, *, dark: bool = False) -> Fi
 
 def baselines_figure(plan: Plan, *, dark: bool = False) -> Figure:
     """Predicted latency of the plan and of every simpler rule, quickest first, with the proven bound."""
-    rows = sorted(((b.latency_us / US_PER_MS, b.title) for b in plan.baselines), key=lambda row: (row[0], row[1]))
+    account = Account(plan)
+    rows = [(baseline.latency_us / US_PER_MS, baseline.title) for baseline in labelled_baselines(account)]
     rows = [(plan.latency_us / US_PER_MS, "This plan"), *rows]
     figure = _figure(0.36 * len(rows) + 1.6, dark=dark)
     axes = figure.subplots()
@@ -103,7 +104,7 @@ def baselines_figure(plan: Plan, *, dark: bool = False) -> Figure:
     axes.axvline(plan.proof.bound_us / US_PER_MS, color=INK.on(dark=dark), linewidth=1, linestyle=(0, (2, 2)))
     axes.set_xlabel("predicted latency, ms; dotted: no placement can be quicker", color=FAINT.on(dark=dark))
     _calm(axes, dark=dark)
-    _title(figure, "\n".join(_wrapped(verdict_of(Account(plan)).sentence, TITLE_CHARACTERS)), dark=dark)
+    _title(figure, "\n".join(_wrapped(verdict_of(account).sentence, TITLE_CHARACTERS)), dark=dark)
     return figure
 
 
@@ -190,10 +191,11 @@ def _draw_lanes(
         fixed = [span for span in lane.spans if span.kind in ("call", "inference")]
         colour, paper = lane.colour.on(dark=dark), PAPER.on(dark=dark)
         line = 0.3 if len(work) < CROWDED else 0.0
+        outline = paper if lane.unit is not None else colour
         boxes = [_box(span, middle, half) for span in work]
-        axes.add_collection(PolyCollection(boxes, facecolor=colour, edgecolor=paper, linewidth=line), autolim=False)
+        axes.add_collection(PolyCollection(boxes, facecolor=colour, edgecolor=outline, linewidth=line), autolim=False)
         boxes, edge = [_box(span, middle, half) for span in fixed], CALL.on(dark=dark)
-        hatched = PolyCollection(boxes, facecolor="none", edgecolor=edge, hatch=HATCH, linewidth=0.4)
+        hatched = PolyCollection(boxes, facecolor="none", edgecolor=edge, hatch=HATCH, linewidth=line)
         axes.add_collection(hatched, autolim=False)
         if lane.unit is not None:
             _label_spans(axes, [(span, names.get(span.name, "")) for span in work], middle, end_ms, paper)

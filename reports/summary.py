@@ -9,7 +9,7 @@ from rich.text import Text
 from partita.graph.plan import PlacedOperator, Plan, Transfer
 from partita.reports.account import Account
 from partita.reports.fallbacks import Fallback, fallbacks_of
-from partita.reports.verdict import sure_text, verdict_of
+from partita.reports.verdict import labelled_baselines, sure_text, verdict_of
 from partita.reports.wording import bytes_text, percent_at_most, percent_text, printable, shortened
 from partita.simulator.timeline import Timeline
 from partita.units import ms
@@ -134,7 +134,7 @@ def _timeline(timeline: Timeline) -> dict[str, Any]:
     }
 
 
-def summary(plan: Plan, timeline: Timeline | None = None) -> RenderableType:
+def plan_summary(plan: Plan, timeline: Timeline | None = None) -> RenderableType:
     """The verdict and the tables behind it, for a terminal."""
     account = Account(plan)
     verdict = Text(verdict_of(account, timeline).sentence, style="bold")
@@ -149,10 +149,10 @@ def summary(plan: Plan, timeline: Timeline | None = None) -> RenderableType:
         parts.append(fallbacks_table(fallbacks))
     if plan.transfers:
         parts.append(boundaries_table(account))
-    return Group(*parts)
+    return Group(*(line for part in parts for line in (part, Text(""))))
 
 
-def _table(title: str, *columns: str, numbers: int) -> Table:
+def plain_table(title: str, *columns: str, numbers: int) -> Table:
     """A plain table whose last `numbers` columns are aligned to the right."""
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for i, column in enumerate(columns):
@@ -161,43 +161,43 @@ def _table(title: str, *columns: str, numbers: int) -> Table:
     return table
 
 
-def _row(table: Table, *cells: str) -> None:
+def row(table: Table, *cells: str) -> None:
     """Cells are plain text: names come from files and may look like markup."""
     table.add_row(*(Text(printable(cell)) for cell in cells))
 
 
 def units_table(account: Account) -> Table:
     """What runs where."""
-    table = _table("What runs where", "unit", "operators", "share", "segments", "ms", "share", numbers=5)
+    table = plain_table("What runs where", "unit", "operators", "share", "segments", "ms", "share", numbers=5)
     total_us = account.latency_us or 1.0
     for total in account.units:
         share = total.operators / max(account.operators, 1)
         latency = f"{ms(total.latency_us):.3f}"
         time_share = percent_text(total.latency_us / total_us)
         cells = (f"{total.operators:,}", percent_text(share), str(total.segments), latency, time_share)
-        _row(table, total.unit.label, *cells)
+        row(table, total.unit.label, *cells)
     for label, us in (("transfers", account.transfers_us), ("runtime", account.plan.inference_us)):
-        _row(table, label, "", "", "", f"{ms(us):.3f}", percent_text(us / total_us))
+        row(table, label, "", "", "", f"{ms(us):.3f}", percent_text(us / total_us))
     return table
 
 
 def baselines_table(account: Account) -> Table:
     """The plan beside what simpler rules reach, quickest first."""
-    table = _table("Against simpler rules", "rule", "segments", "ms", "x this plan", numbers=3)
+    table = plain_table("Against simpler rules", "rule", "segments", "ms", "x this plan", numbers=3)
     plan = account.plan
-    _row(table, "this plan", str(len(plan.segments)), f"{ms(plan.latency_us):.3f}", "1.00")
-    for baseline in sorted(plan.baselines, key=lambda b: (b.latency_us, b.name)):
+    row(table, "this plan", str(len(plan.segments)), f"{ms(plan.latency_us):.3f}", "1.00")
+    for baseline in labelled_baselines(account):
         ratio = f"{baseline.latency_us / plan.latency_us:.2f}" if plan.latency_us > 0 else "-"
-        _row(table, baseline.title, str(baseline.segments), f"{ms(baseline.latency_us):.3f}", ratio)
+        row(table, baseline.title, str(baseline.segments), f"{ms(baseline.latency_us):.3f}", ratio)
     return table
 
 
 def fallbacks_table(fallbacks: tuple[Fallback, ...]) -> Table:
     """Why operators run away from the accelerator, dearest first."""
-    table = _table("Fallbacks", "operator", "runs on", "why", "count", "ms", "with transfers", numbers=3)
+    table = plain_table("Fallbacks", "operator", "runs on", "why", "count", "ms", "with transfers", numbers=3)
     for fallback in fallbacks[:TABLE_ROWS]:
         numbers = (str(len(fallback.nodes)), f"{ms(fallback.run_us):.3f}", f"{ms(fallback.cost_us):.3f}")
-        _row(table, fallback.op, fallback.unit.label, fallback.reason, *numbers)
+        row(table, fallback.op, fallback.unit.label, fallback.reason, *numbers)
     return table
 
 
@@ -205,9 +205,9 @@ def boundaries_table(account: Account) -> Table:
     """The dearest transfers."""
     dearest = sorted(account.plan.transfers, key=lambda t: -t.latency_us)[:TABLE_ROWS]
     title = f"Transfers ({len(account.plan.transfers)}, the dearest first)"
-    table = _table(title, "tensor", "from", "to", "size", "ms", numbers=2)
+    table = plain_table(title, "tensor", "from", "to", "size", "ms", numbers=2)
     for transfer in dearest:
         ends = (str(transfer.source), str(transfer.target))
         size = bytes_text(transfer.size_bytes)
-        _row(table, shortened(transfer.tensor, NAMES_SHOWN), *ends, size, f"{ms(transfer.latency_us):.3f}")
+        row(table, shortened(transfer.tensor, NAMES_SHOWN), *ends, size, f"{ms(transfer.latency_us):.3f}")
     return table

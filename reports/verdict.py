@@ -1,6 +1,6 @@
 """The verdict: one sentence that says how fast, on what, how much better than without, how sure, and what it costs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from partita.graph.plan import Baseline
 from partita.reports.account import Account
@@ -46,7 +46,7 @@ class Verdict:
     host: str
     """The host within a sentence ("the CPU")."""
     reference: Baseline | None
-    """What the speed is compared with: the baseline named as the host unit, or the quickest if there is none."""
+    """What the speed is compared with: the host alone, or the quickest if that was not tried."""
     best_baseline: Baseline | None
     gap: float
     status: str
@@ -79,7 +79,7 @@ class Verdict:
         return f"{where}{self._compared(self.reference, self.speedup)}"
 
     def _compared(self, reference: Baseline, speedup: float) -> str:
-        title = f"{self.host} alone" if reference.name == self.host_unit else f"“{printable(reference.title)}”"
+        title = f"{self.host} alone" if reference.name == host_only(self.host_unit) else f"“{reference.title}”"
         if abs(speedup - 1) <= EVEN:
             return f"no faster than {title}"
         word = "faster" if speedup > 1 else "slower"
@@ -113,6 +113,11 @@ class Verdict:
         return f"{ms_text(self.simulated_us)} when {how}"
 
 
+def host_only(unit: str) -> str:
+    """The name of the baseline that uses the host alone."""
+    return f"{unit}_only"
+
+
 def verdict_of(account: Account, timeline: Timeline | None = None) -> Verdict:
     """The verdict on a plan, and on what the simulator says of it."""
     plan, chip = account.plan, account.chip
@@ -122,7 +127,7 @@ def verdict_of(account: Account, timeline: Timeline | None = None) -> Verdict:
     return Verdict(
         latency_us=latency_us,
         objective=plan.proof.objective,
-        chip=printable(chip.title),
+        chip=printable(chip.short_title),
         soc=printable(chip.name),
         placement=_placement(account),
         only_unit=chip.place(used[0].unit.name) if len(used) == 1 else "",
@@ -130,7 +135,7 @@ def verdict_of(account: Account, timeline: Timeline | None = None) -> Verdict:
         host_unit=plan.host.unit,
         host=chip.place(plan.host.unit),
         reference=_reference(account),
-        best_baseline=min(plan.baselines, key=lambda baseline: baseline.latency_us, default=None),
+        best_baseline=min(labelled_baselines(account), key=lambda baseline: baseline.latency_us, default=None),
         gap=plan.proof.gap,
         status=plan.proof.status,
         simulated_us=timeline.latency_us if timeline is not None and told else None,
@@ -138,9 +143,15 @@ def verdict_of(account: Account, timeline: Timeline | None = None) -> Verdict:
     )
 
 
+def labelled_baselines(account: Account) -> list[Baseline]:
+    """The baselines, quickest first, with short titles fit to be shown."""
+    ordered = sorted(account.plan.baselines, key=lambda baseline: (baseline.latency_us, baseline.name))
+    return [replace(baseline, title=printable(account.chip.labelled(baseline.title))) for baseline in ordered]
+
+
 def _reference(account: Account) -> Baseline | None:
-    baselines = sorted(account.plan.baselines, key=lambda baseline: baseline.latency_us)
-    alone = [baseline for baseline in baselines if baseline.name == account.plan.host.unit]
+    baselines = labelled_baselines(account)
+    alone = [baseline for baseline in baselines if baseline.name == host_only(account.plan.host.unit)]
     return next(iter(alone + baselines), None)
 
 

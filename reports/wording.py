@@ -103,6 +103,17 @@ def count_text(count: int, noun: str) -> str:
     return f"{number} {noun}{'' if count == 1 else 's'}"
 
 
+def decibel_text(snr_db: float) -> str:
+    """A signal-to-noise ratio; without noise it is infinite.
+
+    >>> decibel_text(61.23), decibel_text(math.inf), decibel_text(-math.inf)
+    ('61.2 dB', 'no difference', 'no signal')
+    """
+    if math.isinf(snr_db):
+        return "no difference" if snr_db > 0 else "no signal"
+    return f"{snr_db:.1f} dB"
+
+
 def ratio_text(ratio: float) -> str:
     """How many times, for example "2.9x"."""
     return f"{ratio:.1f}x" if ratio < 10 else f"{ratio:,.0f}x"

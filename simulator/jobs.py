@@ -215,5 +215,5 @@ def _check_cover(plan: Plan) -> None:
     for transfer in plan.transfers:
         if transfer.before and transfer.before not in segment_of:
             raise SimulationError(
-                f"tensor {transfer.tensor!r} is to wait for {transfer.before!r}, which is in no segment"
+                f"{transfer.before!r} is to wait for tensor {transfer.tensor!r}, but is in no segment"
             )

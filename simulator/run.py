@@ -137,7 +137,7 @@ def _span(job: Job, start_ns: int, end_ns: int) -> Span:
 
 def _counters(rates: Sequence[tuple[int, dict[str, float]]], machine: Machine) -> tuple[Counter, ...]:
     engines = [e for e in (*machine.units, TRANSFERS) if any(e in by_engine for _, by_engine in rates)]
-    counters = [_counter(DRAM, [(time_ns, sum(by_engine.values())) for time_ns, by_engine in rates])]
+    counters = [_counter(DRAM, [(time_ns, sum(by_engine.values(), 0.0)) for time_ns, by_engine in rates])]
     for engine in engines:
         points = [(time_ns, by_engine.get(engine, 0.0)) for time_ns, by_engine in rates]
         counters.append(_counter(f"{DRAM} {engine}", points))

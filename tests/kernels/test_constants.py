@@ -65,9 +65,7 @@ def test_eye_like_has_ones_on_a_diagonal(k: int) -> None:
 
 @examples
 @given(shape=st.lists(st.integers(1, 4), max_size=3).map(tuple), depth=st.integers(1, 6), seed=seeds, data=st.data())
-def test_one_hot_puts_the_new_axis_anywhere(
-    shape: tuple[int, ...], depth: int, seed: int, data: st.DataObject
-) -> None:
+def test_one_hot_puts_the_new_axis_anywhere(shape: tuple[int, ...], depth: int, seed: int, data: st.DataObject) -> None:
     axis = data.draw(st.integers(-len(shape) - 1, len(shape)))
     indices = np.random.default_rng(seed).integers(-depth - 1, depth + 1, shape)
     node = helper.make_node("OneHot", ["i", "d", "v"], ["y"], axis=axis)

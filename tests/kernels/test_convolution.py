@@ -14,13 +14,23 @@ from partita.kernels import conv_schedules
 from partita.kernels.convolution import conv, conv_transpose, convolve
 from partita.kernels.deform import deform_conv
 from partita.kernels.packing import packed
-from partita.kernels.windows import make_windows
+from partita.kernels.windows import Windows, make_windows
+from partita.kernels.winograd import conv_winograd, supports_winograd
 from tests.kernels.single_node import run_kernel, run_onnxruntime
 
 Array = np.ndarray[Any, Any]
 SCHEDULES: dict[str, Callable[..., Array]] = {
     name: getattr(conv_schedules, name) for name in dir(conv_schedules) if name.startswith("conv_")
-}
+} | {"conv_winograd": conv_winograd}
+
+
+def applies(name: str, windows: Windows, group: int, channels: int) -> bool:
+    """Whether a schedule is made for such a convolution; the others are for all."""
+    if name == "conv_pointwise":
+        return windows.taps == 1
+    if name == "conv_winograd":
+        return supports_winograd(windows, group)
+    return "depthwise" not in name or group == channels
 
 
 def noise(*shape: int, seed: int = 0) -> Array:
@@ -78,9 +88,8 @@ def test_all_schedules_agree(case: tuple[tuple[int, ...], tuple[int, ...], dict[
     windows = make_windows(x_shape[2:], w_shape[2:], **arguments)
     expected = convolve(x, w, windows, group)
     for name, schedule in SCHEDULES.items():
-        if (name == "conv_pointwise" and windows.taps > 1) or ("depthwise" in name and group != x_shape[1]):
-            continue
-        np.testing.assert_allclose(schedule(x, w, windows, group), expected, rtol=1e-9, atol=1e-9, err_msg=name)
+        if applies(name, windows, group, x_shape[1]):
+            np.testing.assert_allclose(schedule(x, w, windows, group), expected, rtol=1e-9, atol=1e-9, err_msg=name)
     np.testing.assert_array_equal(x, kept)
 
 
@@ -90,8 +99,31 @@ def test_blocks_of_rows_join_without_a_seam(group: int) -> None:
     windows = make_windows(x.shape[2:], (3, 3), pads=(1, 1, 1, 1))
     expected = conv_schedules.conv_shift_first(x, w, windows, group)
     for name, schedule in SCHEDULES.items():
-        if name != "conv_pointwise" and ("depthwise" not in name or group == 64):
+        if applies(name, windows, group, 64):
             np.testing.assert_allclose(schedule(x, w, windows, group), expected, atol=1e-9, err_msg=name)
+
+
+@settings(deadline=None, derandomize=True, max_examples=30)
+@given(st.tuples(st.integers(1, 9), st.integers(1, 9)), st.tuples(*[st.integers(0, 2)] * 4), st.booleans())
+def test_winograd_agrees_for_every_size_and_padding(
+    size: tuple[int, int], pads: tuple[int, int, int, int], is_last: bool
+) -> None:
+    x, w = noise(2, 3, *size).astype(np.float64), noise(4, 3, 3, 3, seed=1).astype(np.float64)
+    if size[0] + pads[0] + pads[2] < 3 or size[1] + pads[1] + pads[3] < 3:
+        return
+    windows = make_windows(size, (3, 3), pads=pads)
+    y = conv_winograd(channels_last(x) if is_last else x, w, windows, 1)
+    np.testing.assert_allclose(y, conv_schedules.conv_im2col_first(x, w, windows, 1), rtol=1e-9, atol=1e-9)
+
+
+def test_winograd_is_as_exact_as_the_direct_sum() -> None:
+    x, w = noise(1, 64, 30, 31), noise(64, 64, 3, 3, seed=1)
+    windows = make_windows((30, 31), (3, 3), pads=(1, 1, 1, 1))
+    exact = conv_schedules.conv_im2col_last(x.astype(np.float64), w.astype(np.float64), windows, 1)
+    direct = np.abs(conv_schedules.conv_im2col_last(x, w, windows, 1) - exact).max()
+    assert np.abs(conv_winograd(x, w, windows, 1) - exact).max() < 3 * direct
+    w.setflags(write=False)
+    np.testing.assert_array_equal(convolve(x, w, windows, 1), conv_winograd(x, w, windows, 1))
 
 
 @st.composite
@@ -107,13 +139,19 @@ def transposed_convolutions(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[int
     style = draw(st.sampled_from(["pads", "pads", "shape", "SAME_UPPER", "SAME_LOWER"]))
     if style == "pads":
         attributes["pads"] = [draw(st.integers(0, (e - 1) // 2)) for e in extents + extents]
-        attributes["output_padding"] = [draw(st.integers(0, max(s, d) - 1)) for s, d in zip(strides, dilations, strict=True)]
+        attributes["output_padding"] = [
+            draw(st.integers(0, max(s, d) - 1)) for s, d in zip(strides, dilations, strict=True)
+        ]
     elif style == "shape":
         attributes["output_shape"] = [
             (n - 1) * s + draw(st.integers(1, e)) for n, s, e in zip(sizes, strides, extents, strict=True)
         ]
     else:
-        attributes |= {"auto_pad": style, "dilations": [1] * rank, "strides": [min(k, s) for k, s in zip(kernel, strides, strict=True)]}
+        attributes |= {
+            "auto_pad": style,
+            "dilations": [1] * rank,
+            "strides": [min(k, s) for k, s in zip(kernel, strides, strict=True)],
+        }
     channels, filters = group * draw(st.integers(1, 3)), draw(st.integers(1, 3))
     return (draw(st.integers(1, 2)), channels, *sizes), (channels, filters, *kernel), attributes
 
@@ -131,13 +169,21 @@ def test_conv_transpose_is_what_onnxruntime_computes(
     np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize(("group", "offset_group", "with_mask"), [(1, 1, False), (2, 1, True), (1, 2, True), (2, 2, False)])
+@pytest.mark.parametrize(
+    ("group", "offset_group", "with_mask"), [(1, 1, False), (2, 1, True), (1, 2, True), (2, 2, False)]
+)
 def test_deform_conv_is_what_onnxruntime_computes(group: int, offset_group: int, with_mask: bool) -> None:
     x, w = noise(2, 4, 7, 6), noise(6, 4 // group, 3, 2, seed=1)
     windows = make_windows((7, 6), (3, 2), pads=(1, 0, 1, 1), strides=(2, 1), dilations=(1, 2))
     offset = 2 * noise(2, offset_group * 12, *windows.outputs, seed=2)
     mask = noise(2, offset_group * 6, *windows.outputs, seed=3) if with_mask else None
-    attributes = {"pads": [1, 0, 1, 1], "strides": [2, 1], "dilations": [1, 2], "group": group, "offset_group": offset_group}
+    attributes: dict[str, Any] = {
+        "pads": [1, 0, 1, 1],
+        "strides": [2, 1],
+        "dilations": [1, 2],
+        "group": group,
+        "offset_group": offset_group,
+    }
     node = helper.make_node("DeformConv", ["x", "w", "o", "b", "m" if with_mask else ""], ["y"], **attributes)
     inputs = [x, w, offset, noise(6, seed=4), mask]
     (y,), (expected,) = run_kernel(node, inputs, 19), run_onnxruntime(node, inputs, 19)

@@ -31,7 +31,9 @@ def test_float_arithmetic_broadcasts_as_in_onnxruntime(op: str, shape: tuple[int
 
 @examples
 @given(
-    op=st.sampled_from(["Add", "Sub", "Mul", "Max", "Min", "Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual"]),
+    op=st.sampled_from(
+        ["Add", "Sub", "Mul", "Max", "Min", "Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual"]
+    ),
     dtype=st.sampled_from([np.int32, np.int64, np.float64]),
     shape=shapes,
     seed=seeds,
@@ -126,8 +128,12 @@ def test_shifts_beyond_the_width_leave_only_the_sign() -> None:
 
 
 @examples
-@given(shape=shapes, low=st.none() | st.floats(-3, 3, width=32), high=st.none() | st.floats(-3, 3, width=32), seed=seeds)
-def test_clip_limits_on_the_sides_given(shape: tuple[int, ...], low: float | None, high: float | None, seed: int) -> None:
+@given(
+    shape=shapes, low=st.none() | st.floats(-3, 3, width=32), high=st.none() | st.floats(-3, 3, width=32), seed=seeds
+)
+def test_clip_limits_on_the_sides_given(
+    shape: tuple[int, ...], low: float | None, high: float | None, seed: int
+) -> None:
     limits = [None if limit is None else np.array(limit, np.float32) for limit in (low, high)]
     names = ["x", "" if low is None else "lo", "" if high is None else "hi"]
     check(helper.make_node("Clip", names, ["y"]), tensor(seed, shape), *limits, opset=13)

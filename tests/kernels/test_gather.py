@@ -17,9 +17,7 @@ def indices_into(seed: int, size: int, shape: tuple[int, ...], dtype: Any = np.i
 
 
 @examples
-@given(
-    shape=full_shapes, chosen=shapes, dtype=st.sampled_from([np.int32, np.int64]), seed=seeds, data=st.data()
-)
+@given(shape=full_shapes, chosen=shapes, dtype=st.sampled_from([np.int32, np.int64]), seed=seeds, data=st.data())
 def test_gather_takes_slices(
     shape: tuple[int, ...], chosen: tuple[int, ...], dtype: Any, seed: int, data: st.DataObject
 ) -> None:
@@ -49,9 +47,7 @@ def test_gather_nd_reads_slices_at_index_tuples(shape: tuple[int, ...], seed: in
 
 
 @examples
-@given(
-    shape=full_shapes, reduction=st.sampled_from(["none", "add", "mul", "max", "min"]), seed=seeds, data=st.data()
-)
+@given(shape=full_shapes, reduction=st.sampled_from(["none", "add", "mul", "max", "min"]), seed=seeds, data=st.data())
 def test_scatter_elements_writes_or_combines(
     shape: tuple[int, ...], reduction: str, seed: int, data: st.DataObject
 ) -> None:

@@ -20,7 +20,11 @@ def noise(*shape: int, seed: int = 0) -> Array:
 
 
 @settings(deadline=None, derandomize=True, max_examples=40)
-@given(st.lists(st.integers(1, 3), max_size=2), st.lists(st.integers(1, 3), max_size=2), st.tuples(*[st.integers(1, 5)] * 3))
+@given(
+    st.lists(st.integers(1, 3), max_size=2),
+    st.lists(st.integers(1, 3), max_size=2),
+    st.tuples(*[st.integers(1, 5)] * 3),
+)
 def test_matmul_is_what_onnxruntime_computes(left: list[int], right: list[int], sizes: tuple[int, int, int]) -> None:
     for i in range(1, min(len(left), len(right)) + 1):
         right[-i] = left[-i] if right[-i] > 1 and left[-i] > 1 else right[-i]
@@ -31,7 +35,9 @@ def test_matmul_is_what_onnxruntime_computes(left: list[int], right: list[int], 
     np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("a", "b"), [((3,), (3,)), ((3,), (3, 2)), ((2, 3), (3,)), ((4, 2, 3), (3,)), ((3,), (4, 3, 2))])
+@pytest.mark.parametrize(
+    ("a", "b"), [((3,), (3,)), ((3,), (3, 2)), ((2, 3), (3,)), ((4, 2, 3), (3,)), ((3,), (4, 3, 2))]
+)
 def test_matmul_of_vectors_drops_their_axis(a: tuple[int, ...], b: tuple[int, ...]) -> None:
     np.testing.assert_allclose(matmul(noise(*a), noise(*b)), np.matmul(noise(*a), noise(*b)), rtol=1e-5)
 
@@ -54,7 +60,13 @@ def test_gemm_is_what_onnxruntime_computes(
 ) -> None:
     m, k, n = sizes
     a, b = noise(*((k, m) if trans_a else (m, k))), noise(*((n, k) if trans_b else (k, n)), seed=1)
-    shapes: dict[str, list[tuple[int, ...]]] = {"none": [], "scalar": [()], "row": [(n,)], "column": [(m, 1)], "full": [(m, n)]}
+    shapes: dict[str, list[tuple[int, ...]]] = {
+        "none": [],
+        "scalar": [()],
+        "row": [(n,)],
+        "column": [(m, 1)],
+        "full": [(m, n)],
+    }
     inputs = [a, b, *(np.asarray(noise(*shape, seed=2), np.float32) for shape in shapes[style])]
     names = ["a", "b", "c"][: len(inputs)]
     node = helper.make_node("Gemm", names, ["y"], alpha=factors[0], beta=factors[1], transA=trans_a, transB=trans_b)

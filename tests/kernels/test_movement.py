@@ -74,7 +74,7 @@ def test_triangles_start_at_any_diagonal(upper: int, k: int | None, dtype: Any) 
 
 
 @pytest.mark.parametrize("axis", [{}, {"axis": 0}, {"axis": -1}])
-def test_compress_keeps_where_the_condition_holds(axis: dict[str, int]) -> None:
+def test_compress_keeps_where_the_condition_holds(axis: dict[str, Any]) -> None:
     node = helper.make_node("Compress", ["x", "c"], ["y"], **axis)
     check(node, tensor(1, (3, 4)), np.array([False, True, True]), opset=11)
 
@@ -100,13 +100,11 @@ def test_crop_and_pad_stay_centred(shape: tuple[int, int], wanted: tuple[int, in
     margin=st.integers(0, 1),
     seed=seeds,
 )
-def test_columns_add_up_to_an_image(
-    block: tuple[int, int], stride: int, dilation: int, margin: int, seed: int
-) -> None:
+def test_columns_add_up_to_an_image(block: tuple[int, int], stride: int, dilation: int, margin: int, seed: int) -> None:
     image = (6, 7)
     places = [(n + 2 * margin - dilation * (b - 1) - 1) // stride + 1 for n, b in zip(image, block, strict=True)]
     columns = tensor(seed, (2, 3 * block[0] * block[1], places[0] * places[1]))
-    attributes = {"strides": [stride] * 2, "dilations": [dilation] * 2, "pads": [margin] * 4}
+    attributes: dict[str, Any] = {"strides": [stride] * 2, "dilations": [dilation] * 2, "pads": [margin] * 4}
     node = helper.make_node("Col2Im", ["x", "i", "b"], ["y"], **attributes)
     check(node, columns, whole(*image), whole(*block), opset=18)
 

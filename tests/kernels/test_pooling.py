@@ -46,7 +46,9 @@ def pools(draw: st.DrawFn, with_dilations: bool = True) -> tuple[tuple[int, ...]
 
 @settings(deadline=None, derandomize=True, max_examples=80)
 @given(pools(), st.booleans(), st.sampled_from([np.float32, np.int8, np.uint8]))
-def test_max_pool_is_what_onnxruntime_computes(case: tuple[tuple[int, ...], dict[str, Any]], is_last: bool, dtype: Any) -> None:
+def test_max_pool_is_what_onnxruntime_computes(
+    case: tuple[tuple[int, ...], dict[str, Any]], is_last: bool, dtype: Any
+) -> None:
     shape, attributes = case
     x = (10 * noise(*shape)).astype(dtype)
     node = helper.make_node("MaxPool", ["x"], ["y"], **attributes)
@@ -58,7 +60,9 @@ def test_max_pool_is_what_onnxruntime_computes(case: tuple[tuple[int, ...], dict
 
 @settings(deadline=None, derandomize=True, max_examples=60)
 @given(pools(), st.integers(0, 1))
-def test_max_pool_gives_the_indices_of_onnxruntime(case: tuple[tuple[int, ...], dict[str, Any]], storage_order: int) -> None:
+def test_max_pool_gives_the_indices_of_onnxruntime(
+    case: tuple[tuple[int, ...], dict[str, Any]], storage_order: int
+) -> None:
     shape, attributes = case
     x = noise(*shape)
     node = helper.make_node("MaxPool", ["x"], ["y", "i"], storage_order=storage_order, **attributes)

@@ -56,8 +56,8 @@ def test_each_block_may_have_its_scale(size: int) -> None:
     check(quantise, x, scales, zeros, opset=21)
     back = helper.make_node("DequantizeLinear", ["x", "s", "z"], ["y"], axis=1, block_size=2)
     check(back, codes(4, x.shape, np.int8), scales, zeros, opset=21)
+    bad = helper.make_node("DequantizeLinear", ["x", "s"], ["y"], axis=1, block_size=7)
     with pytest.raises(KernelError, match="fits no blocks of 7"):
-        bad = helper.make_node("DequantizeLinear", ["x", "s"], ["y"], axis=1, block_size=7)
         ours(bad, codes(4, x.shape, np.int8), scales, opset=21)
 
 
@@ -125,7 +125,7 @@ def test_quantised_products_are_quantised_again(rows: int, depth: int, columns: 
 @given(group=st.sampled_from([1, 2]), padding=st.integers(0, 2), stride=st.integers(1, 2), seed=seeds)
 def test_integer_convolutions_are_exact(group: int, padding: int, stride: int, seed: int) -> None:
     x, w = codes(seed, (2, 4, 7, 6), np.uint8), codes(seed + 1, (6, 4 // group, 3, 3), np.uint8)
-    attributes = {"group": group, "pads": [padding] * 4, "strides": [stride] * 2}
+    attributes: dict[str, Any] = {"group": group, "pads": [padding] * 4, "strides": [stride] * 2}
     zeros = (np.array(9, np.uint8), np.array(7, np.uint8))
     check(helper.make_node("ConvInteger", ["x", "w", "xz", "wz"], ["y"], **attributes), x, w, *zeros, opset=10, atol=0)
 

@@ -91,7 +91,9 @@ def test_rnn_is_what_onnxruntime_computes(case: tuple[dict[str, Array | None], d
         (["Softplus"], [], []),
     ],
 )
-def test_every_activation_is_what_onnxruntime_computes(names: list[str], alphas: list[float], betas: list[float]) -> None:
+def test_every_activation_is_what_onnxruntime_computes(
+    names: list[str], alphas: list[float], betas: list[float]
+) -> None:
     inputs: dict[str, Array | None] = {"X": noise(3, 2, 4), "W": noise(1, 5, 4, seed=1), "R": noise(1, 5, 5, seed=2)}
     attributes: dict[str, Any] = {"activations": names, "hidden_size": 5}
     attributes |= {"activation_alpha": alphas} if alphas else {}

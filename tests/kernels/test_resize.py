@@ -81,7 +81,9 @@ def test_cubic_is_what_onnxruntime_computes(
     st.sampled_from(["half_pixel", "asymmetric", "half_pixel_symmetric"]),
     st.sampled_from(["nearest", "linear"]),
 )
-def test_scales_are_taken_as_given(before: tuple[int, int], scales: tuple[float, float], coordinates: str, mode: str) -> None:
+def test_scales_are_taken_as_given(
+    before: tuple[int, int], scales: tuple[float, float], coordinates: str, mode: str
+) -> None:
     if min(int(n * np.float32(s)) for n, s in zip(before, scales, strict=True)) < 1:
         return
     attributes = {"coordinate_transformation_mode": coordinates, "mode": mode}

@@ -88,7 +88,7 @@ def test_top_k_takes_k_as_attribute_at_first_and_not_more_than_there_is() -> Non
 def test_unique_finds_values_positions_and_counts(
     shape: tuple[int, ...], is_sorted: int, flat: bool, seed: int, data: st.DataObject
 ) -> None:
-    axis = {} if flat else {"axis": data.draw(st.integers(-len(shape), len(shape) - 1))}
+    axis: dict[str, Any] = {} if flat else {"axis": data.draw(st.integers(-len(shape), len(shape) - 1))}
     node = helper.make_node("Unique", ["x"], ["y", "first", "inverse", "counts"], sorted=is_sorted, **axis)
     check(node, np.round(tensor(seed, shape) / 4) + 0.0, opset=11)
 

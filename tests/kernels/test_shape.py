@@ -1,5 +1,7 @@
 """Operators that look at or change only the shape, against onnxruntime."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -68,8 +70,10 @@ def test_squeeze_and_unsqueeze_take_axes_as_attribute_and_as_input() -> None:
         ours(helper.make_node("Squeeze", ["x", "a"], ["y"]), x, whole(1), opset=13)
 
 
-@pytest.mark.parametrize("ends", [{}, {"start": 1}, {"start": -2, "end": 9}, {"start": -9, "end": -1}, {"start": 3, "end": 1}])
-def test_shape_takes_a_range_of_dimensions(ends: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    "ends", [{}, {"start": 1}, {"start": -2, "end": 9}, {"start": -9, "end": -1}, {"start": 3, "end": 1}]
+)
+def test_shape_takes_a_range_of_dimensions(ends: dict[str, Any]) -> None:
     check(helper.make_node("Shape", ["x"], ["y"], **ends), tensor(1, (2, 3, 4)), opset=15)
     check(helper.make_node("Size", ["x"], ["y"]), tensor(1, (2, 3, 4)), opset=13)
 

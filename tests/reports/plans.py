@@ -4,6 +4,8 @@ import json
 from dataclasses import replace
 from itertools import pairwise
 
+from hypothesis import strategies as st
+
 from partita.graph.ir import FUSED_DOMAIN, Graph, Node, Source, Value
 from partita.graph.plan import Baseline, Cost, Location, PlacedOperator, Plan, Proof, Refusal, Segment, Transfer
 from partita.simulator.timeline import HOST_TRACK, Counter, Span, Timeline
@@ -140,11 +142,18 @@ def _transfers(layers: list[Layer], nodes: list[Node]) -> list[Transfer]:
 
 def _baselines(total_us: float) -> tuple[Baseline, ...]:
     return (
-        Baseline(name="cpu", title="CPU alone", latency_us=total_us * 2.9, segments=1),
-        Baseline(name="gpu", title="GPU first, CPU for the rest", latency_us=total_us * 1.6, segments=5),
-        Baseline(name="npu", title="NPU first, CPU for the rest", latency_us=total_us * 1.12, segments=5),
-        Baseline(name="greedy", title="Largest partitions first", latency_us=total_us * 1.21, segments=5),
-        Baseline(name="heft", title="HEFT", latency_us=total_us * 1.34, segments=9),
+        Baseline(name="cpu_only", title="Kryo, four threads alone", latency_us=total_us * 2.9, segments=1),
+        Baseline(name="gpu_with_fallback", title="Adreno 750, cpu fallback", latency_us=total_us * 1.6, segments=5),
+        Baseline(name="npu_with_fallback", title="Hexagon v75, cpu fallback", latency_us=total_us * 1.12, segments=5),
+        Baseline(
+            name="largest_partition_npu",
+            title="Largest partition on Hexagon v75",
+            latency_us=total_us * 1.21,
+            segments=5,
+        ),
+        Baseline(
+            name="fastest_per_operator", title="Fastest unit for each operator", latency_us=total_us * 1.34, segments=9
+        ),
     )
 
 
@@ -212,3 +221,14 @@ def mobile_plan() -> Plan:
 
 def long_plan(count: int = 5_000) -> Plan:
     return plan_of(long_layers(count), name="long", prefix="/model/decoder/layers/attention/self", fused=True)
+
+
+def layers() -> st.SearchStrategy[list[Layer]]:
+    """Random chains, empty ones and operators without time too."""
+    layer = st.tuples(
+        st.sampled_from(("Conv", "Relu", "Add", "Resize")),
+        st.sampled_from(("cpu", "gpu", "npu")),
+        st.sampled_from(("", "", "rank 6: at most rank 5", "not in the list")),
+        st.floats(0, 5_000, allow_nan=False),
+    )
+    return st.lists(layer, max_size=24)

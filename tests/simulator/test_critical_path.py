@@ -1,5 +1,7 @@
 """The chain of spans that makes a timeline as long as it is."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -61,14 +63,14 @@ def test_the_parts_of_the_path_add_up_to_the_latency(plan: Plan, memory: MemoryL
     path = critical_path(timeline, plan)
     assert tuple(path.us_of) == PARTS
     assert path.latency_us == pytest.approx(timeline.latency_us)
-    assert all(a.end_ns <= b.start_ns for a, b in zip(path.spans, path.spans[1:], strict=False))
+    assert all(a.end_ns <= b.start_ns for a, b in pairwise(path.spans))
 
 
 @LAWS
 @given(plans(), MEMORIES, st.booleans())
 def test_there_are_no_gaps_on_the_path(plan: Plan, memory: MemoryLimits, overlap: bool) -> None:
     path = critical_path(simulate_on(plan, machine(memory), overlap=overlap), plan)
-    assert all(a.end_ns == b.start_ns for a, b in zip(path.spans, path.spans[1:], strict=False))
+    assert all(a.end_ns == b.start_ns for a, b in pairwise(path.spans))
     assert not path.spans or path.spans[0].start_ns == 0
 
 

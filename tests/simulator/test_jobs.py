@@ -38,15 +38,14 @@ def test_jobs_stand_in_the_order_of_the_plan_and_know_what_they_need() -> None:
 
 
 def test_segments_that_need_each_other_are_refused() -> None:
-    steps = [step("a", "cpu", "x", 10.0), step("b", "npu", "a", 20.0), step("c", "cpu", "b", 5.0)]
-    plan = make_plan(steps, [])
+    plan = make_plan(STEPS, [])
     joined = replace(plan.segments[0], operators=("a", "c"))
     cyclic = replace(
         plan,
         segments=(joined, plan.segments[1]),
         operators=tuple(replace(o, segment=0 if o.unit == "cpu" else 1) for o in plan.operators),
     )
-    with pytest.raises(SimulationError, match="call 'segment 0'|transfer 'b' .* needs the result of operator 'b'"):
+    with pytest.raises(SimulationError, match=r"transfer 'b' .* needs the result of operator 'b' on npu"):
         jobs_of(cyclic)
 
 
@@ -62,7 +61,7 @@ def test_a_missing_transfer_is_named() -> None:
 
 
 def test_a_tensor_that_nobody_makes_is_named() -> None:
-    plan = make_plan([step("a", "cpu", "y", 10.0)], []) if False else make_plan(STEPS, [])
+    plan = make_plan(STEPS, [])
     graph = replace(plan.graph, inputs=())
     with pytest.raises(SimulationError, match="needs tensor 'x' at cpu:float32, but the plan has it at nowhere"):
         jobs_of(replace(plan, graph=graph))
@@ -81,7 +80,7 @@ def test_times_below_0_or_not_finite_are_refused(time_us: float) -> None:
 
 def test_an_operator_outside_of_every_segment_is_refused() -> None:
     plan = make_plan(STEPS, [])
-    with pytest.raises(SimulationError, match="operator 'c' is placed in segment 2 on cpu, but .* in no segment"):
+    with pytest.raises(SimulationError, match=r"operator 'c' is placed in segment 2 on cpu, but .* in no segment"):
         jobs_of(replace(plan, segments=plan.segments[:2]))
 
 

@@ -17,8 +17,10 @@ def unit(name: str, kind: str, bandwidth_gb_per_s: float, **more: Any) -> dict[s
     rates = {"peak_gmac_per_s": {"float32": number(10.0)}, "peak_gop_per_s": {"float32": number(10.0)}}
     plain = {field: number(1.0) for field in ("call_us", "dispatch_us", "layout_gb_per_s", "cast_gb_per_s", "spread")}
     return {
-        "name": name, "kind": kind, "title": name, "dtypes": ["float32"], "layout": "any", "support": "s", "fusions": "f",
-        "bandwidth_gb_per_s": number(bandwidth_gb_per_s), "utilisation": {"default": number(1.0)}, **rates, **plain, **more,
+        "name": name, "kind": kind, "title": name, "dtypes": ["float32"], "layout": "any",
+        "support": "s", "fusions": "f",
+        "bandwidth_gb_per_s": number(bandwidth_gb_per_s), "utilisation": {"default": number(1.0)},
+        **rates, **plain, **more,
     }  # fmt: skip
 
 

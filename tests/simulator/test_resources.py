@@ -1,5 +1,8 @@
 """How tracks take turns and how the memory is shared."""
 
+from functools import partial
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,7 +24,7 @@ def ends_of(limits: MemoryLimits, streams: list[tuple[str, int, int, int]]) -> d
         memory.stream(index, engine, work_ns, size_bytes, lambda: ends.update({engine: events.now_ns}))
 
     for index, (engine, start_ns, work_ns, size_bytes) in enumerate(streams):
-        events.at(start_ns, lambda i=index, e=engine, w=work_ns, b=size_bytes: start(i, e, w, b))
+        events.at(start_ns, partial(start, index, engine, work_ns, size_bytes))
     events.run()
     return ends
 
@@ -100,10 +103,10 @@ def test_the_memory_serves_exactly_the_bytes_that_are_asked_for(
     limits = MemoryLimits(one_gb_per_s=40.0, several_gb_per_s=several_gb_per_s)
     memory = SharedMemory(events, limits)
     for index, (start_ns, work_ns, size_bytes) in enumerate(streams):
-        events.at(start_ns, lambda i=index, w=work_ns, b=size_bytes: memory.stream(i, f"u{i}", w, b, lambda: None))
+        events.at(start_ns, partial(memory.stream, index, f"u{index}", work_ns, size_bytes, lambda: None))
     events.run()
     served = 0.0
-    for (start_ns, rates), (end_ns, _) in zip(memory.rates, memory.rates[1:], strict=False):
+    for (start_ns, rates), (end_ns, _) in pairwise(memory.rates):
         served += sum(rates.values()) * (end_ns - start_ns)
     asked = sum(min(size_bytes, 40.0 * work_ns) for _, work_ns, size_bytes in streams)
     most_rounded_up = len(streams) * 40.0  # a stream ends at the whole ns after its last byte

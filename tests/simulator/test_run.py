@@ -1,5 +1,7 @@
 """Timelines: schedules computed by hand, and laws that every schedule obeys."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -138,7 +140,7 @@ def test_a_track_does_one_thing_at_a_time(plan: Plan, memory: MemoryLimits, over
     timeline = simulate_on(plan, machine(memory), overlap=overlap)
     for track in timeline.tracks:
         spans = [span for span in timeline.spans if span.track == track]
-        assert all(a.end_ns <= b.start_ns for a, b in zip(spans, spans[1:], strict=False))
+        assert all(a.end_ns <= b.start_ns for a, b in pairwise(spans))
 
 
 @LAWS
@@ -161,9 +163,7 @@ def test_nothing_starts_before_what_it_needs_has_ended(plan: Plan, memory: Memor
 
 @LAWS
 @given(plans(), MEMORIES, st.booleans())
-def test_every_job_takes_what_it_takes_alone_plus_what_it_waits(
-    plan: Plan, memory: MemoryLimits, overlap: bool
-) -> None:
+def test_a_job_takes_what_it_takes_alone_plus_what_it_waits(plan: Plan, memory: MemoryLimits, overlap: bool) -> None:
     timeline = simulate_on(plan, machine(memory), overlap=overlap)
     for job, span in zip(jobs_of(plan), span_by_job(plan, timeline), strict=True):
         assert span.waited_ns >= 0

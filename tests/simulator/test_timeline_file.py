@@ -48,7 +48,7 @@ def test_a_timeline_read_back_is_the_same(plan: Plan, tmp_path_factory: pytest.T
         (b"host", b"\xff", "invalid JSON"),
     ],
 )
-def test_a_broken_file_is_refused_by_the_name_of_its_field(
+def test_a_broken_file_is_refused_with_the_name_of_its_field(
     tmp_path: Path, old: bytes, new: bytes, message: str
 ) -> None:
     content = timeline_bytes(timeline())
@@ -70,7 +70,7 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path, content: bytes) -> 
 
 
 def test_a_path_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SimulationError, match="cannot read timeline .*missing"):
+    with pytest.raises(SimulationError, match=r"cannot read timeline .*missing"):
         read_timeline(tmp_path / "missing.timeline.json")
     with pytest.raises(SimulationError, match="cannot read timeline"):
         read_timeline(tmp_path)

@@ -1,0 +1,275 @@
+"""Support rules: which operators each backend takes, and the reasons it gives for the others."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from partita.devices import Verdict, load_soc, verdict
+from partita.devices.support import support_named
+from partita.errors import SocError
+from partita.graph.build import GraphBuilder
+from partita.graph.ir import Graph
+from partita.graph.match import Match, fuse
+
+QNN, TFLITE = load_soc("sd8gen3-qnn"), load_soc("sd855-tflite")
+HTP, QNN_GPU, ORT = QNN.unit_named("npu"), QNN.unit_named("gpu"), QNN.unit_named("cpu")
+TFLITE_GPU = TFLITE.unit_named("gpu")
+IMAGE = (1, 8, 16, 16)
+
+
+def one(op: str, shape: tuple[int | None, ...] = IMAGE, *more: str, dtype: str = "float32", **options: Any) -> Graph:
+    """One operator; `more` are inputs: "2x3" a run-time tensor, "const 2x3" a weight, "ints 0,1" integers."""
+    b = GraphBuilder("one")
+    names = [b.input("x", dtype, shape)]
+    for index, text in enumerate(more):
+        names.append(_input(b, f"in{index + 1}", text, dtype))
+    b.output(*_as_tuple(b.node(op, *names, name="node", **options)))
+    return b.build()
+
+
+def _input(b: GraphBuilder, name: str, text: str, dtype: str) -> str:
+    if not text:
+        return ""
+    if text.startswith("ints "):
+        return b.constant(name, np.array([int(i) for i in text[5:].split(",")], np.int64))
+    constant = text.startswith("const ")
+    shape = tuple(int(size) for size in text.removeprefix("const ").split("x"))
+    return b.missing(name, dtype, shape) if constant else b.input(name, dtype, shape)
+
+
+def _as_tuple(names: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else names
+
+
+def on_htp(graph: Graph) -> Verdict:
+    return verdict(graph, graph.nodes[-1], HTP, "float16")
+
+
+@pytest.mark.parametrize(
+    ("graph", "reason"),
+    [
+        (lambda: one("Transpose", (1, 4, 8, 4, 8, 4)), "Transpose of rank 6: rank at most 5"),
+        (lambda: one("Erf"), "Erf: refused alone"),
+        (lambda: one("Acos"), "Acos is not in the list of QNN HTP v75"),
+        (lambda: one("Gemm", (4, 64), "const 64x32", alpha=0.5), r"Gemm with alpha = 0.5: alpha must be 1.0"),
+        (lambda: one("Clip", IMAGE, "", "1"), "Clip with run-time 'in2': input 2 must be constant"),
+        (
+            lambda: one("LayerNormalization", (1, 16, 64), "const 16x64", axis=1),
+            "LayerNormalization over axis 1 of rank 3: the last axis only",
+        ),
+        (
+            lambda: one("MaxPool", kernel_shape=(3, 3), dilations=(2, 2)),
+            r"MaxPool with dilations = \[2, 2\]: dilations must be 1",
+        ),
+        (lambda: one("MaxPool", (1, 4, 8, 8, 8), kernel_shape=(2, 2, 2)), "MaxPool of rank 5: rank from 3 to 4"),
+        (lambda: one("MaxPool", kernel_shape=(2, 2), outputs=2), "MaxPool with int64 tensor"),
+        (lambda: one("LpNormalization", IMAGE, axis=1, p=1), "LpNormalization with p = 1: p must be 2"),
+        (lambda: one("Sum", IMAGE, "1x8x16x16", "1x8x16x16"), "Sum with 3 inputs: inputs 2"),
+        (lambda: one("Cast", IMAGE, to=7), "Cast with int64 tensor"),
+        (lambda: one("Resize", (1, 8, 4), "", "", "ints 1,8,8", antialias=1, mode="linear", version=18), "antialias"),
+        (lambda: one("MatMulInteger", (4, 16), "const 16x8", dtype="uint8"), "MatMulInteger on its own: only inside"),
+    ],
+)
+def test_htp_refuses_what_it_was_measured_to_refuse_and_says_why(graph: Callable[[], Graph], reason: str) -> None:
+    found = on_htp(graph())
+    assert found.status == "unsupported"
+    assert found.limit
+    assert found.found
+    assert "onnxruntime" in found.source
+    assert re.search(reason, found.reason), found.reason
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [
+        lambda: one("Conv", IMAGE, "const 16x8x3x3"),
+        lambda: one("Conv", (1, 4, 8, 8, 8), "const 8x4x3x3x3"),
+        lambda: one("Conv", IMAGE, "16x8x3x3"),
+        lambda: one("MatMul", (1, 4, 16, 32), "1x4x32x16"),
+        lambda: one("Gemm", (4, 64), "const 32x64", transB=1),
+        lambda: one("Softmax", IMAGE, axis=1),
+        lambda: one("Gelu", IMAGE, version=20),
+        lambda: one("ArgMax", IMAGE, axis=1),
+        lambda: one("Transpose", (1, 4, 8, 4, 8)),
+        lambda: one("ReduceMean", IMAGE, axes=(2, 3)),
+        lambda: one("Slice", IMAGE, "ints 0,0", "ints 8,8", "ints 2,3"),
+        lambda: one("Mean", IMAGE, "1x8x16x16"),
+    ],
+)
+def test_htp_takes_what_it_was_measured_to_take(graph: Callable[[], Graph]) -> None:
+    found = on_htp(graph())
+    assert found.status == "native", found.reason
+    assert found.is_accepted
+
+
+def test_an_operator_that_becomes_others_is_lowered() -> None:
+    assert on_htp(one("LeakyRelu")).status == "lowered"
+
+
+def test_the_mean_of_a_float16_model_is_accepted_and_then_fails() -> None:
+    found = on_htp(one("Mean", IMAGE, "1x8x16x16", dtype="float16"))
+    assert found.status == "accepted_then_fails"
+    assert not found.is_accepted
+    assert "does not compile" in found.reason
+
+
+def test_an_operator_that_the_runtime_expands_only_in_float16_models_is_refused_in_float32_ones() -> None:
+    assert on_htp(one("ReduceL1", IMAGE, dtype="float16", keepdims=1)).status == "lowered"
+    assert on_htp(one("ReduceL1", IMAGE, keepdims=1)).status == "unsupported"
+
+
+def test_htp_computes_in_float16_only() -> None:
+    graph = one("Relu")
+    assert verdict(graph, graph.nodes[0], HTP, "float32").reason == "Relu in float32: computes in float16"
+
+
+def test_a_dimension_that_is_not_known_is_refused_by_an_accelerator_and_taken_by_the_cpu() -> None:
+    graph = one("Relu", (None, 8))
+    assert "of shape float32[?x8]" in on_htp(graph).reason
+    assert verdict(graph, graph.nodes[0], ORT, "float32").status == "native"
+
+
+def token_lookup(*, computed: bool) -> Graph:
+    b = GraphBuilder("lookup")
+    tokens = b.input("tokens", "int64", (1, 16))
+    if computed:
+        tokens = b.node("Add", tokens, b.constant("one", np.array([1], np.int64)), name="shift")
+    b.output(b.node("Gather", b.missing("table", "float32", (100, 32)), tokens, name="lookup"))
+    return b.build()
+
+
+def test_token_ids_from_outside_are_looked_up_on_htp_as_measured_for_bert() -> None:
+    assert on_htp(token_lookup(computed=False)).status == "native"
+
+
+def test_token_ids_of_64_bits_that_are_computed_inside_are_not() -> None:
+    assert on_htp(token_lookup(computed=True)).limit == "input 1 must be constant or a model input"
+
+
+def test_a_transpose_of_rank_6_between_reshapes_with_a_dimension_of_1_is_lowered() -> None:
+    b = GraphBuilder("windows")
+    x = b.node("Reshape", b.input("x", "float32", (1, 16, 16, 8)), b.constant("s", np.array([1, 2, 8, 2, 8, 8])))
+    y = b.node("Transpose", x, name="t", perm=(0, 1, 3, 2, 4, 5))
+    b.output(b.node("Reshape", y, b.constant("r", np.array([4, 64, 8]))))
+    graph = b.build()
+    assert verdict(graph, graph.node_named["t"], HTP, "float16").status == "lowered"
+
+
+def test_a_chain_is_native_where_its_operators_are_and_the_unit_fuses_it() -> None:
+    b = GraphBuilder("chain")
+    y = b.node("Conv", b.input("x", "float32", IMAGE), b.missing("w", "float32", (8, 8, 3, 3)), name="conv")
+    b.output(b.node("Relu", y, name="relu"))
+    graph = b.build()
+    node = fuse(graph, [Match("Conv+Relu", ("conv", "relu"), ("x", "w"), graph.outputs)]).nodes[0]
+    assert verdict(graph, node, HTP, "float16").status == "native"
+    assert verdict(graph, node, TFLITE_GPU, "float16").status == "native"
+
+
+def test_a_chain_that_the_unit_does_not_fuse_or_of_which_it_lacks_a_link_is_refused() -> None:
+    b = GraphBuilder("chain")
+    y = b.node("Conv", b.input("x", "float32", (2, *IMAGE[1:])), b.missing("w", "float32", (8, 8, 3, 3)), name="conv")
+    b.output(b.node("Elu", y, name="elu"))
+    graph = b.build()
+    node = fuse(graph, [Match("Conv+Elu", ("conv", "elu"), ("x", "w"), graph.outputs)]).nodes[0]
+    assert verdict(graph, node, HTP, "float16").reason == "Conv+Elu: QNN HTP v75 does not run it as one kernel"
+    assert "Conv with 2 in axis 0 of input 0" in verdict(graph, node, TFLITE_GPU, "float16").reason
+
+
+def test_a_fused_operator_with_an_onnx_name_is_judged_as_that_operator() -> None:
+    b = GraphBuilder("gelu")
+    x = b.input("x", "float32", (1, 8))
+    b.output(b.node("Mul", x, b.node("Sigmoid", x, name="s"), name="m"))
+    graph = b.build()
+    swish = fuse(graph, [Match("Swish", ("s", "m"), ("x",), graph.outputs)]).nodes[0]
+    softsign = fuse(graph, [Match("Softsign", ("s", "m"), ("x",), graph.outputs)]).nodes[0]
+    assert verdict(graph, swish, HTP, "float16").status == "native"
+    assert verdict(graph, softsign, HTP, "float16").status == "unsupported"
+
+
+@pytest.mark.parametrize(
+    ("graph", "reason"),
+    [
+        (
+            lambda: one("Conv", (4, 8, 16, 16), "const 16x8x3x3"),
+            "Conv with 4 in axis 0 of input 0: dimension at most 1",
+        ),
+        (lambda: one("Conv", (1, 8, 16), "const 16x8x3"), "Conv of rank 3: rank 4"),
+        (lambda: one("Conv", IMAGE, "16x8x3x3"), "Conv with run-time 'in1': input 1 must be constant"),
+        (lambda: one("Relu", (1, 1, 2, 3, 4)), "Relu of rank 5: rank at most 4"),
+        (lambda: one("Slice", (8, 8), "ints 0", "ints 8"), "Slice of rank 2: rank from 3 to 4"),
+        (lambda: one("Erf"), "Erf is not in the list of the TFLite GPU delegate"),
+        (lambda: token_lookup(computed=False), r"Gather of rank 2 \(input 1\): rank at most 1"),
+    ],
+)
+def test_the_tflite_gpu_delegate_refuses_with_its_own_reasons(graph: Callable[[], Graph], reason: str) -> None:
+    made = graph()
+    found = verdict(made, made.nodes[-1], TFLITE_GPU, "float16")
+    assert found.status == "unsupported"
+    assert re.search(reason, found.reason), found.reason
+
+
+def test_the_qnn_gpu_borrows_the_delegates_rules_and_calls_them_estimated() -> None:
+    graph = one("Conv", IMAGE, "const 16x8x3x3")
+    found = verdict(graph, graph.nodes[0], QNN_GPU, "float16")
+    assert found.status == "native"
+    assert found.source.startswith("estimated")
+    assert "QNN GPU" in verdict(one("Erf"), one("Erf").nodes[0], QNN_GPU, "float16").reason
+
+
+HEADER = """
+format = "partita-support/1"
+backend = "b"
+source = "s"
+dtypes = ["float32"]
+types = ["*"]
+static_shapes = false
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (HEADER, "rules is missing"),
+        (HEADER + 'rules = [{ ops = ["Add"], requires = [] }]', r"rules\[0\].requires is not a known field"),
+        (HEADER + 'rules = [{ ops = ["Add"], require = [{ check = "size" }] }]', r"require\[0\]: .*'size'.*'rank'"),
+        (HEADER + 'rules = [{ ops = ["Add"], status = "perhaps" }]', r"rules\[0\].status: .*'native'.*is 'perhaps'"),
+        (HEADER + 'like = "nothing"\nrules = []', "there is no support file 'nothing'; known: "),
+        (HEADER + 'like = "qnn-gpu"\nrules = []', "like is 'qnn-gpu', which itself is like another"),
+        ("rules = ", "not a TOML file"),
+    ],
+)
+def test_a_wrong_support_file_is_refused_in_one_line(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(SocError, match=message) as caught:
+        support_named(str(path))
+    assert "\n" not in str(caught.value)
+
+
+CONDITIONS = {
+    '{ check = "opset", min = 99 }': "Add of opset [0-9]+: opset at least 99",
+    '{ check = "type", of = "input 0", one_of = ["int8"] }': "Add with float32 input 0: input 0 must be int8",
+    '{ check = "count", of = "outputs", min = 2 }': "Add with 1 outputs: outputs at least 2",
+    '{ check = "dimension", axis = 1, multiple_of = 16 }': "Add with 8 in axis 1 of input 0: a multiple of 16",
+    '{ check = "dimension", min = 2, max = 9 }': "Add with 1 in input 0: dimension from 2 to 9",
+    '{ check = "attribute", name = "axis", absent = false }': "Add: axis must be given",
+    '{ check = "attribute", name = "k", default = 9, min = 1, max = 7 }': "Add with k = 9: k from 1 to 7",
+    '{ check = "computed", inputs = [1] }': "Add of the constant 'in1': input 1 must not be constant",
+    '{ check = "between", ops = ["Relu"] }': "Add next to an input: only between Relu",
+    '{ check = "never", reason = "no" }': "Add: no",
+}
+
+
+@pytest.mark.parametrize(("condition", "reason"), CONDITIONS.items())
+def test_each_condition_explains_itself(tmp_path: Path, condition: str, reason: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(HEADER + f'[[rules]]\nops = ["Add"]\nrequire = [{condition}]\n')
+    unit = ORT.model_copy(update={"support": str(path)})
+    graph = one("Add", IMAGE, "const 1x8x16x16")
+    found = verdict(graph, graph.nodes[0], unit, "float32")
+    assert found.status == "unsupported"
+    assert re.search(reason, found.reason), found.reason
