@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -197,9 +196,9 @@ class Soc(Strict):
                 f"= {most:g} GB/s allows"
             )
 
-    @cached_property
+    @property
     def digest(self) -> str:
-        """SHA-256 of the canonical JSON."""
+        """SHA-256 of the canonical JSON; not kept, because a changed copy would inherit it."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
     def to_json(self) -> str:
@@ -226,19 +225,15 @@ class Soc(Strict):
     def host_unit(self) -> Unit:
         return self.unit_named(self.host)
 
-    @cached_property
-    def _link_of(self) -> dict[tuple[str, str], Link]:
-        return {(link.source, link.target): link for link in self.links}
-
     def link(self, source: str, target: str) -> Link:
         """The link between two units; one through the host if they have none of their own. SocError if there is no way.
 
         Through the host the fixed costs add up, and so do the times per byte.
         """
-        direct = self._link_of.get((source, target))
+        direct = self._direct(source, target)
         if direct is not None:
             return direct
-        first, second = self._link_of.get((source, self.host)), self._link_of.get((self.host, target))
+        first, second = self._direct(source, self.host), self._direct(self.host, target)
         if first is None or second is None:
             raise SocError(
                 f"SoC {self.name!r} has no link {source} -> {target}, nor both {source} -> {self.host} and "
@@ -252,6 +247,9 @@ class Soc(Strict):
             sync_us=Number(value=sync_us[0], low=sync_us[1], high=sync_us[2], kind="derived", source=through),
             copy_gb_per_s=Number(value=rate[0], low=rate[1], high=rate[2], kind="derived", source=through),
         )
+
+    def _direct(self, source: str, target: str) -> Link | None:
+        return next((link for link in self.links if (link.source, link.target) == (source, target)), None)
 
 
 def _added(a: Number, b: Number) -> tuple[float, float, float]:

@@ -36,7 +36,9 @@ class Writer:
         self.nodes.append(helper.make_node(op, inputs, [name], name=name, **attributes))
         return name
 
-    def conv(self, name: str, x: str, channels: tuple[int, int], *, kernel: int = 1, stride: int = 1, group: int = 1) -> str:
+    def conv(
+        self, name: str, x: str, channels: tuple[int, int], *, kernel: int = 1, stride: int = 1, group: int = 1
+    ) -> str:
         """Convolution and batch normalisation."""
         ins, outs = channels
         w = self.weight(f"{name}.weight", outs, ins // group, kernel, kernel)
@@ -61,14 +63,23 @@ def main() -> None:
             hidden = ins * expansion
             if expansion > 1:
                 x = writer.relu6(writer.conv(f"{name}.expand", x, (ins, hidden)))
-            x = writer.relu6(writer.conv(f"{name}.depthwise", x, (hidden, hidden), kernel=3, stride=stride, group=hidden))
+            x = writer.relu6(
+                writer.conv(f"{name}.depthwise", x, (hidden, hidden), kernel=3, stride=stride, group=hidden)
+            )
             x = writer.conv(f"{name}.project", x, (hidden, outs))
             if stride == 1 and ins == outs:
                 x = writer.node("Add", f"{name}.add", start, x)
             ins, number = outs, number + 1
     x = writer.relu6(writer.conv(f"features.{number}", x, (ins, 1280)))
     x = writer.node("Flatten", "flat", writer.node("GlobalAveragePool", "pool", x))
-    writer.node("Gemm", "logits", x, writer.weight("classifier.weight", 1000, 1280), writer.weight("classifier.bias", 1000), transB=1)
+    writer.node(
+        "Gemm",
+        "logits",
+        x,
+        writer.weight("classifier.weight", 1000, 1280),
+        writer.weight("classifier.bias", 1000),
+        transB=1,
+    )
     graph = helper.make_graph(
         writer.nodes,
         "mobilenet_v2",

@@ -21,7 +21,7 @@ def relu(X: Array) -> Array:
 @quiet
 def leaky_relu(X: Array, *, alpha: float = 0.01) -> Array:
     """x where it is positive, alpha x elsewhere. Source: ONNX operators, LeakyRelu-16."""
-    if 0 <= alpha <= 1:
+    if 0 < alpha <= 1:
         return np.asarray(np.maximum(X, X * alpha))
     return np.where(X < 0, X * alpha, X)
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from partita.errors import KernelError
 from partita.kernels.arrays import Array, dtype_of, quiet
+from partita.kernels.halves import to_float16, to_float32
 from partita.kernels.registry import kernel
 
 _SATURATING = {
@@ -100,6 +101,10 @@ def to_dtype(x: Array, to: np.dtype[Any], *, saturate: bool = True, round_mode: 
         limit = float(_finfo(to).max)
         wide = x if x.dtype.kind == "f" else x.astype(np.float32)
         return np.asarray(np.clip(wide, -limit, limit)).astype(to)
+    if x.dtype == np.float32 and to == np.float16:
+        return to_float16(x)
+    if x.dtype == np.float16 and to == np.float32:
+        return to_float32(x)
     if to.itemsize == 1 and to.kind == "V" and not is_small_float(to) and is_float(x.dtype):
         return x.astype(np.int32).astype(to)  # integers of 4 and 2 bits
     return x.astype(to)

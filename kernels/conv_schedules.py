@@ -7,19 +7,25 @@ Sizes of blocks were measured on one core with 32 KiB of first-level and 1 MiB o
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 
 from partita.kernels.arrays import Array
 from partita.kernels.packing import packed
-from partita.kernels.windows import Windows, pad_channels_first, pad_channels_last, tap_slices, window_view
+from partita.kernels.windows import (
+    Windows,
+    pad_channels_first,
+    pad_channels_last,
+    row_blocks,
+    tap_slices,
+    window_view,
+)
 
 Schedule = Callable[[Array, Array, Windows, int], Array]
 
 COLUMN_ELEMENTS = 1 << 18
 """A block of unfolded input holds about this many elements, so that it stays in the second-level cache."""
-DEPTHWISE_ELEMENTS = 1 << 16
 
 
 def conv_pointwise(x: Array, w: Array, windows: Windows, group: int) -> Array:
@@ -45,7 +51,7 @@ def conv_im2col_first(x: Array, w: Array, windows: Windows, group: int) -> Array
     rows_axis = 2 + rank
     weights = w.reshape(group, channels // group, -1)
     out = np.empty((batch, group, channels // group, outputs[0], rest), np.result_type(x, w))
-    for image, first, last in _blocks(batch, outputs[0], x.shape[1] * windows.taps * rest, COLUMN_ELEMENTS):
+    for image, first, last in row_blocks(batch, outputs[0], x.shape[1] * windows.taps * rest, COLUMN_ELEMENTS):
         block = view[image][(slice(None),) * (rows_axis - 1) + (slice(first, last),)]
         columns = block.reshape(group, weights.shape[2], (last - first) * rest)
         if last - first == outputs[0]:
@@ -62,7 +68,7 @@ def conv_im2col_last(x: Array, w: Array, windows: Windows, group: int) -> Array:
     view = window_view(pad_channels_last(x, windows), windows, 1)
     weights = packed(w, f"taps,channels per {group}", lambda w: _taps_then_channels(w, group))
     out = np.empty((batch, outputs[0], rest, channels), np.result_type(x, w))
-    for image, first, last in _blocks(batch, outputs[0], x.shape[1] * windows.taps * rest, COLUMN_ELEMENTS):
+    for image, first, last in row_blocks(batch, outputs[0], x.shape[1] * windows.taps * rest, COLUMN_ELEMENTS):
         positions = (last - first) * rest
         target = out[image, first:last].reshape(positions, channels)
         if group == 1:
@@ -124,79 +130,6 @@ def conv_shift_last(x: Array, w: Array, windows: Windows, group: int) -> Array:
             else:
                 out[image] += operand @ weights[tap]
     return np.moveaxis(out.reshape(batch, *outputs, channels), -1, 1)
-
-
-def conv_depthwise_first(x: Array, w: Array, windows: Windows, group: int) -> Array:
-    """One filter per channel, channels first: a sum of shifted products in blocks of channels."""
-    x = _one_input_per_filter(x, w, group)
-    batch, channels, outputs = x.shape[0], w.shape[0], windows.outputs
-    padded = pad_channels_first(x, windows)
-    filters = w.reshape(channels, -1, *(1,) * len(outputs))
-    out = np.empty((batch, channels, *outputs), np.result_type(x, w))
-    for image, first, last in _blocks(batch, channels, math.prod(outputs), DEPTHWISE_ELEMENTS):
-        block, source = out[image, first:last], padded[image, first:last]
-        product = np.empty_like(block)
-        for i, tap in enumerate(np.ndindex(*windows.kernel)):
-            shifted = source[(slice(None), *tap_slices(windows, tap))]
-            if i == 0:
-                np.multiply(shifted, filters[first:last, 0], out=block)
-            else:
-                np.multiply(shifted, filters[first:last, i], out=product)
-                block += product
-    return out
-
-
-def conv_depthwise_last(x: Array, w: Array, windows: Windows, group: int) -> Array:
-    """One filter per channel, channels last: `einsum` over a view of the windows in blocks of rows.
-
-    With stride 1 on the last axis, that axis and the channels are one contiguous run, and the filters are tiled to its
-    length: the inner loop is then a whole row.
-    """
-    x = _one_input_per_filter(x, w, group)
-    batch, channels, outputs = x.shape[0], w.shape[0], windows.outputs
-    padded = pad_channels_last(x, windows)
-    view = window_view(padded, windows, 1)
-    rank, width = len(outputs), outputs[-1]
-    out = np.empty((batch, *outputs, channels), np.result_type(x, w))
-    o, k = "abcdefgh"[:rank], "pqrstuvw"[:rank]
-    terms = f"{o}{k}z,{k}z->{o}z"
-    filters = packed(w, "taps,channels", lambda w: np.ascontiguousarray(np.moveaxis(w[:, 0], 0, -1)))
-    result = out
-    if windows.strides[-1] == 1 and width > 1:
-        view = _merge_last_axis(view, rank, width, channels)
-        filters = packed(w, f"taps, channels tiled {width}", lambda _: np.tile(filters, (1,) * rank + (width,)))
-        terms = f"{o[:-1]}{k}z,{k}z->{o[:-1]}z"
-        result = out.reshape(batch, *outputs[:-1], width * channels)
-    if result.ndim == 2:
-        np.einsum(f"y{terms.split(',')[0]},{k}z->yz", view, filters, out=result)
-        return np.moveaxis(out, -1, 1)
-    row = math.prod(result.shape[2:])
-    for image, first, last in _blocks(batch, result.shape[1], row, DEPTHWISE_ELEMENTS):
-        np.einsum(terms, view[image, first:last], filters, out=result[image, first:last])
-    return np.moveaxis(out, -1, 1)
-
-
-def _merge_last_axis(view: Array, rank: int, width: int, channels: int) -> Array:
-    """(N, outputs ..., kernel ..., C) with the last output axis and C as one axis of width * C elements."""
-    strides = list(view.strides)
-    shape = list(view.shape)
-    del strides[rank], shape[rank]
-    shape[-1] = width * channels
-    return np.lib.stride_tricks.as_strided(view, shape, strides, writeable=False)
-
-
-def _one_input_per_filter(x: Array, w: Array, group: int) -> Array:
-    """Repeat input channels if each has several filters (a depth multiplier above 1)."""
-    return x if w.shape[0] == group else np.repeat(x, w.shape[0] // group, axis=1)
-
-
-def _blocks(batch: int, rows: int, row_elements: int, block_elements: int) -> Iterator[tuple[int, int, int]]:
-    """(image, first row, last row) of even blocks that hold about `block_elements`."""
-    count = max(1, min(rows, round(rows * row_elements / block_elements)))
-    step = -(-rows // count)
-    for image in range(batch):
-        for first in range(0, rows, step):
-            yield image, first, min(first + step, rows)
 
 
 def _without_first_axis(windows: Windows) -> Windows:

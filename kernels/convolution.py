@@ -8,6 +8,7 @@ import numpy as np
 from partita.errors import KernelError
 from partita.kernels import conv_schedules as schedules
 from partita.kernels.arrays import Array
+from partita.kernels.depthwise import conv_depthwise_last
 from partita.kernels.packing import packed
 from partita.kernels.registry import kernel
 from partita.kernels.windows import Windows, is_channels_last, make_windows
@@ -56,7 +57,7 @@ def choose_schedule(x: Array, w: Array, windows: Windows, group: int) -> schedul
     if windows.taps == 1:
         return schedules.conv_pointwise
     if group == x.shape[1] and group > 1:
-        return schedules.conv_depthwise_last
+        return conv_depthwise_last
     is_costly_to_pack = w.flags.writeable and w.size > x.shape[0] * w.shape[0] * math.prod(windows.outputs)
     if group > 1 or is_costly_to_pack:
         return schedules.conv_im2col_first

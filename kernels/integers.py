@@ -12,10 +12,13 @@ import numpy as np
 from partita.errors import KernelError
 from partita.kernels.arrays import Array, quiet
 from partita.kernels.cast import is_float
-from partita.kernels.convolution import conv
+from partita.kernels.conv_schedules import conv_im2col_last
+from partita.kernels.convolution import choose_schedule
 from partita.kernels.packing import packed
 from partita.kernels.quantize import integer_range
 from partita.kernels.registry import kernel
+from partita.kernels.windows import Windows, make_windows
+from partita.kernels.winograd import conv_winograd
 
 EXACT_IN_FLOAT32 = 1 << 24
 """Every integer up to this magnitude is a float32."""
@@ -68,12 +71,18 @@ def _largest_filter(w: Array) -> Array:
     return np.abs(w).sum(axis=tuple(range(1, w.ndim)), dtype=np.float64).max(initial=0, keepdims=True)
 
 
-def exact_conv(x: Array, w: Array, **attributes: Any) -> Array:
-    """The convolution of integers given as float32, as int32."""
-    if packed(w, "largest filter", _largest_filter).item() * largest(x) > EXACT_IN_FLOAT32:
+def exact_conv(x: Array, w: Array, windows: Windows, group: int) -> Array:
+    """The convolution of integers given as float32, as int32; not by Winograd's transforms, which round."""
+    if x.ndim != w.ndim or x.shape[1] != w.shape[1] * group:
+        raise KernelError(f"x {x.shape} and w {w.shape} do not fit {group} groups")
+    if 0 in (x.size, w.size, *windows.outputs):
+        return np.zeros((x.shape[0], w.shape[0], *windows.outputs), np.int32)
+    is_deep = packed(w, "largest filter", _largest_filter).item() * largest(x) > EXACT_IN_FLOAT32
+    if is_deep:
         x, w = x.astype(np.float64), w.astype(np.float64)
-    y = conv(x, w, **attributes)
-    return y.astype(np.int32) if y.dtype == np.float32 else y.astype(np.int64).astype(np.int32)
+    schedule = choose_schedule(x, w, windows, group)
+    y = (conv_im2col_last if schedule is conv_winograd else schedule)(x, w, windows, group)
+    return y.astype(np.int64).astype(np.int32) if is_deep else y.astype(np.int32)
 
 
 def _by_row(parameter: Array | None, a: Array) -> Array | None:
@@ -153,16 +162,9 @@ def conv_integer(
     strides: Sequence[int] = (),
 ) -> Array:
     """Conv of x - x_zero_point and w - w_zero_point as int32, exact. Source: ONNX operators, ConvInteger-10."""
-    return exact_conv(
-        centred(x, x_zero_point),
-        centred_weights(w, _by_filter(w_zero_point, w.ndim, 0)),
-        auto_pad=auto_pad,
-        dilations=dilations,
-        group=group,
-        kernel_shape=kernel_shape,
-        pads=pads,
-        strides=strides,
-    )
+    windows = make_windows(x.shape[2:], w.shape[2:], strides=strides, dilations=dilations, pads=pads, auto_pad=auto_pad)
+    weights = centred_weights(w, _by_filter(w_zero_point, w.ndim, 0))
+    return exact_conv(centred(x, x_zero_point), weights, windows, group)
 
 
 @kernel("QLinearConv", since=10)

@@ -1,7 +1,7 @@
 """Windows that slide over the spatial axes of an (N, C, spatial ...) array: sizes, padding and views."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -172,3 +172,12 @@ def window_view(padded: Array, windows: Windows, first_axis: int) -> Array:
         *padded.strides[last:],
     )
     return as_strided(padded, shape, strides, writeable=False)
+
+
+def row_blocks(batch: int, rows: int, row_elements: int, block_elements: int) -> Iterator[tuple[int, int, int]]:
+    """(image, first row, last row) of even blocks that hold about `block_elements`."""
+    count = max(1, min(rows, round(rows * row_elements / block_elements)))
+    step = -(-rows // count)
+    for image in range(batch):
+        for first in range(0, rows, step):
+            yield image, first, min(first + step, rows)

@@ -1,13 +1,13 @@
 """Partita: place a neural network on the units of a mobile SoC, with proof; run the placement; simulate its timeline.
 
-    import partita as pt
+import partita as pt
 
-    graph = pt.load("model.onnx", shapes={"batch": 1})
-    soc = pt.soc("sd8gen3-qnn")
-    plan = pt.partition(graph, soc)
-    execution = pt.execute(plan, inputs)
-    timeline = pt.simulate(plan)
-    pt.report(plan, timeline).save("report.html")
+graph = pt.load("model.onnx", shapes={"batch": 1})
+soc = pt.soc("sd8gen3-qnn")
+plan = pt.partition(graph, soc)
+execution = pt.execute(plan, inputs)
+timeline = pt.simulate(plan)
+pt.report(plan, timeline).save("report.html")
 """
 
 from importlib import import_module

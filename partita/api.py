@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from partita.devices import Soc, load_soc
 from partita.errors import PlanError
-from partita.graph import plan_file
 from partita.files import write_atomically
+from partita.graph import plan_file
 from partita.graph.ir import Graph, Source
 from partita.graph.match import fuse
 from partita.graph.onnx_import import read_onnx
 from partita.graph.plan import Plan
 from partita.kernels.placed import Execution
 from partita.kernels.placed import execute as run_placed
+from partita.partitioner import Rule
+from partita.partitioner import partition as place
 from partita.passes.find_matches import find_matches
 from partita.passes.pipeline import prepare
 from partita.passes.random_weights import fill_missing
-from partita.partitioner import Rule
-from partita.partitioner import partition as place
 from partita.simulator.run import simulate as run_simulation
 from partita.simulator.timeline import Timeline
 

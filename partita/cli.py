@@ -31,7 +31,9 @@ app.add_typer(soc_app, name="soc")
 out = Console(soft_wrap=False)
 progress = Console(stderr=True)
 
-Output = Annotated[str | None, typer.Option("-o", "--output", metavar="FILE", help="Where to write it.", show_default=False)]
+Output = Annotated[
+    str | None, typer.Option("-o", "--output", metavar="FILE", help="Where to write it.", show_default=False)
+]
 
 
 @app.command(
@@ -81,10 +83,17 @@ def run(
     random_weights: given.RandomWeights = False,
     inputs: Annotated[
         list[str] | None,
-        typer.Option("--input", metavar="NAME=FILE.npy", help="Data for an input; the others get random data.", show_default=False),
+        typer.Option(
+            "--input",
+            metavar="NAME=FILE.npy",
+            help="Data for an input; the others get random data.",
+            show_default=False,
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the random inputs.")] = 0,
-    check: Annotated[bool, typer.Option("--check", help="Compare with the unplaced model, and with onnxruntime if installed.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Compare with the unplaced model, and with onnxruntime if installed.")
+    ] = False,
     save: Annotated[str | None, typer.Option(metavar="FILE.npz", help="Write the outputs.", show_default=False)] = None,
     as_json: given.Json = False,
 ) -> None:
@@ -118,12 +127,21 @@ def simulate(
     ban: given.Bans = None,
     gap: given.Gap = 1e-4,
     time_limit: given.TimeLimit = 60.0,
-    overlap: Annotated[bool, typer.Option("--overlap", help="Let independent segments run side by side and share the memory.")] = False,
+    overlap: Annotated[
+        bool, typer.Option("--overlap", help="Let independent segments run side by side and share the memory.")
+    ] = False,
     output: Output = None,
-    trace: Annotated[str | None, typer.Option(metavar="FILE.json", help="Write a Chrome trace, for Perfetto.", show_default=False)] = None,
+    trace: Annotated[
+        str | None, typer.Option(metavar="FILE.json", help="Write a Chrome trace, for Perfetto.", show_default=False)
+    ] = None,
     plot: Annotated[
         list[str] | None,
-        typer.Option("--plot", metavar="FILE", help="Draw the timeline as .png, .svg or .pdf. May be repeated.", show_default=False),
+        typer.Option(
+            "--plot",
+            metavar="FILE",
+            help="Draw the timeline as .png, .svg or .pdf. May be repeated.",
+            show_default=False,
+        ),
     ] = None,
     as_json: given.Json = False,
 ) -> None:
@@ -157,7 +175,13 @@ def simulate(
 def report(
     model: given.Model,
     output: Annotated[
-        list[str], typer.Option("-o", "--output", metavar="FILE", help="By its ending: .html, .md, .json, .png, .svg, .pdf. May be repeated.")
+        list[str],
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="By its ending: .html, .md, .json, .png, .svg, .pdf. May be repeated.",
+        ),
     ],
     soc: given.SocName = None,
     shape: given.ShapeTexts = None,
@@ -231,7 +255,9 @@ def _plan(
 
     if _is_plan(model):
         if soc or shape or pin or ban:
-            raise PlacementError(f"{model}: a plan says its Soc, shapes and rules itself; give them with an ONNX model only")
+            raise PlacementError(
+                f"{model}: a plan says its Soc, shapes and rules itself; give them with an ONNX model only"
+            )
         with _working("loading the plan and its model"):
             return api.load_plan(model, random_weights=random_weights)
     if soc is None:

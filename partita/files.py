@@ -24,7 +24,9 @@ def write_atomically(path: str | Path, content: bytes) -> None:
         beside = None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise OutputError(f"cannot write {str(target)!r}: {reason}; choose a folder that exists and is writable") from None
+        raise OutputError(
+            f"cannot write {str(target)!r}: {reason}; choose a folder that exists and is writable"
+        ) from None
     finally:
         if beside is not None:
             Path(beside).unlink(missing_ok=True)

@@ -9,9 +9,12 @@ import typer
 from partita.errors import ModelError, PlacementError
 from partita.partitioner import Rule
 
-Model = Annotated[str, typer.Argument(metavar="MODEL|PLAN", help="An ONNX model, or a plan that `partita place -o` wrote.")]
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL|PLAN", help="An ONNX model, or a plan that `partita place -o` wrote.")
+]
 SocName = Annotated[
-    str | None, typer.Option("--soc", metavar="SOC", help="A preset (see `partita soc list`) or a Soc file.", show_default=False)
+    str | None,
+    typer.Option("--soc", metavar="SOC", help="A preset (see `partita soc list`) or a Soc file.", show_default=False),
 ]
 ShapeTexts = Annotated[
     list[str] | None,
@@ -24,11 +27,18 @@ ShapeTexts = Annotated[
 ]
 Pins = Annotated[
     list[str] | None,
-    typer.Option("--pin", metavar="OP=UNIT", help="Run operators of this name or type on UNIT only: Softmax=cpu.", show_default=False),
+    typer.Option(
+        "--pin",
+        metavar="OP=UNIT",
+        help="Run operators of this name or type on UNIT only: Softmax=cpu.",
+        show_default=False,
+    ),
 ]
 Bans = Annotated[
     list[str] | None,
-    typer.Option("--ban", metavar="OP=UNIT", help="Never run operators of this name or type on UNIT.", show_default=False),
+    typer.Option(
+        "--ban", metavar="OP=UNIT", help="Never run operators of this name or type on UNIT.", show_default=False
+    ),
 ]
 Gap = Annotated[float, typer.Option("--gap", help="Stop when the plan is proven within this share of the best.")]
 TimeLimit = Annotated[float, typer.Option("--time-limit", metavar="SECONDS", help="Stop the solver after this time.")]
@@ -42,7 +52,9 @@ def parse_shapes(texts: Sequence[str] | None) -> dict[str, int | tuple[int, ...]
     for text in texts or ():
         name, equals, size = text.rpartition("=")
         if not (name and equals and re.fullmatch(r"\d+(x\d+)*", size)):
-            raise ModelError(f"--shape {text!r} is not understood; write NAME=8 for a dimension or NAME=1x3x224x224 for an input")
+            raise ModelError(
+                f"--shape {text!r} is not understood; write NAME=8 for a dimension or NAME=1x3x224x224 for an input"
+            )
         dims = tuple(int(part) for part in size.split("x"))
         shapes[name] = dims[0] if "x" not in size else dims
     return shapes

@@ -32,7 +32,9 @@ def all_baselines(formulation: Formulation, soc: Soc) -> dict[Baseline, tuple[in
 
 def alone(problem: Problem, unit: int, fallback: int) -> tuple[int, ...] | None:
     """Every operator on `unit` that can run there, the others on `fallback`: how provider priority places a model."""
-    wanted = [_on(problem, i, unit) or _on(problem, i, fallback) or problem.locations_of[i] for i in range(problem.operators)]
+    wanted = [
+        _on(problem, i, unit) or _on(problem, i, fallback) or problem.locations_of[i] for i in range(problem.operators)
+    ]
     return cover(problem, wanted, fallback)
 
 
@@ -63,7 +65,8 @@ def fastest(problem: Problem) -> tuple[int, ...] | None:
             times = best_us[candidate.operators[0]]
             times[candidate.location] = min(candidate.cost_us, times.get(candidate.location, candidate.cost_us))
     wanted = [
-        (min(times, key=lambda a: (times[a], a)),) if times else problem.locations_of[i] for i, times in enumerate(best_us)
+        (min(times, key=lambda a: (times[a], a)),) if times else problem.locations_of[i]
+        for i, times in enumerate(best_us)
     ]
     return cover(problem, wanted, problem.unit_of_location[problem.host])
 

@@ -19,7 +19,9 @@ def solve_by_brute_force(problem: Problem) -> tuple[tuple[int, ...], float]:
     return best[1], best[0]
 
 
-def _choices(problem: Problem, covered: frozenset[int] = frozenset(), chosen: tuple[int, ...] = ()) -> Iterator[tuple[int, ...]]:
+def _choices(
+    problem: Problem, covered: frozenset[int] = frozenset(), chosen: tuple[int, ...] = ()
+) -> Iterator[tuple[int, ...]]:
     open_operator = next((i for i in range(problem.operators) if i not in covered), None)
     if open_operator is None:
         yield chosen

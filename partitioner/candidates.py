@@ -85,7 +85,9 @@ def _check_rules(graph: Graph, soc: Soc, pins: Sequence[Rule], bans: Sequence[Ru
     for rule in (*pins, *bans):
         soc.unit_named(rule.unit)
         if not any(rule.concerns(node) for node in graph.nodes):
-            raise PlacementError(f"{str(rule)!r}: no operator of {graph.name!r} has a name or type like {rule.pattern!r}")
+            raise PlacementError(
+                f"{str(rule)!r}: no operator of {graph.name!r} has a name or type like {rule.pattern!r}"
+            )
 
 
 class _Candidates:

@@ -32,7 +32,9 @@ class Solution:
     solve_s: float
 
 
-def solve(problem: Problem, *, start: Sequence[int] | None = None, gap: float = 1e-4, time_limit_s: float = 60.0) -> Solution:
+def solve(
+    problem: Problem, *, start: Sequence[int] | None = None, gap: float = 1e-4, time_limit_s: float = 60.0
+) -> Solution:
     """The least-time choice of candidates, proven to within `gap`, or the best one found in `time_limit_s`.
 
     `start` is a feasible choice that the solver may begin from and that is returned if nothing better is found.

@@ -28,9 +28,7 @@ def lower(
     for index, (unit, calls) in enumerate(evaluate(problem, chosen).segments):
         operators += [_placed(formulation, c, index) for c in calls]
         names = tuple(operator.node for operator in operators[-len(calls) :])
-        segments.append(
-            Segment(index=index, unit=soc.units[unit].name, call_us=problem.call_us[unit], operators=names)
-        )
+        segments.append(Segment(index=index, unit=soc.units[unit].name, call_us=problem.call_us[unit], operators=names))
     return Plan(
         graph=graph,
         graph_digest=graph_digest,

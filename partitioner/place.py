@@ -9,7 +9,7 @@ from partita.graph.ir import Graph, Node
 from partita.graph.match import Match
 from partita.graph.plan import Plan, Proof
 from partita.partitioner import ilp
-from partita.partitioner.baselines import alone, all_baselines
+from partita.partitioner.baselines import all_baselines, alone
 from partita.partitioner.candidates import Formulation, Rule, formulate
 from partita.partitioner.lower import lower
 from partita.partitioner.order import drawn_together

@@ -25,7 +25,7 @@ QUANTISED_SPREAD = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A normal distribution, kept positive if asked for; `integer` if the numbers are quantised weights."""
+    """A normal distribution, kept positive if asked for; `quantised` for whole numbers that are quantised weights."""
 
     mean: float = 0.0
     spread: float = SMALL_SPREAD

@@ -59,11 +59,6 @@ def sole_reader(graph: Graph, name: str) -> Node | None:
     return readers[0] if len(readers) == 1 and name not in graph.outputs else None
 
 
-def constant_bytes(graph: Graph, name: str) -> int:
-    value = graph.values[name]
-    return value.size_bytes if value.is_concrete else 0
-
-
 def scalar(graph: Graph, name: str) -> float | None:
     """The number that a constant of one element holds; None for anything else."""
     array = graph.constants.get(name)

@@ -69,9 +69,9 @@ def run_and_check(plan: Plan, inputs: Sequence[str], *, seed: int, check: bool) 
     reference = run(plan.graph, feeds)
     exact = execute(_in_float32(plan), feeds).outputs
     checks = [
-        Check(name="placed_float32", title="placed, all in float32, against unplaced", is_exact=True,
+        Check(name="placed_float32", title="placed, in float32", is_exact=True,
               outputs=differences(reference, exact)),
-        Check(name="placed", title="placed, in each unit's arithmetic, against float32", is_exact=False,
+        Check(name="placed", title="placed, as units compute", is_exact=False,
               outputs=differences(reference, execution.outputs)),
     ]  # fmt: skip
     notes: list[str] = []
@@ -79,7 +79,7 @@ def run_and_check(plan: Plan, inputs: Sequence[str], *, seed: int, check: bool) 
         notes.append("onnxruntime is not installed, so nothing was compared with it")
     else:
         given = differences(_by_onnxruntime(plan.graph, feeds), reference)
-        checks.insert(0, Check(name="onnxruntime", title="unplaced, against onnxruntime", outputs=given, is_exact=True))
+        checks.insert(0, Check(name="onnxruntime", title="onnxruntime", outputs=given, is_exact=True))
     return RunResult(execution=execution, wall_s=wall_s, checks=tuple(checks), notes=tuple(notes))
 
 

@@ -90,7 +90,9 @@ def run_summary(plan: Plan, result: RunResult) -> RenderableType:
 
 
 def _checks_table(checks: Sequence[Check]) -> RenderableType:
-    table = plain_table("Checks", "comparison", "output", "largest difference", "SNR", "top-1", "verdict", numbers=0)
+    table = plain_table(
+        "Unplaced float32 model against", "other", "output", "max error", "SNR", "top-1", "verdict", numbers=0
+    )
     for check in checks:
         for d in check.outputs:
             snr = "equal" if d.snr_db == math.inf else f"{d.snr_db:.1f} dB"

@@ -269,12 +269,13 @@ def _draw_memory(axes: Axes, counter: Counter, timeline: Timeline, *, dark: bool
 def _legend(figure: Figure, lanes: Sequence[Lane], *, dark: bool) -> None:
     units = [lane.unit for lane in lanes if lane.unit is not None]
     handles = [
-        Patch(facecolor=unit_colour(unit.kind).on(dark=dark), label=_drawable(printable(unit.title))) for unit in units
+        Patch(facecolor=unit_colour(unit.kind).on(dark=dark), label=_drawable(shortened(printable(unit.title), 48)))
+        for unit in units
     ]
     handles.append(Patch(facecolor="none", edgecolor=CALL.on(dark=dark), hatch=HATCH, label="call, runtime"))
     handles.append(Patch(facecolor=LINK.on(dark=dark), label="transfer"))
     legend = figure.legend(
-        handles=handles, loc="outside lower left", ncols=len(handles), frameon=False, fontsize=8, handlelength=1.2
+        handles=handles, loc="outside lower left", ncols=3, frameon=False, fontsize=8, handlelength=1.2
     )
     for text in legend.get_texts():
         text.set_color(INK.on(dark=dark))

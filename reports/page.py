@@ -20,7 +20,15 @@ from partita.reports.colours import Colour, unit_colour
 from partita.reports.drawing import Picture, strip_of
 from partita.reports.fallbacks import fallbacks_of
 from partita.reports.provenance import command_of, provenance_of
-from partita.reports.verdict import EXACT_GAP, Verdict, host_only, labelled_baselines, sure_text, verdict_of
+from partita.reports.verdict import (
+    EXACT_GAP,
+    Verdict,
+    host_only,
+    labelled_baselines,
+    solver_text,
+    sure_text,
+    verdict_of,
+)
 from partita.reports.wording import (
     bytes_text,
     count_text,
@@ -186,7 +194,7 @@ def _figures(account: Account, verdict: Verdict) -> tuple[Figure, ...]:
     kernels = f"{account.operators:,} operators in {len(plan.operators):,} kernels; {crossings}"
     segments = Figure(value=f"{len(plan.segments):,}", label=_plural(len(plan.segments), "segment"), note=kernels)
     left = _left(plan.proof.gap)
-    solver = f"{printable(plan.proof.solver)}, {plan.proof.solve_s:.2f} s, {printable(plan.proof.status)}"
+    solver = solver_text(plan.proof)
     gap = Figure(value=left, label="at most left to gain", note=solver.replace("_", " "))
     speed = _speed(verdict)
     return (latency, speed, segments, gap) if speed is not None else (latency, segments, gap)

@@ -4,6 +4,7 @@ import shlex
 from importlib.metadata import PackageNotFoundError, version
 
 from partita.graph.plan import Plan
+from partita.reports.verdict import solver_text
 from partita.reports.wording import printable
 
 
@@ -42,7 +43,7 @@ def provenance_of(plan: Plan) -> tuple[tuple[str, str], ...]:
         ("Soc digest", plan.soc_digest),
         ("Objective", plan.proof.objective),
         *((f"Option {name}", value) for name, value in plan.options.items()),
-        ("Solver", f"{plan.proof.solver}, {plan.proof.solve_s:.2f} s, {plan.proof.status}"),
+        ("Solver", solver_text(plan.proof)),
         ("Partita", partita_version()),
         ("Again", command_of(plan)),
     ]

@@ -9,7 +9,7 @@ from rich.text import Text
 from partita.graph.plan import PlacedOperator, Plan, Transfer
 from partita.reports.account import Account
 from partita.reports.fallbacks import Fallback, fallbacks_of
-from partita.reports.verdict import labelled_baselines, sure_text, verdict_of
+from partita.reports.verdict import labelled_baselines, solver_text, sure_text, verdict_of
 from partita.reports.wording import bytes_text, percent_at_most, percent_text, printable, shortened
 from partita.simulator.timeline import Timeline
 from partita.units import ms
@@ -50,8 +50,8 @@ def plan_document(plan: Plan, timeline: Timeline | None = None) -> dict[str, Any
         "runtime_ms": ms(plan.inference_us),
         "units": {total.unit.name: _unit(account, i) for i, total in enumerate(account.units)},
         "evidence_ms": {evidence: ms(us) for evidence, us in account.us_by_evidence.items()},
-        "baselines": {b.name: {"title": b.title, "latency_ms": ms(b.latency_us), "segments": b.segments}
-                      for b in plan.baselines},
+        "baselines": {b.name: ms(b.latency_us) for b in plan.baselines},
+        "baseline_segments": {b.name: b.segments for b in plan.baselines},
         "placement": {name: _placement(account, name, operator) for name, operator in account.call_of.items()},
         "boundaries": [_boundary(transfer) for transfer in plan.transfers],
         "fallbacks": [_fallback(fallback) for fallback in fallbacks_of(account)],
@@ -140,8 +140,7 @@ def plan_summary(plan: Plan, timeline: Timeline | None = None) -> RenderableType
     verdict = Text(verdict_of(account, timeline).sentence, style="bold")
     sure = Text(
         f"Predicted {ms(account.low_us):.3f} to {ms(account.high_us):.3f} ms; operators' time by evidence: "
-        f"{sure_text(account)}; gap at most {percent_at_most(plan.proof.gap)} ({plan.proof.solver}, "
-        f"{plan.proof.solve_s:.2f} s).",
+        f"{sure_text(account)}; gap at most {percent_at_most(plan.proof.gap)} ({solver_text(plan.proof)}).",
     )
     parts: list[RenderableType] = [verdict, sure, units_table(account), baselines_table(account)]
     fallbacks = fallbacks_of(account)
@@ -154,7 +153,7 @@ def plan_summary(plan: Plan, timeline: Timeline | None = None) -> RenderableType
 
 def plain_table(title: str, *columns: str, numbers: int) -> Table:
     """A plain table whose last `numbers` columns are aligned to the right."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table = Table(title=title, min_width=len(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
     for i, column in enumerate(columns):
         is_number = i >= len(columns) - numbers
         table.add_column(column, justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")

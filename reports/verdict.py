@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from partita.graph.plan import Baseline
+from partita.graph.plan import Baseline, Proof
 from partita.reports.account import Account
 from partita.reports.chip import HOST_KIND
 from partita.reports.fallbacks import fallbacks_of
@@ -141,6 +141,12 @@ def verdict_of(account: Account, timeline: Timeline | None = None) -> Verdict:
         simulated_us=timeline.latency_us if timeline is not None and told else None,
         scenario=timeline.scenario if timeline is not None else "",
     )
+
+
+def solver_text(proof: Proof) -> str:
+    """Who solved it, in how long (a plan from a file does not know), and how it ended."""
+    took = f", {proof.solve_s:.2f} s" if proof.solve_s > 0 else ""
+    return f"{printable(proof.solver)}{took}, {printable(proof.status)}"
 
 
 def labelled_baselines(account: Account) -> list[Baseline]:

@@ -98,6 +98,7 @@ def test_htp_refuses_what_it_was_measured_to_refuse_and_says_why(graph: Callable
         lambda: one("ReduceMean", IMAGE, axes=(2, 3)),
         lambda: one("Slice", IMAGE, "ints 0,0", "ints 8,8", "ints 2,3"),
         lambda: one("Mean", IMAGE, "1x8x16x16"),
+        lambda: one("Reshape", IMAGE, "ints 1,-1", allowzero=1),
     ],
 )
 def test_htp_takes_what_it_was_measured_to_take(graph: Callable[[], Graph]) -> None:

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -86,7 +87,7 @@ def test_a_body_with_other_inputs_than_its_operator_is_refused() -> None:
 
 
 def test_what_a_region_reads_must_be_made_before_the_operator_that_holds_it() -> None:
-    branches = {}
+    branches: dict[str, Any] = {}
     for branch in ("then_branch", "else_branch"):
         inner = GraphBuilder(branch)
         inner.output(inner.node("Relu", inner.captured("late", "float32", (2,)), name=f"{branch}_relu"))

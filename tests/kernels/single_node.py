@@ -24,7 +24,9 @@ def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:
         elif isinstance(value, bytes):
             value = value.decode()
         elif isinstance(value, list | tuple) or hasattr(value, "__iter__"):
-            value = tuple(v.decode() if isinstance(v, bytes) else v for v in value) if not isinstance(value, str) else value
+            value = (
+                tuple(v.decode() if isinstance(v, bytes) else v for v in value) if not isinstance(value, str) else value
+            )
         plain[attribute.name] = value
     return plain
 

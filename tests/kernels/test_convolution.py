@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from onnx import helper
 
 from partita.errors import KernelError
-from partita.kernels import conv_schedules
+from partita.kernels import conv_schedules, depthwise, winograd
 from partita.kernels.convolution import conv, conv_transpose, convolve
 from partita.kernels.deform import deform_conv
 from partita.kernels.packing import packed
@@ -20,8 +20,11 @@ from tests.kernels.single_node import run_kernel, run_onnxruntime
 
 Array = np.ndarray[Any, Any]
 SCHEDULES: dict[str, Callable[..., Array]] = {
-    name: getattr(conv_schedules, name) for name in dir(conv_schedules) if name.startswith("conv_")
-} | {"conv_winograd": conv_winograd}
+    name: schedule
+    for module in (conv_schedules, depthwise, winograd)
+    for name, schedule in vars(module).items()
+    if name.startswith("conv_")
+}
 
 
 def applies(name: str, windows: Windows, group: int, channels: int) -> bool:

@@ -144,6 +144,14 @@ def test_quantised_convolutions_are_quantised_again(per: bool, bias: bool, group
     check(node, *inputs, opset=10, atol=0)
 
 
+def test_constant_weights_are_never_transformed_to_where_they_round() -> None:
+    x, w = codes(1, (1, 64, 14, 14), np.uint8), codes(2, (64, 64, 3, 3), np.int8)
+    w.flags.writeable = False
+    node = helper.make_node("ConvInteger", ["x", "w", "xz"], ["y"], pads=[1, 1, 1, 1])
+    for _ in range(2):
+        check(node, x, w, np.array(128, np.uint8), opset=10, atol=0, rtol=0)
+
+
 def test_sums_beyond_float32_stay_exact_in_a_convolution() -> None:
     x, w = np.full((1, 600, 3, 3), 255, np.uint8), np.full((1, 600, 3, 3), 255, np.uint8)
     w[0, 0, 0, 0] = 254

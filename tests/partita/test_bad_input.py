@@ -72,7 +72,7 @@ def test_a_model_that_is_not_there(run: Run) -> None:
 
 
 def test_a_folder_as_model(run: Run) -> None:
-    refused(run("place", ".", "--soc", SOC), "directory")
+    refused(run("place", ".", "--soc", SOC), "folder")
 
 
 def test_an_empty_file(run: Run) -> None:
@@ -134,7 +134,9 @@ def test_a_weight_outside_of_the_folder(run: Run) -> None:
 
 def test_a_weight_file_cut_short(run: Run) -> None:
     Path("w.bin").write_bytes(bytes(7))
-    refused(run("place", saved(model(ADD_W, weights=[external("w.bin")])), "--soc", SOC), "'w'", "16 bytes", "cut short")
+    refused(
+        run("place", saved(model(ADD_W, weights=[external("w.bin")])), "--soc", SOC), "'w'", "16 bytes", "cut short"
+    )
 
 
 def test_running_without_weights(run: Run) -> None:
@@ -186,11 +188,19 @@ def test_a_sound_copy_of_a_preset_is_taken(run: Run) -> None:
 
 def test_a_negative_bandwidth(run: Run) -> None:
     bad = {"value": -1.0, "kind": "estimated", "source": "a test"}
-    refused(run("place", saved(model()), "--soc", soc_toml(units__0__bandwidth_gb_per_s=bad)), "bandwidth_gb_per_s", "my.toml")
+    refused(
+        run("place", saved(model()), "--soc", soc_toml(units__0__bandwidth_gb_per_s=bad)),
+        "bandwidth_gb_per_s",
+        "my.toml",
+    )
 
 
 def test_a_number_without_a_source(run: Run) -> None:
-    refused(run("place", saved(model()), "--soc", soc_toml(inference_us={"value": 1.0, "kind": "vendor"})), "inference_us", "source")
+    refused(
+        run("place", saved(model()), "--soc", soc_toml(inference_us={"value": 1.0, "kind": "vendor"})),
+        "inference_us",
+        "source",
+    )
 
 
 def test_a_misspelt_field(run: Run) -> None:

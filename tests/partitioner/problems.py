@@ -33,4 +33,6 @@ def problems(draw: st.DrawFn, most_operators: int = 7, most_units: int = 3) -> P
             )
             tensors.append(Tensor(producer, tuple(sorted(consumers)), transfer))
     call_us = tuple(draw(MICROSECONDS) for _ in range(units))
-    return Problem(n, unit_of_location, draw(st.integers(0, locations - 1)), call_us, 1.5, tuple(candidates), tuple(tensors))
+    return Problem(
+        n, unit_of_location, draw(st.integers(0, locations - 1)), call_us, 1.5, tuple(candidates), tuple(tensors)
+    )

@@ -81,7 +81,9 @@ def test_segments_are_convex_so_that_none_waits_for_itself(graph: Graph) -> None
 @given(graph=graphs(most_operators=12))
 def test_renaming_operators_does_not_change_the_optimum(graph: Graph) -> None:
     graph = prepare(graph)
-    renamed = replace(graph, nodes=tuple(replace(n, name=f"q{len(graph.nodes) - i}") for i, n in enumerate(graph.nodes)))
+    renamed = replace(
+        graph, nodes=tuple(replace(n, name=f"q{len(graph.nodes) - i}") for i, n in enumerate(graph.nodes))
+    )
     assert placed(renamed, PRESETS[0]).latency_us == pytest.approx(placed(graph, PRESETS[0]).latency_us)
 
 

@@ -106,7 +106,7 @@ def test_one_tensor_under_two_output_names_keeps_both() -> None:
 
 
 def test_what_a_region_reads_is_renamed_with_the_rest() -> None:
-    branches = {}
+    branches: dict[str, Any] = {}
     for key, op in (("then_branch", "Relu"), ("else_branch", "Neg")):
         inner = GraphBuilder(key)
         inner.output(inner.node(op, inner.captured("same", "float32", (2,)), name=f"{key}.y"))
@@ -158,3 +158,6 @@ def test_fused_operators_pass_through(clean: object) -> None:
     b.output(b.node("Neg", b.node("Relu", b.input("x", "float32", (2,)), name="a"), name="b"))
     fused = fuse(b.build(), [Match("Relu+Neg", ("a", "b"), ("x",), ("b",))])
     assert clean(fused) is fused
+
+
+from typing import Any

@@ -11,7 +11,7 @@ from tests.passes.checks import assert_same, ops
 NAMES = ("scale", "beta", "mean", "var")
 
 
-def normalised(op: str, weight: tuple[int, ...], channels: int, *, bias: bool, **attributes: int) -> Graph:
+def normalised(op: str, weight: tuple[int, ...], channels: int, *, bias: bool, **attributes: Any) -> Graph:
     """`op` with a weight of this shape, then a BatchNormalization; the data of all weights is missing."""
     b = GraphBuilder()
     depth = {"Conv": weight[1] * attributes.get("group", 1), "ConvTranspose": weight[0]}

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -137,9 +138,14 @@ def branch(name: str, op: str, *, with_constant: bool = False) -> Graph:
 def test_an_if_with_a_constant_condition_is_replaced_by_its_branch(condition: bool) -> None:
     b = GraphBuilder()
     x = b.input("x", "float32", (2, 3))
-    branches = {"then_branch": branch("a", "Mul", with_constant=True), "else_branch": branch("b", "Sub")}
+    branches: dict[str, Any] = {
+        "then_branch": branch("a", "Mul", with_constant=True),
+        "else_branch": branch("b", "Sub"),
+    }
     first = b.node("If", b.constant("c1", np.array(condition)), **branches)
-    more = {key: replace(g, nodes=tuple(replace(n, name=f"2{n.name}") for n in g.nodes)) for key, g in branches.items()}
+    more: dict[str, Any] = {
+        key: replace(g, nodes=tuple(replace(n, name=f"2{n.name}") for n in g.nodes)) for key, g in branches.items()
+    }
     second = b.node("If", b.constant("c2", np.array(condition)), **more)
     b.output(b.node("Add", first, second), x)
     before = b.build()
