@@ -74,8 +74,8 @@ def main() -> None:
     for r in rows(arguments.folders, arguments.soc or list(preset_names())):
         found.append(r)
         print(
-            f"| {r.model} | {r.soc} | {r.nodes} | {r.kernels} | {r.segments} | {r.latency_ms:.3f} | {r.simulated_ms:.3f} | "
-            f"{100 * r.gap:.4f} | {r.solve_s:.2f} | {r.total_s:.2f} |",
+            f"| {r.model} | {r.soc} | {r.nodes} | {r.kernels} | {r.segments} | {r.latency_ms:.3f} | "
+            f"{r.simulated_ms:.3f} | {100 * r.gap:.4f} | {r.solve_s:.2f} | {r.total_s:.2f} |",
             flush=True,
         )
     slowest = max(found, key=lambda r: r.total_s)

@@ -13,6 +13,7 @@ from partita.graph.ir import Graph, Source
 from partita.graph.plan import Baseline, Cost, Location, PlacedOperator, Plan, Proof, Refusal, Segment, Transfer
 
 FORMAT = "partita-plan/1"
+AGAIN = "make it again with: partita place MODEL --soc SOC -o PLAN"
 
 
 def to_json(plan: Plan) -> str:
@@ -22,7 +23,11 @@ def to_json(plan: Plan) -> str:
         raise PlanError("a plan can be written only for a graph that was loaded from a file")
     document = {
         "format": FORMAT,
-        "model": {"path": source.path, "shapes": [list(s) for s in source.shapes], "random_weights": source.random_weights},
+        "model": {
+            "path": source.path,
+            "shapes": [list(s) for s in source.shapes],
+            "random_weights": source.random_weights,
+        },
         "graph_digest": plan.graph_digest,
         "soc_name": plan.soc_name,
         "soc_digest": plan.soc_digest,
@@ -49,9 +54,9 @@ def read_document(path: str | Path) -> dict[str, Any]:
     try:
         document = json.loads(text)
     except (json.JSONDecodeError, RecursionError):
-        raise PlanError(f"{path}: not a plan, or cut short; make it again with: partita place MODEL --soc SOC -o PLAN") from None
+        raise PlanError(f"{path}: not a plan, or cut short; {AGAIN}") from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise PlanError(f"{path}: not a plan of format {FORMAT!r}; make it again with: partita place MODEL --soc SOC -o PLAN")
+        raise PlanError(f"{path}: not a plan of format {FORMAT!r}; {AGAIN}")
     return document
 
 
@@ -113,4 +118,4 @@ def _transfer(fields: dict[str, Any]) -> Transfer:
 
 
 def _broken(path: str | Path, error: Exception) -> PlanError:
-    return PlanError(f"{path}: the plan is damaged ({type(error).__name__}: {error}); make it again with: partita place")
+    return PlanError(f"{path}: the plan is damaged ({type(error).__name__}: {error}); {AGAIN}")

@@ -69,25 +69,25 @@ def _split_heads(x: Array, heads: int) -> Array:
         return x
     if x.ndim != 3 or heads < 1 or x.shape[2] % heads:
         raise KernelError(f"an input of shape {x.shape} cannot be divided into {heads} heads")
-    return x.reshape(x.shape[0], x.shape[1], heads, -1).swapaxes(1, 2)
+    return x.reshape(x.shape[0], x.shape[1], heads, x.shape[2] // heads).swapaxes(1, 2)
 
 
 def _join_heads(x: Array) -> Array:
     """(batch, heads, length, size) as (batch, length, heads * size)."""
-    return x.swapaxes(1, 2).reshape(x.shape[0], x.shape[2], -1)
+    return x.swapaxes(1, 2).reshape(x.shape[0], x.shape[2], x.shape[1] * x.shape[3])
 
 
 def _scores(q: Array, k: Array) -> Array:
     """Q K^T (batch, query heads, queries, keys); query heads that share a key head are joined."""
     batch, heads, queries, size = q.shape
-    joined = q.reshape(batch, k.shape[1], -1, size)
+    joined = q.reshape(batch, k.shape[1], heads // k.shape[1] * queries, size)
     return np.matmul(joined, k.swapaxes(2, 3)).reshape(batch, heads, queries, k.shape[2])
 
 
 def _weighted_sum(weights: Array, v: Array) -> Array:
     """The values (batch, query heads, queries, size of a value) that the weights select."""
     batch, heads, queries, keys = weights.shape
-    joined = weights.reshape(batch, v.shape[1], -1, keys)
+    joined = weights.reshape(batch, v.shape[1], heads // v.shape[1] * queries, keys)
     return np.matmul(joined, v).reshape(batch, heads, queries, v.shape[3])
 
 

@@ -145,6 +145,8 @@ def _spread(
     """The sum over taps of `W[tap].T @ x`, each written to every stride-th position from its tap on."""
     batch, channels, rank = x.shape[0], w.shape[1] * group, x.ndim - 2
     kernel_sizes, sizes = w.shape[2:], x.shape[2:]
+    if x.size == 0:
+        return np.zeros((batch, channels, *outputs), np.result_type(x, w))
     steps_fit = all(d == 1 and k % s == 0 for k, s, d in zip(kernel_sizes, strides, dilations, strict=True))
     if group == 1 and steps_fit and strides != (1,) * rank:
         return _spread_in_runs(x, w, strides, begin, outputs)

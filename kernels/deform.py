@@ -36,6 +36,8 @@ def deform_conv(
     batch, channels, rank, outputs = X.shape[0], X.shape[1], X.ndim - 2, windows.outputs
     if offset.shape != (batch, offset_group * windows.taps * rank, *outputs):
         raise KernelError(f"offset is {offset.shape}, which does not fit {windows.taps} taps and outputs {outputs}")
+    if X.size == 0:
+        return np.zeros((batch, W.shape[0], *outputs), X.dtype)
     moves = offset.reshape(batch, offset_group, windows.taps, rank, -1)
     factors = None if mask is None else mask.reshape(batch, offset_group, windows.taps, -1)
     images = X.reshape(batch, offset_group, channels // offset_group, -1)

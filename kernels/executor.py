@@ -7,7 +7,7 @@ import numpy as np
 
 from partita.errors import KernelError, ModelError, UnsupportedOperatorError
 from partita.graph.dtypes import name_of_numpy
-from partita.graph.ir import Array, Graph, Node
+from partita.graph.ir import Graph, Node
 from partita.kernels.registry import Kernel, kernel_for
 
 Region = Callable[..., tuple[Any, ...]]
@@ -37,7 +37,9 @@ def compute(node: Node, inputs: Sequence[Any], outer: Mapping[str, Any] | None =
     except KernelError as error:
         raise KernelError(f"node {node}: {error}") from None
     except (ValueError, TypeError, IndexError, ZeroDivisionError, OverflowError, AttributeError) as error:
-        raise KernelError(f"node {node}: inputs {_describe(inputs)} do not fit: {str(error).splitlines()[0]}") from error
+        raise KernelError(
+            f"node {node}: inputs {_describe(inputs)} do not fit: {str(error).splitlines()[0]}"
+        ) from error
     return result if isinstance(result, tuple) else (result,)
 
 
@@ -108,7 +110,8 @@ def checked_feeds(graph: Graph, feeds: Mapping[str, Any]) -> dict[str, Any]:
         value, given = graph.values.get(name), feeds[name]
         if value is None or value.shape is None or not isinstance(given, np.ndarray):
             continue
-        fits = len(given.shape) == len(value.shape) and all(d in (None, g) for d, g in zip(value.shape, given.shape, strict=True))
+        same_rank = len(given.shape) == len(value.shape)
+        fits = same_rank and all(d in (None, g) for d, g in zip(value.shape, given.shape, strict=True))
         if not fits or name_of_numpy(given.dtype) != value.dtype:
             raise ModelError(f"input {name!r} must be {value}, but the data is {_describe([given])}")
     return dict(feeds)

@@ -40,10 +40,10 @@ def linear_attention(
     batch, tokens = query.shape[:2]
 
     def heads(x: Array, count: int) -> Array:
-        return x.astype(wide, copy=False).reshape(batch, tokens, count, -1)
+        return x.astype(wide, copy=False).reshape(batch, tokens, count, x.shape[2] // count)
 
     q = heads(query, q_num_heads)
-    q = q.reshape(batch, tokens, kv_num_heads, q_num_heads // kv_num_heads, -1)
+    q = q.reshape(batch, tokens, kv_num_heads, q_num_heads // kv_num_heads, q.shape[3])
     q = q * wide(scale or 1 / math.sqrt(q.shape[-1]))
     k, v = heads(key, kv_num_heads), heads(value, kv_num_heads)
     if past_state is None:
@@ -51,7 +51,7 @@ def linear_attention(
     else:
         state = past_state.astype(wide)
     gates = np.exp(heads(decay, kv_num_heads)) if is_gated and decay is not None else None
-    rates = beta.astype(wide, copy=False).reshape(batch, tokens, -1, 1) if is_delta and beta is not None else None
+    rates = beta.astype(wide, copy=False)[..., None] if is_delta and beta is not None else None
     y = np.empty((batch, tokens, *q.shape[2:4], v.shape[3]), wide)
     for t in range(tokens):
         if gates is not None:
@@ -62,7 +62,9 @@ def linear_attention(
         state += k[:, t, :, :, None] * update[:, :, None]
         y[:, t] = np.matmul(q[:, t], state)
     state_dtype = query.dtype if past_state is None else past_state.dtype
-    return y.reshape(batch, tokens, -1).astype(query.dtype, copy=False), state.astype(state_dtype, copy=False)
+    return y.reshape(batch, tokens, q_num_heads * v.shape[3]).astype(query.dtype, copy=False), state.astype(
+        state_dtype, copy=False
+    )
 
 
 @kernel("CausalConvWithState", since=27)

@@ -85,7 +85,7 @@ def _scale_channels(x: Array, scale: Array, bias: Array, mean: Array, var: Array
 def instance_normalization(input: Array, scale: Array, B: Array, *, epsilon: float = 1e-5) -> Array:
     """Normalise each channel of each image (N, C, spatial ...). Source: ONNX operators, InstanceNormalization-22."""
     batch, channels = input.shape[:2]
-    rows = input.reshape(batch * channels, -1)
+    rows = input.reshape(batch * channels, math.prod(input.shape[2:]))
     factor = np.broadcast_to(scale, (batch, channels)).reshape(-1, 1)
     shift = np.broadcast_to(B, (batch, channels)).reshape(-1, 1)
     y, _, _ = _normalize_rows(rows, epsilon, factor, shift)
@@ -115,7 +115,7 @@ def group_normalization(
     batch, channels = X.shape[:2]
     if channels % num_groups:
         raise KernelError(f"{channels} channels do not divide into {num_groups} groups")
-    y, _, _ = _normalize_rows(X.reshape(batch * num_groups, -1), epsilon)
+    y, _, _ = _normalize_rows(X.reshape(batch * num_groups, math.prod(X.shape[1:]) // num_groups), epsilon)
     y = y.reshape(X.shape)
     shape = (-1, *(1,) * (X.ndim - 2))
     y *= scale.reshape(shape)

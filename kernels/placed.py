@@ -1,4 +1,4 @@
-"""Runs a placed graph segment by segment: each tensor lies where and as the Plan says, and really moves at boundaries."""
+"""Runs a placed graph segment by segment: tensors lie where and as the Plan says, and really move at boundaries."""
 
 import time
 from collections.abc import Mapping
@@ -41,8 +41,8 @@ def execute(plan: Plan, feeds: Mapping[str, Any]) -> Execution:
 
     Raises ModelError if weights are missing or the feeds do not fit.
     """
-    held: Held = {(name, plan.host): as_stored(array, plan.host.dtype) for name, array in checked_feeds(plan.graph, feeds).items()}
-    run = _Run(plan, held)
+    given = checked_feeds(plan.graph, feeds)
+    run = _Run(plan, {(name, plan.host): as_stored(array, plan.host.dtype) for name, array in given.items()})
     for segment in plan.segments:
         first = {t for name in segment.operators for t in plan.transfers_before.get(name, ()) if t.crosses_units}
         for transfer in plan.transfers:
@@ -67,7 +67,7 @@ class _Run:
         self.transfers = 0
         self.transferred_bytes = 0
         self.position = {node.name: i for i, node in enumerate(plan.graph.nodes)}
-        self.dead_after = last_uses(plan.graph, (*plan.graph.outputs, *(t.tensor for t in plan.transfers_before.get("", ()))))
+        self.dead_after = last_uses(plan.graph, plan.graph.outputs)
         self.weights: dict[tuple[str, str], Array] = {}
 
     def move(self, transfer: Transfer) -> None:

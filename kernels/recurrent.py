@@ -244,7 +244,7 @@ def _scan(
     """
     bias, step = bias_and_step
     steps, batch = x.shape[:2]
-    shares = (x.reshape(steps * batch, -1) @ weights.inputs.T).reshape(steps, batch, -1)
+    shares = (x.reshape(steps * batch, x.shape[2]) @ weights.inputs.T).reshape(steps, batch, weights.inputs.shape[0])
     shares += bias
     if lengths is None or (lengths == steps).all():
         for t in range(steps - 1, -1, -1) if is_reverse else range(steps):

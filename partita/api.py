@@ -15,7 +15,7 @@ from partita.graph.onnx_import import read_onnx
 from partita.graph.plan import Plan
 from partita.kernels.placed import Execution
 from partita.kernels.placed import execute as run_placed
-from partita.partitioner import Rule
+from partita.partitioner import Rule, Wishes
 from partita.partitioner import partition as place
 from partita.passes.find_matches import find_matches
 from partita.passes.pipeline import prepare
@@ -47,7 +47,7 @@ def soc(name_or_path: str | Path) -> Soc:
     return load_soc(name_or_path)
 
 
-def partition(
+def partition(  # noqa: PLR0913  (one keyword for each wish)
     graph: Graph,
     soc: Soc,
     *,
@@ -58,8 +58,8 @@ def partition(
     time_limit_s: float = 60.0,
 ) -> Plan:
     """The best placement of `graph` on `soc`, with its proof; see `partita.partitioner.partition`."""
-    matches = find_matches(graph)
-    return place(graph, soc, matches, objective=objective, pins=pins, bans=bans, gap=gap, time_limit_s=time_limit_s)
+    wishes = Wishes(objective=objective, pins=tuple(pins), bans=tuple(bans), gap=gap, time_limit_s=time_limit_s)
+    return place(graph, soc, find_matches(graph), wishes)
 
 
 def execute(plan: Plan, feeds: Mapping[str, Any]) -> Execution:

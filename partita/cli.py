@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -282,7 +282,7 @@ def _print_json(document: Any) -> None:
     typer.echo(json.dumps(document, indent=1, allow_nan=False))
 
 
-def _say_written(paths: list[str | None]) -> None:
+def _say_written(paths: Sequence[str | None]) -> None:
     for path in paths:
         if path is not None:
             typer.echo(f"wrote {path}")

@@ -21,7 +21,7 @@ ShapeTexts = Annotated[
     typer.Option(
         "--shape",
         metavar="NAME=SIZE",
-        help="Size of an open dimension (batch=1, or a pattern: 's*=24') or of a whole input (tokens=1x128). May be repeated.",
+        help="Size of a dimension (batch=1, or a pattern: 's*=24') or of a whole input (tokens=1x128). Repeatable.",
         show_default=False,
     ),
 ]

@@ -49,7 +49,8 @@ def largest(problem: Problem, unit: int, fallback: int) -> tuple[int, ...] | Non
             runs[-1].append(i)
         elif runs[-1]:
             runs.append([])
-    chosen = set(max(runs, key=len))
+    longest: list[int] = max(runs, key=len)
+    chosen = set(longest)
     wanted = [
         (_on(problem, i, unit) if i in chosen else _on(problem, i, fallback)) or problem.locations_of[i]
         for i in range(problem.operators)

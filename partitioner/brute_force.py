@@ -10,7 +10,10 @@ LARGEST = 12
 
 
 def solve_by_brute_force(problem: Problem) -> tuple[tuple[int, ...], float]:
-    """The best choice and its time in microseconds; ValueError beyond LARGEST operators, PlacementError if none exists."""
+    """The best choice and its time in microseconds.
+
+    Raises ValueError beyond LARGEST operators, PlacementError if no choice exists.
+    """
     if problem.operators > LARGEST:
         raise ValueError(f"brute force takes at most {LARGEST} operators, not {problem.operators}")
     best = min(((evaluate(problem, chosen).total_us, chosen) for chosen in _choices(problem)), default=None)

@@ -1,6 +1,6 @@
 """Graph + Soc + matches -> the placement problem, and what its numbers stand for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -13,6 +13,7 @@ from partita.graph.plan import Cost, Location, Refusal
 from partita.partitioner.problem import HOST, Candidate, Problem, Tensor
 
 ACCEPTED = ("native", "lowered")
+OBJECTIVES = ("latency",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,28 @@ class Rule:
 
     def __str__(self) -> str:
         return f"{self.pattern}={self.unit}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What the user asks of a placement beyond the graph and the Soc."""
+
+    objective: str = "latency"
+    pins: tuple[Rule, ...] = ()
+    """Operators that may run on one unit only."""
+    bans: tuple[Rule, ...] = ()
+    """Operators that may not run on a unit."""
+    gap: float = 1e-4
+    """The solver stops when the plan is proven within this share of the best."""
+    time_limit_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        if self.objective not in OBJECTIVES:
+            raise PlacementError(f"objective {self.objective!r} is not known; there is: {', '.join(OBJECTIVES)}")
+        if not 0 <= self.gap < 1:
+            raise PlacementError(f"the gap must be from 0 up to, but not including, 1, is {self.gap:g}")
+        if not self.time_limit_s > 0:
+            raise PlacementError(f"the time limit must be above 0 seconds, is {self.time_limit_s:g}")
 
 
 @dataclass(frozen=True)
@@ -44,16 +67,14 @@ class Formulation:
     refusals: tuple[Refusal, ...]
 
 
-def formulate(
-    graph: Graph, soc: Soc, matches: Sequence[Match], *, pins: Sequence[Rule] = (), bans: Sequence[Rule] = ()
-) -> Formulation:
+def formulate(graph: Graph, soc: Soc, matches: Sequence[Match], wishes: Wishes = Wishes()) -> Formulation:
     """The placement problem of `graph`, whose operators run in the order in which they stand.
 
     Raises PlacementError if a pin or ban names nothing, or if no unit can run some operator.
     """
-    _check_rules(graph, soc, pins, bans)
+    _check_rules(graph, soc, wishes)
     locations = tuple(Location(unit.name, dtype) for unit in soc.units for dtype in unit.dtypes)
-    builder = _Candidates(graph, soc, locations, pins, bans)
+    builder = _Candidates(graph, soc, locations, wishes)
     for index, node in enumerate(graph.nodes):
         builder.add_operator(index, node)
     for match in matches:
@@ -81,8 +102,8 @@ def _host(soc: Soc, locations: Sequence[Location]) -> int:
     return next((i for i in at_host if locations[i].dtype == "float32"), at_host[0])
 
 
-def _check_rules(graph: Graph, soc: Soc, pins: Sequence[Rule], bans: Sequence[Rule]) -> None:
-    for rule in (*pins, *bans):
+def _check_rules(graph: Graph, soc: Soc, wishes: Wishes) -> None:
+    for rule in (*wishes.pins, *wishes.bans):
         soc.unit_named(rule.unit)
         if not any(rule.concerns(node) for node in graph.nodes):
             raise PlacementError(
@@ -93,10 +114,8 @@ def _check_rules(graph: Graph, soc: Soc, pins: Sequence[Rule], bans: Sequence[Ru
 class _Candidates:
     """Collects the candidates, their costs, and why units refused."""
 
-    def __init__(
-        self, graph: Graph, soc: Soc, locations: Sequence[Location], pins: Sequence[Rule], bans: Sequence[Rule]
-    ) -> None:
-        self.graph, self.soc, self.locations, self.pins, self.bans = graph, soc, locations, pins, bans
+    def __init__(self, graph: Graph, soc: Soc, locations: Sequence[Location], wishes: Wishes) -> None:
+        self.graph, self.soc, self.locations = graph, soc, locations
         self.index_of = {node.name: i for i, node in enumerate(graph.nodes)}
         self.candidates: list[Candidate] = []
         self.costs: list[Cost] = []
@@ -104,8 +123,8 @@ class _Candidates:
         self.refusals: list[Refusal] = []
         self.single_us: dict[tuple[int, int], float] = {}
         self.banned = [
-            {rule.unit for rule in bans if rule.concerns(node)}
-            | {u.name for rule in pins if rule.concerns(node) for u in soc.units if u.name != rule.unit}
+            {rule.unit for rule in wishes.bans if rule.concerns(node)}
+            | {u.name for rule in wishes.pins if rule.concerns(node) for u in soc.units if u.name != rule.unit}
             for node in graph.nodes
         ]
 
@@ -193,10 +212,3 @@ def _transfer_table(soc: Soc, value: Value, locations: Sequence[Location]) -> tu
     return tuple(
         tuple(0.0 if a == b else transfer_cost(soc, value, a, b).latency_us for b in locations) for a in locations
     )
-
-
-def refusals_by_node(refusals: Sequence[Refusal]) -> Mapping[str, tuple[Refusal, ...]]:
-    found: dict[str, tuple[Refusal, ...]] = {}
-    for refusal in refusals:
-        found[refusal.node] = (*found.get(refusal.node, ()), refusal)
-    return found

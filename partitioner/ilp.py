@@ -193,7 +193,7 @@ class _Model:
         return floor
 
 
-class _Highs(pulp.HiGHS):
+class _Highs(pulp.HiGHS):  # type: ignore[misc]  # PuLP has no types
     """PuLP's HiGHS, but the model is loaded in bulk and a start is handed over, which PuLP 3.3 does not do."""
 
     def __init__(self, model: _Model, start: Sequence[int] | None, **options: Any) -> None:
@@ -220,7 +220,11 @@ class _Highs(pulp.HiGHS):
             highs.setSolution(len(chosen), chosen, values)
 
     def _add_rows(self, highs: highspy.Highs, constraints: list[pulp.LpConstraint]) -> None:
-        starts, indices, values, lower, upper = [], [], [], [], []
+        starts: list[int] = []
+        indices: list[int] = []
+        values: list[float] = []
+        lower: list[float] = []
+        upper: list[float] = []
         for number, constraint in enumerate(constraints):
             constraint.index = number
             starts.append(len(indices))

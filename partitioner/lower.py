@@ -1,6 +1,6 @@
 """A chosen set of candidates -> the Plan: the fused graph, its segments and its transfers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from partita.devices import Soc, transfer_cost
 from partita.graph.match import fuse
@@ -10,14 +10,7 @@ from partita.partitioner.problem import evaluate
 
 
 def lower(
-    formulation: Formulation,
-    soc: Soc,
-    chosen: Sequence[int],
-    proof: Proof,
-    *,
-    graph_digest: str,
-    baselines: Sequence[Baseline] = (),
-    options: Mapping[str, str] | None = None,
+    formulation: Formulation, soc: Soc, chosen: Sequence[int], proof: Proof, baselines: tuple[Baseline, ...]
 ) -> Plan:
     """The Plan that runs the chosen candidates."""
     problem = formulation.problem
@@ -31,7 +24,7 @@ def lower(
         segments.append(Segment(index=index, unit=soc.units[unit].name, call_us=problem.call_us[unit], operators=names))
     return Plan(
         graph=graph,
-        graph_digest=graph_digest,
+        graph_digest=formulation.graph.digest,
         soc_name=soc.name,
         soc_digest=soc.digest,
         soc_json=soc.to_json(),
@@ -42,8 +35,7 @@ def lower(
         transfers=_transfers(formulation, soc, operators),
         proof=proof,
         refusals=formulation.refusals,
-        baselines=tuple(baselines),
-        options=dict(options or {}),
+        baselines=baselines,
     )
 
 

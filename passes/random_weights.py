@@ -7,6 +7,7 @@ random initialisation the outputs of a deep network in evaluation mode are so cl
 
 import math
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from zlib import crc32
 
@@ -40,8 +41,11 @@ def fill_missing(graph: Graph) -> Graph:
     """
     if not graph.missing:
         return graph
-    drawn = {name: random_weight(name, graph.value(name), recipe_of(graph, name)) for name in sorted(graph.missing)}
-    return replace(graph, constants={**graph.constants, **drawn}, missing=frozenset())
+    names = sorted(graph.missing)
+    with ThreadPoolExecutor() as pool:  # generators let other threads run while they draw
+        drawn = pool.map(lambda name: random_weight(name, graph.value(name), recipe_of(graph, name)), names)
+        constants = {**graph.constants, **dict(zip(names, drawn, strict=True))}
+    return replace(graph, constants=constants, missing=frozenset())
 
 
 def random_weight(name: str, value: Value, recipe: Recipe) -> Array:

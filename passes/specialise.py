@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import onnx
 
-from partita.graph.dtypes import name_of_numpy
+from partita.graph.dtypes import name_of_numpy, numpy_of_name
 from partita.graph.infer import infer_types
 from partita.graph.ir import Array, Graph, Node, Value
 from partita.graph.match import prune
@@ -99,7 +100,26 @@ class Walk:
             return typed_regions(node, self.values, self.known, _specialise_region)
         if node.op == "Range" and not node.domain and all(name in self.known for name in node.inputs):
             return node, {node.outputs[0]: _type_of_range(*(self.known[name] for name in node.inputs))}
+        if node.domain and node.body is None and not onnx.defs.has(node.op, node.domain):
+            return node, self._types_by_kernel(node) or infer_types(node, self.values, self.known)
         return node, infer_types(node, self.values, self.known)
+
+    def _types_by_kernel(self, node: Node) -> dict[str, Value] | None:
+        """The types of an operator that ONNX does not define, from its kernel's results on zeros; None without one."""
+        types = [self.values.get(name) for name in node.inputs if name]
+        if not has_kernel(node.op, node.domain, node.version) or not all(
+            t is not None and t.is_concrete for t in types
+        ):
+            return None
+        inputs = [self._known_or_zeros(name) if name else None for name in node.inputs]
+        with np.errstate(all="ignore"):
+            results = compute(node, inputs)
+        named = zip(node.outputs, results, strict=False)
+        return {name: Value(name_of_numpy(array.dtype), array.shape) for name, array in named if name}
+
+    def _known_or_zeros(self, name: str) -> Array:
+        value = self.values[name]
+        return self.known[name] if name in self.known else np.zeros(value.dims, numpy_of_name(value.dtype))
 
     def _evaluated(self, node: Node) -> dict[str, Array] | None:
         """The outputs of an operator whose inputs are all known, or of a Shape of known dimensions; else None."""

@@ -111,7 +111,7 @@ def test_a_link_inside_the_folder_is_followed(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read(tmp_path, external("w.bin")).constants["w"], DATA)
 
 
-@pytest.mark.parametrize("location", ["a\0b", "loop", "x" * 5000])
+@pytest.mark.parametrize("location", ["a\0b", "loop", "x" * 300])
 def test_a_path_that_cannot_be_read_is_refused(tmp_path: Path, location: str) -> None:
     (tmp_path / "loop").symlink_to("loop")
     with pytest.raises(ModelError, match="weight 'w' lies at .*, which cannot be read"):

@@ -118,6 +118,11 @@ def test_a_query_without_any_key_gives_zeros() -> None:
     np.testing.assert_array_equal(weights[0, 0], [[1, 0], [0, 0]])
 
 
+def test_attention_over_no_keys_or_no_queries_has_the_right_shape() -> None:
+    assert attention(noise(1, 2, 3, 4), noise(1, 2, 0, 4), noise(1, 2, 0, 5))[0].shape == (1, 2, 3, 5)
+    assert attention(noise(1, 2, 0, 4), noise(1, 2, 3, 4), noise(1, 2, 3, 5))[0].shape == (1, 2, 0, 5)
+
+
 def test_attention_does_not_change_its_inputs() -> None:
     inputs = [noise(1, 2, 3, 4, seed=i) for i in range(3)]
     kept = [x.copy() for x in inputs]

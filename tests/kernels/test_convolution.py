@@ -73,6 +73,7 @@ def test_conv_is_what_onnxruntime_computes(
     x_shape, w_shape, attributes = case
     x, w = noise(*x_shape), noise(*w_shape, seed=1)
     inputs = [channels_last(x) if is_last else x, w, *([noise(w_shape[0], seed=2)] if with_bias else [])]
+    w.setflags(write=with_bias)  # what cannot change is packed and remembered
     node = helper.make_node("Conv", ["x", "w", "b"][: len(inputs)], ["y"], **attributes)
     (y,) = run_kernel(node, inputs, 22)
     (expected,) = run_onnxruntime(node, [x, *inputs[1:]], 22)
@@ -220,6 +221,14 @@ def test_a_conv_of_half_precision_keeps_its_dtype() -> None:
     (y,) = run_kernel(helper.make_node("Conv", ["x", "w"], ["y"]), [x, w], 22)
     assert y.dtype == np.float16
     np.testing.assert_allclose(y, conv(x.astype(np.float32), w.astype(np.float32)), rtol=1e-3)
+
+
+def test_an_empty_batch_gives_an_empty_result() -> None:
+    assert conv(noise(0, 2, 5, 5), noise(3, 2, 3, 3), noise(3)).shape == (0, 3, 3, 3)
+    for size in (2, 3):
+        y = conv_transpose(noise(0, 2, 5, 5), noise(2, 3, size, size), noise(3), strides=(2, 2))
+        assert y.shape == (0, 3, 8 + size, 8 + size)
+    assert deform_conv(noise(0, 2, 4, 4), noise(3, 2, 2, 2), noise(0, 8, 3, 3)).shape == (0, 3, 3, 3)
 
 
 def test_conv_says_which_shapes_do_not_fit() -> None:

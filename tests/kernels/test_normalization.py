@@ -129,6 +129,15 @@ def test_mean_variance_normalization_is_what_onnxruntime_computes() -> None:
     check(helper.make_node("MeanVarianceNormalization", ["x"], ["y"], axes=[0, 2, 3]), [noise(2, 3, 4, 5)], 13)
 
 
+def test_an_empty_batch_stays_empty() -> None:
+    x, ones = noise(0, 4, 3), np.ones(4, np.float32)
+    for op, parameters in {"InstanceNormalization": 2, "BatchNormalization": 4, "GroupNormalization": 2}.items():
+        attributes: dict[str, Any] = {"num_groups": 2} if op == "GroupNormalization" else {}
+        names = list("xabcd")[: 1 + parameters]
+        (y,) = run_kernel(helper.make_node(op, names, ["y"], **attributes), [x, *[ones] * parameters], 21)
+        assert y.shape == x.shape
+
+
 def test_group_normalization_says_that_channels_do_not_divide() -> None:
     with pytest.raises(KernelError, match="5 channels do not divide into 2 groups"):
         group_normalization(noise(1, 5, 3), noise(5), noise(5), num_groups=2)

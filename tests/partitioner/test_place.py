@@ -11,7 +11,7 @@ from partita.errors import PlacementError, SocError
 from partita.graph.build import GraphBuilder
 from partita.graph.ir import Graph
 from partita.graph.plan import Plan
-from partita.partitioner import Rule, partition
+from partita.partitioner import Rule, Wishes, partition
 from partita.partitioner.brute_force import LARGEST, solve_by_brute_force
 from partita.partitioner.candidates import formulate
 from partita.partitioner.ilp import solve
@@ -26,7 +26,7 @@ SPAN_ROUNDING_US = 1e-3
 
 
 def placed(graph: Graph, soc: Soc, **options: object) -> Plan:
-    return partition(graph, soc, find_matches(graph), **options)  # type: ignore[arg-type]
+    return partition(graph, soc, find_matches(graph), Wishes(**options))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("soc", PRESETS, ids=lambda soc: soc.name)
@@ -97,26 +97,33 @@ def chain(*ops: str) -> Graph:
 
 
 def test_a_pinned_operator_runs_where_it_is_pinned() -> None:
-    plan = placed(chain("Relu", "Sigmoid", "Tanh"), PRESETS[0], pins=[Rule("sigmoid", "gpu")])
+    plan = placed(chain("Relu", "Sigmoid", "Tanh"), PRESETS[0], pins=(Rule("sigmoid", "gpu"),))
     assert plan.placed["sigmoid"].unit == "gpu"
     assert plan.options == {"pin": "sigmoid=gpu"}
 
 
 def test_a_banned_operator_type_runs_elsewhere() -> None:
     free = placed(chain("Relu", "Sigmoid", "Tanh"), PRESETS[0])
-    banned = placed(chain("Relu", "Sigmoid", "Tanh"), PRESETS[0], bans=[Rule("Sig*", "npu"), Rule("Sig*", "gpu")])
+    banned = placed(
+        chain("Relu", "Sigmoid", "Tanh"),
+        PRESETS[0],
+        bans=(
+            Rule("Sig*", "npu"),
+            Rule("Sig*", "gpu"),
+        ),
+    )
     assert {o.unit for o in banned.operators if "sigmoid" in o.covers} == {"cpu"}
     assert banned.latency_us >= free.latency_us
 
 
 def test_an_operator_without_a_unit_names_every_refusal() -> None:
     with pytest.raises(PlacementError, match=r"node 'sinh' \(Sinh\): .*npu: .*cpu: pinned or banned away"):
-        placed(chain("Sinh"), PRESETS[0], bans=[Rule("Sinh", "cpu")])
+        placed(chain("Sinh"), PRESETS[0], bans=(Rule("Sinh", "cpu"),))
 
 
 def test_a_rule_for_a_missing_unit_lists_the_units() -> None:
     with pytest.raises(SocError, match="no unit 'tpu'"):
-        placed(chain("Relu"), PRESETS[0], pins=[Rule("Relu", "tpu")])
+        placed(chain("Relu"), PRESETS[0], pins=(Rule("Relu", "tpu"),))
 
 
 def test_a_refused_operator_says_why() -> None:
@@ -137,5 +144,13 @@ def test_a_tensor_read_twice_at_one_place_is_transferred_once() -> None:
     b = GraphBuilder("fan")
     x = b.node("Relu", b.input("x", "float32", (1, 64, 56, 56)), name="start")
     b.output(b.node("Add", b.node("Tanh", x, name="left"), b.node("Sigmoid", x, name="right"), name="meet"))
-    plan = placed(b.build(), PRESETS[0], pins=[Rule("start", "cpu"), Rule("left", "npu"), Rule("right", "npu")])
+    plan = placed(
+        b.build(),
+        PRESETS[0],
+        pins=(
+            Rule("start", "cpu"),
+            Rule("left", "npu"),
+            Rule("right", "npu"),
+        ),
+    )
     assert len([t for t in plan.transfers if t.tensor == x]) == 1

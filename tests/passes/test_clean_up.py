@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -158,6 +160,3 @@ def test_fused_operators_pass_through(clean: object) -> None:
     b.output(b.node("Neg", b.node("Relu", b.input("x", "float32", (2,)), name="a"), name="b"))
     fused = fuse(b.build(), [Match("Relu+Neg", ("a", "b"), ("x",), ("b",))])
     assert clean(fused) is fused
-
-
-from typing import Any

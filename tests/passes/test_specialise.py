@@ -6,7 +6,7 @@ import pytest
 
 from partita.errors import ModelError
 from partita.graph.build import GraphBuilder
-from partita.graph.ir import Graph
+from partita.graph.ir import Graph, Node
 from partita.graph.verify import verify
 from partita.kernels.executor import run
 from partita.passes.random_feeds import random_feeds
@@ -124,6 +124,11 @@ def test_inputs_that_do_not_fit_are_an_error_that_names_the_node() -> None:
         specialise(wrong)
 
 
+def numbered(region: Graph) -> Graph:
+    """The region with other names for its operators, but the same for its tensors."""
+    return replace(region, nodes=tuple(replace(node, name=f"2{node.name}") for node in region.nodes))
+
+
 def branch(name: str, op: str, *, with_constant: bool = False) -> Graph:
     b = GraphBuilder(name)
     x = b.captured("x", "float32", (2, 3))
@@ -137,24 +142,20 @@ def branch(name: str, op: str, *, with_constant: bool = False) -> Graph:
 @pytest.mark.parametrize("condition", [True, False])
 def test_an_if_with_a_constant_condition_is_replaced_by_its_branch(condition: bool) -> None:
     b = GraphBuilder()
-    x = b.input("x", "float32", (2, 3))
+    b.input("x", "float32", (2, 3))
     branches: dict[str, Any] = {
         "then_branch": branch("a", "Mul", with_constant=True),
         "else_branch": branch("b", "Sub"),
     }
     first = b.node("If", b.constant("c1", np.array(condition)), **branches)
-    more: dict[str, Any] = {
-        key: replace(g, nodes=tuple(replace(n, name=f"2{n.name}") for n in g.nodes)) for key, g in branches.items()
-    }
+    more: dict[str, Any] = {key: numbered(region) for key, region in branches.items()}
     second = b.node("If", b.constant("c2", np.array(condition)), **more)
-    b.output(b.node("Add", first, second), x)
+    b.output(b.node("Add", first, second))
     before = b.build()
-    after = specialise(replace(before, outputs=before.outputs[:1]))
+    after = specialise(before)
     assert "If" not in ops(after)
     verify(after, concrete=True)
-    assert_equal(
-        run(after, random_feeds(after)), run(replace(before, outputs=before.outputs[:1]), random_feeds(before))
-    )
+    assert_equal(run(after, random_feeds(after)), run(before, random_feeds(before)))
 
 
 def test_an_if_that_stays_has_the_type_that_both_branches_share() -> None:
@@ -217,3 +218,19 @@ def test_a_scan_is_typed_inside_and_out() -> None:
     graph = specialise(untyped(b))
     assert graph.value(final).shape == (4,)
     assert graph.value(sums).shape == (5, 4)
+
+
+def test_an_operator_that_onnx_does_not_define_is_typed_by_its_kernel() -> None:
+    b = GraphBuilder()
+    x, weight = b.input("x", "float32", (2, 3, 4)), b.missing("w", "float32", (5, 4))
+    x = b.node("Relu", x)
+    graph = untyped(b)
+    node = Node("y", "FusedMatMul", (x, weight), ("y",), {"transB": 1}, "com.microsoft", 1)
+    graph = specialise(replace(graph, nodes=(*graph.nodes, node), outputs=("y",)))
+    assert str(graph.value("y")) == "float32[2x3x5]"
+
+
+def test_an_operator_that_nobody_defines_is_an_error() -> None:
+    graph = untyped(GraphBuilder())
+    with pytest.raises(ModelError, match=r"node 'y' \(nobody::Odd\): operator 'Odd' of domain 'nobody' is not known"):
+        specialise(replace(graph, nodes=(Node("y", "Odd", (), ("y",), {}, "nobody", 1),), outputs=("y",)))
