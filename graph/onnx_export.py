@@ -44,7 +44,7 @@ def tensor_proto(name: str, array: Array) -> onnx.TensorProto:
     if name_of_numpy(array.dtype) == "string":
         texts = [x if isinstance(x, bytes) else str(x).encode() for x in array.reshape(-1)]
         return onnx.TensorProto(name=name, data_type=onnx.TensorProto.STRING, dims=array.shape, string_data=texts)
-    return numpy_helper.from_array(np.ascontiguousarray(array), name)
+    return numpy_helper.from_array(np.asarray(array, order="C"), name)
 
 
 def type_proto(value: Value) -> onnx.TypeProto:

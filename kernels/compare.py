@@ -14,6 +14,7 @@ class Difference:
     output: str
     max_relative: float
     """Largest absolute difference over the largest absolute value of the reference."""
+    max_absolute: float
     mean_relative: float
     snr_db: float
     """Signal-to-noise ratio in decibel; infinite if both are equal."""
@@ -46,6 +47,7 @@ def difference(output: str, reference: np.ndarray, given: np.ndarray) -> Differe
     return Difference(
         output=output,
         max_relative=float(error.max(initial=0.0)) / scale,
+        max_absolute=float(error.max(initial=0.0)),
         mean_relative=float(error.mean()) / scale if error.size else 0.0,
         snr_db=float("inf") if noise == 0 else float(10 * np.log10(signal / noise)) if signal > 0 else float("-inf"),
         cosine=_cosine(finite, b, signal),

@@ -61,7 +61,7 @@ def conv_depthwise_last(x: Array, w: Array, windows: Windows, group: int) -> Arr
     for image, first, last in row_blocks(
         batch, out.shape[row_axis], math.prod(out.shape[row_axis + 1 :]), BLOCK_ELEMENTS
     ):
-        cut = (image, *(slice(None),) * (row_axis - 1), slice(first, last))
+        cut: tuple[int | slice, ...] = (image, *(slice(None),) * (row_axis - 1), slice(first, last))
         block = out[cut]
         for i, (view, factors) in enumerate(parts):
             if i == 0:
@@ -79,11 +79,13 @@ def _pad_by_remainder(x: Array, windows: Windows) -> Array:
     last = np.moveaxis(x, 1, -1)
     sizes = [max(b + n, span) for b, n, span in zip(windows.begin, windows.inputs, windows.spans, strict=True)]
     out = np.zeros((x.shape[0], 1, *sizes[:-1], stride, -(-sizes[-1] // stride), x.shape[1]), x.dtype)
-    inside = tuple(slice(b, b + n) for b, n in zip(windows.begin[:-1], windows.inputs[:-1], strict=True))
+    inside = [slice(b, b + n) for b, n in zip(windows.begin[:-1], windows.inputs[:-1], strict=True)]
     for remainder in range(stride):
         source = last[..., (remainder - windows.begin[-1]) % stride :: stride, :]
         start = max(0, -(-(windows.begin[-1] - remainder) // stride))
-        out[(slice(None), 0, *inside, remainder, slice(start, start + source.shape[-2]))] = source
+        rows: tuple[int | slice, ...] = (slice(None), 0, *inside)
+        columns = out[rows][..., remainder, start : start + source.shape[-2], :]
+        columns[...] = source
     return out
 
 

@@ -7,7 +7,8 @@ import numpy as np
 
 from partita.errors import KernelError, ModelError, UnsupportedOperatorError
 from partita.graph.dtypes import name_of_numpy
-from partita.graph.ir import Graph, Node
+from partita.graph.ir import Array, Graph, Node
+from partita.kernels.halves import to_float16, to_float32
 from partita.kernels.registry import Kernel, kernel_for
 
 Region = Callable[..., tuple[Any, ...]]
@@ -58,14 +59,26 @@ def _half_of(inputs: Sequence[Any]) -> np.dtype | None:
 def _widened(inputs: Sequence[Any], half: np.dtype | None) -> Sequence[Any]:
     if half is None:
         return inputs
-    return [x.astype(np.float32) if isinstance(x, np.ndarray) and x.dtype == half else x for x in inputs]
+    return [as_float32(x) if isinstance(x, np.ndarray) and x.dtype == half else x for x in inputs]
 
 
 def _rounded(result: Any, half: np.dtype | None) -> Any:
     if half is None or not isinstance(result, np.ndarray | np.generic) or result.dtype != np.float32:
         return result
-    with np.errstate(over="ignore"):  # what float16 cannot hold becomes infinite, as on the unit
-        return result.astype(half)
+    return from_float32(result, half)
+
+
+def as_float32(array: Array) -> Array:
+    """A float16 or bfloat16 tensor in float32."""
+    return to_float32(array) if array.dtype == np.float16 else array.astype(np.float32)
+
+
+def from_float32(array: Array, dtype: np.dtype) -> Array:
+    """A float32 tensor rounded once; what `dtype` cannot hold becomes infinite, as on the unit."""
+    if dtype == np.float16:
+        return to_float16(array)
+    with np.errstate(over="ignore"):
+        return array.astype(dtype)
 
 
 def _describe(inputs: Sequence[Any]) -> str:

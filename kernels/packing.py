@@ -20,5 +20,6 @@ def packed(weights: Array, form: str, make: Callable[[Array], Array]) -> Array:
     if known is not None and known[0]() is weights:
         return known[1]
     result = make(weights)
-    _PACKED[key] = (weakref.ref(weights, lambda _: _PACKED.pop(key, None)), result)
+    forget = _PACKED.pop  # bound now: at the interpreter's end the module's names are gone before the last array
+    _PACKED[key] = (weakref.ref(weights, lambda _: forget(key, None)), result)
     return result

@@ -10,7 +10,7 @@ import numpy as np
 from partita.graph.dtypes import is_floating, name_of_numpy, numpy_of_name
 from partita.graph.ir import Array
 from partita.graph.plan import Location, PlacedOperator, Plan, Transfer
-from partita.kernels.executor import checked_feeds, compute, last_uses
+from partita.kernels.executor import as_float32, checked_feeds, compute, from_float32, last_uses
 
 Held = dict[tuple[str, Location], Any]
 """Tensors by name and the location at which they lie."""
@@ -126,8 +126,7 @@ def as_stored(array: Any, dtype: str) -> Any:
     wanted = numpy_of_name(dtype)
     if array.dtype == wanted:
         return array
-    with np.errstate(over="ignore"):  # what float16 cannot hold becomes infinite, as on the unit
-        return array.astype(wanted)
+    return from_float32(array if array.dtype == np.float32 else as_float32(array), wanted)
 
 
 def _laid_out(array: Array, layout: str) -> Array:

@@ -1,6 +1,5 @@
 """Gives every tensor its type and evaluates what depends on constants alone, so that shape arithmetic disappears."""
 
-import math
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -98,8 +97,6 @@ class Walk:
     def _typed(self, node: Node) -> tuple[Node, dict[str, Value]]:
         if node.regions and node.body is None:
             return typed_regions(node, self.values, self.known, _specialise_region)
-        if node.op == "Range" and not node.domain and all(name in self.known for name in node.inputs):
-            return node, {node.outputs[0]: _type_of_range(*(self.known[name] for name in node.inputs))}
         if node.domain and node.body is None and not onnx.defs.has(node.op, node.domain):
             return node, self._types_by_kernel(node) or infer_types(node, self.values, self.known)
         return node, infer_types(node, self.values, self.known)
@@ -178,13 +175,6 @@ def _specialise_region(region: Graph, values: Mapping[str, Value], known: Mappin
     walk = Walk(region, values, known)
     walk.run()
     return walk.result()
-
-
-def _type_of_range(start: Array, limit: Array, delta: Array) -> Value:
-    """The type of a Range of known bounds, before it is made. Source: ONNX operators, Range-11."""
-    first, end, step = (float(bound.reshape(())) for bound in (start, limit, delta))
-    steps = math.ceil((end - first) / step) if step else 0  # the kernel refuses a step of 0, and names the node
-    return Value(name_of_numpy(start.dtype), (max(steps, 0),))
 
 
 def _merged(inferred: Value | None, declared: Value | None) -> Value | None:

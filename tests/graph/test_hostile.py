@@ -15,7 +15,7 @@ from partita.graph.build import GraphBuilder
 from partita.graph.infer import infer_types
 from partita.graph.match import Match, fuse
 from partita.graph.onnx_export import to_model
-from partita.graph.onnx_import import from_proto, read_onnx
+from partita.graph.onnx_import import Shapes, from_proto, read_onnx
 from tests.graph.models import parsed
 
 MOST_MEMORY_KB = 300_000
@@ -81,9 +81,10 @@ def damaged(content: bytes, rng: random.Random) -> bytes:
     return bytes(damage)
 
 
-def assert_reads_or_refuses(path: Path) -> bool:
+def is_read(path: Path, shapes: Shapes) -> bool:
+    """Whether the model is read; if not, the error is one of ours and on one line."""
     try:
-        read_onnx(path, {"N": 1})
+        read_onnx(path, shapes)
     except ModelError as error:
         assert "\n" not in str(error)
         return False
@@ -96,15 +97,16 @@ def test_a_damaged_file_is_read_or_refused_in_one_line(tmp_path: Path, seed: int
     (tmp_path / "w.bin").write_bytes(bytes(8))
     path = tmp_path / "m.onnx"
     path.write_bytes(SEEDS[seed])
-    assert assert_reads_or_refuses(path)
+    shapes = {"N": 1} if seed == 0 else {}
+    assert is_read(path, shapes)
     before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     rng, refused, slowest_s = random.Random(seed), 0, 0.0
-    for _ in range(3000):
+    for _ in range(2000):
         path.write_bytes(damaged(SEEDS[seed], rng))
         start_s = time.perf_counter()
-        refused += not assert_reads_or_refuses(path)
+        refused += not is_read(path, shapes)
         slowest_s = max(slowest_s, time.perf_counter() - start_s)
-    assert refused > 1000
+    assert 300 < refused < 1990
     assert slowest_s < 5
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb < MOST_MEMORY_KB
 

@@ -1,5 +1,6 @@
 """Conv, ConvTranspose and DeformConv against onnxruntime, and the schedules against each other."""
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -214,6 +215,15 @@ def test_packed_weights_are_remembered_only_if_they_cannot_change() -> None:
     weights.setflags(write=False)
     assert packed(weights, "test", make) is packed(weights, "test", make)
     assert len(calls) == 3
+
+
+def test_packed_weights_go_when_the_weights_go() -> None:
+    weights = noise(3)
+    weights.setflags(write=False)
+    gone = weakref.ref(packed(weights, "test", np.negative))
+    assert gone() is not None
+    del weights
+    assert gone() is None
 
 
 def test_a_conv_of_half_precision_keeps_its_dtype() -> None:

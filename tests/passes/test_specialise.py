@@ -6,7 +6,7 @@ import pytest
 
 from partita.errors import ModelError
 from partita.graph.build import GraphBuilder
-from partita.graph.ir import Graph, Node
+from partita.graph.ir import Graph, Node, Value
 from partita.graph.verify import verify
 from partita.kernels.executor import run
 from partita.passes.random_feeds import random_feeds
@@ -222,11 +222,11 @@ def test_a_scan_is_typed_inside_and_out() -> None:
 
 def test_an_operator_that_onnx_does_not_define_is_typed_by_its_kernel() -> None:
     b = GraphBuilder()
-    x, weight = b.input("x", "float32", (2, 3, 4)), b.missing("w", "float32", (5, 4))
-    x = b.node("Relu", x)
+    b.output(b.node("MatMul", b.input("x", "float32", (2, 3, 4)), b.missing("w", "float32", (4, 4)), name="y"))
     graph = untyped(b)
-    node = Node("y", "FusedMatMul", (x, weight), ("y",), {"transB": 1}, "com.microsoft", 1)
-    graph = specialise(replace(graph, nodes=(*graph.nodes, node), outputs=("y",)))
+    node = Node("y", "FusedMatMul", ("x", "w"), ("y",), {"transB": 1}, "com.microsoft", 1)
+    values = {**graph.values, "w": Value("float32", (5, 4))}
+    graph = specialise(replace(graph, nodes=(node,), values=values))
     assert str(graph.value("y")) == "float32[2x3x5]"
 
 

@@ -1,0 +1,96 @@
+import copy
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from partita.graph.build import GraphBuilder
+from partita.graph.dtypes import bits_of, name_of_numpy, name_of_onnx, numpy_of_name, onnx_of_name, size_bytes
+from partita.graph.ir import Graph, Node, Value
+from partita.graph.text import to_text
+
+
+def small(weight: float = 1.0, elements: int = 3, *, result: str = "y", name: str = "n", alpha: float = 0.5) -> Graph:
+    b = GraphBuilder("g")
+    w = b.constant("w", np.full(elements, weight, np.float32))
+    y = b.node("LeakyRelu", b.node("Add", b.input("x", "float32", (elements,)), w, name=result), name=name, alpha=alpha)
+    b.output(y)
+    return b.build()
+
+
+def test_the_text_has_one_line_per_operator() -> None:
+    assert to_text(small()) == (
+        "g(x float32[3]) -> (n)\n"
+        "  y float32[3] = Add(x, w)\n"
+        "  n float32[3] = LeakyRelu(y) {alpha=0.5}\n"
+    )  # fmt: skip
+
+
+def test_unknown_types_and_absent_inputs_are_shown_as_such() -> None:
+    node = Node("n", "Clip", ("x", "", "high"), ("y",), {}, "com.example")
+    text = to_text(Graph("g", (node,), ("x",), ("y",), {"x": Value("float32", (None, 2)), "y": Value("float32", None)}))
+    assert text == "g(x float32[?x2]) -> (y)\n  y float32[?] = com.example::Clip(x, , high)\n"
+
+
+def test_the_digest_is_that_of_an_equal_graph() -> None:
+    assert small().digest == small().digest == copy.copy(small()).digest == pickle.loads(pickle.dumps(small())).digest
+
+
+@pytest.mark.parametrize(
+    "other",
+    [small(2.0), small(elements=4), small(result="z"), small(name="m"), small(alpha=0.25), replace(small(), name="h"),
+     replace(small(), outputs=("y",)), replace(small(), nodes=(*small().nodes[:1], replace(small().nodes[1], version=16)))],
+    ids=["small constant", "shape", "tensor", "operator", "attribute", "graph", "outputs", "version"],
+)  # fmt: skip
+def test_the_digest_changes_with(other: Graph) -> None:
+    assert other.digest != small().digest
+
+
+def test_the_values_of_large_weights_are_left_out_of_the_digest() -> None:
+    assert small(1.0, 10_000).digest == small(2.0, 10_000).digest
+
+
+def test_the_digest_of_a_region_is_part_of_that_of_the_graph() -> None:
+    def choice(value: float) -> Graph:
+        branches = {}
+        for name in ("then_branch", "else_branch"):
+            inner = GraphBuilder(name)
+            c = inner.constant(f"{name}_c", np.float32(value))
+            inner.output(inner.node("Add", inner.captured("x", "float32", ()), c, name=name))
+            branches[name] = inner.build()
+        b = GraphBuilder("g")
+        b.input("x", "float32", ())
+        b.output(b.node("If", b.input("c", "bool", ()), **branches))
+        return b.build()
+
+    assert choice(1).digest == choice(1).digest != choice(2).digest
+
+
+def test_tensors_in_attributes_are_shown_by_hash() -> None:
+    nodes = [
+        Node("n", "ConstantOfShape", ("x",), ("y",), {"value": np.array([value])}) for value in (1, 2)
+    ]
+    texts = [to_text(Graph("g", (node,), ("x",), ("y",), {})) for node in nodes]
+    assert "value=<int64[1] " in texts[0]
+    assert texts[0] != texts[1]
+
+
+def test_every_element_type_has_a_name_a_size_and_a_numpy_dtype() -> None:
+    for enum in (*range(1, 14), *range(14, 29)):
+        dtype = name_of_onnx(enum)
+        assert onnx_of_name(dtype) == enum
+        assert name_of_numpy(numpy_of_name(dtype)) == dtype
+        assert 2 <= bits_of(dtype) <= 128
+
+
+def test_small_elements_are_packed() -> None:
+    assert [size_bytes(3, dtype) for dtype in ("float32", "bool", "int4", "uint2", "float6_e2m3fn")] == [12, 3, 2, 1, 3]
+
+
+def test_a_value_knows_its_size_only_if_its_shape_is_known() -> None:
+    assert Value("float16", (2, 3)).size_bytes == 12
+    assert Value("float16", ()).elements == 1
+    assert not Value("float16", (2, None)).is_concrete
+    with pytest.raises(ValueError, match=r"float16\[2x\?\] is not known in full"):
+        _ = Value("float16", (2, None)).dims
