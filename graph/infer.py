@@ -1,11 +1,12 @@
 """Types of an operator's outputs, by ONNX's own shape inference, one operator at a time."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import onnx
 from onnx import helper, shape_inference
 
 from partita.errors import ModelError
+from partita.graph.contrib_types import RULES, stand_in
 from partita.graph.dtypes import OPTIONAL, SEQUENCE, name_of_onnx
 from partita.graph.ir import Array, Node, Value
 from partita.graph.onnx_export import IR_VERSION, node_proto, tensor_proto, type_proto
@@ -22,9 +23,14 @@ def infer_types(node: Node, types: Mapping[str, Value], constants: Mapping[str, 
     """
     if node.body is not None:
         return {o: node.body.value(inner) for o, inner in zip(node.outputs, node.body.outputs, strict=True)}
-    rule = _OWN_RULES.get((node.domain, node.op))
+    rule = RULES.get((node.domain, node.op))
     if rule is not None:
         return rule(node, types)
+    standard = stand_in(node, types)
+    if standard is not None:
+        substitute, input_types, dtype = standard
+        found = _by_schema(substitute, input_types, {})
+        return {name: Value(dtype, value.shape) for name, value in found.items()}
     if not onnx.defs.has(node.op, node.domain):
         raise ModelError(
             f"node {node}: operator {node.op!r} of domain {node.domain or 'ai.onnx'!r} is not known; "
@@ -89,19 +95,3 @@ def _value_of(proto: onnx.TypeProto) -> Value:
     if not tensor.HasField("shape"):
         return Value(dtype, None)
     return Value(dtype, tuple(d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim))
-
-
-Rule = Callable[[Node, Mapping[str, Value]], dict[str, Value]]
-
-
-def _same_as_first(node: Node, types: Mapping[str, Value]) -> dict[str, Value]:
-    return {node.outputs[0]: types[node.inputs[0]]}
-
-
-# Operators whose ONNX schema infers nothing: functions, and the com.microsoft operators that keep their input's type.
-_SAME_AS_FIRST_INPUT = ("GroupNormalization", "MeanVarianceNormalization")
-_CONTRIB_SAME = ("Gelu", "FastGelu", "BiasGelu", "QuickGelu", "QLinearSigmoid", "QLinearLeakyRelu")
-_OWN_RULES: dict[tuple[str, str], Rule] = {
-    **{("", op): _same_as_first for op in _SAME_AS_FIRST_INPUT},
-    **{("com.microsoft", op): _same_as_first for op in _CONTRIB_SAME},
-}

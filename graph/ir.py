@@ -70,7 +70,9 @@ class Node:
     @property
     def regions(self) -> tuple["Graph", ...]:
         """The graphs among the attributes: branches, loop bodies, the body of a fused operator."""
-        return tuple(a for a in self.attributes.values() if isinstance(a, Graph))
+        if not self.attributes:
+            return ()
+        return tuple([a for a in self.attributes.values() if isinstance(a, Graph)])
 
     @property
     def body(self) -> "Graph | None":
@@ -79,11 +81,11 @@ class Node:
 
     @property
     def present_inputs(self) -> tuple[str, ...]:
-        return tuple(name for name in self.inputs if name)
+        return tuple(filter(None, self.inputs))
 
     @property
     def present_outputs(self) -> tuple[str, ...]:
-        return tuple(name for name in self.outputs if name)
+        return tuple(filter(None, self.outputs))
 
     def __str__(self) -> str:
         operator = f"{self.domain}::{self.op}" if self.domain else self.op
@@ -95,8 +97,8 @@ class Source:
     """Where a graph came from, so that a plan can find it again."""
 
     path: str
-    shapes: tuple[tuple[str, int | tuple[int, ...]], ...] = ()
-    random_weights: bool = False
+    shapes: tuple[tuple[str, int | tuple[int, ...]], ...]
+    random_weights: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,9 +140,10 @@ class Graph:
 
     def reads(self, node: Node) -> tuple[str, ...]:
         """The tensors that `node` needs: its inputs, then what its regions take from around them, each once."""
-        if not node.regions or node.body is not None:
+        regions = node.regions
+        if not regions or node.body is not None:
             return tuple(dict.fromkeys(node.present_inputs))
-        captured = (name for region in node.regions for name in region.free_names)
+        captured = (name for region in regions for name in region.free_names)
         return tuple(dict.fromkeys((*node.present_inputs, *captured)))
 
     @cached_property

@@ -6,38 +6,36 @@ The same placement always gives the same bytes, so the file leaves out `Proof.so
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from partita.errors import PlanError
 from partita.graph.ir import Graph, Source
-from partita.graph.plan import Baseline, Cost, Location, PlacedOperator, Plan, Proof, Refusal, Segment, Transfer
+from partita.graph.plan import Baseline, Location, PlacedOperator, Plan, Proof, Refusal, Segment, Transfer
 
 FORMAT = "partita-plan/1"
 AGAIN = "make it again with: partita place MODEL --soc SOC -o PLAN"
+T = TypeVar("T")
 
 
 def to_json(plan: Plan) -> str:
     """The plan as canonical JSON; PlanError if its graph came from no file, so that nobody could find it again."""
-    source = plan.graph.source
-    if source is None:
+    if plan.graph.source is None:
         raise PlanError("a plan can be written only for a graph that was loaded from a file")
     document = {
         "format": FORMAT,
-        "model": {
-            "path": source.path,
-            "shapes": [list(s) for s in source.shapes],
-            "random_weights": source.random_weights,
-        },
+        "model": asdict(plan.graph.source),
         "graph_digest": plan.graph_digest,
         "soc_name": plan.soc_name,
         "soc_digest": plan.soc_digest,
         "soc": json.loads(plan.soc_json),
-        "host": str(plan.host),
+        "host": asdict(plan.host),
         "inference_us": plan.inference_us,
         "proof": {k: v for k, v in asdict(plan.proof).items() if k != "solve_s"},
         "operators": [asdict(operator) for operator in plan.operators],
         "segments": [asdict(segment) for segment in plan.segments],
-        "transfers": [{**asdict(t), "source": str(t.source), "target": str(t.target)} for t in plan.transfers],
+        "transfers": [asdict(transfer) for transfer in plan.transfers],
         "refusals": [asdict(refusal) for refusal in plan.refusals],
         "baselines": [asdict(baseline) for baseline in plan.baselines],
         "options": dict(plan.options),
@@ -45,77 +43,69 @@ def to_json(plan: Plan) -> str:
     return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
 
-def read_document(path: str | Path) -> dict[str, Any]:
-    """The JSON of a plan file; PlanError if it is not one."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PlanError(f"{path}: cannot read the plan: {getattr(error, 'strerror', None) or 'not text'}") from None
-    try:
-        document = json.loads(text)
-    except (json.JSONDecodeError, RecursionError):
-        raise PlanError(f"{path}: not a plan, or cut short; {AGAIN}") from None
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise PlanError(f"{path}: not a plan of format {FORMAT!r}; {AGAIN}")
-    return document
+class PlanFile:
+    """The content of a plan file; its parts are checked as they are read, with PlanError that names the file."""
 
+    def __init__(self, path: str | Path) -> None:
+        self.path = path
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise PlanError(f"{path}: cannot read the plan: {getattr(error, 'strerror', None) or 'not text'}") from None
+        try:
+            content = json.loads(text)
+        except (ValueError, RecursionError):
+            raise PlanError(f"{path}: not a plan, or cut short; {AGAIN}") from None
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise PlanError(f"{path}: not a plan of format {FORMAT!r}; {AGAIN}")
+        self._content: dict[str, Any] = content
 
-def source_of(document: dict[str, Any], path: str | Path) -> Source:
-    """Where the plan's model is; PlanError if the document does not say."""
-    try:
-        model = document["model"]
-        shapes = tuple((str(name), size if isinstance(size, int) else tuple(size)) for name, size in model["shapes"])
-        return Source(str(model["path"]), shapes, bool(model["random_weights"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise _broken(path, error) from None
+    @property
+    def source(self) -> Source:
+        """Where the plan's model is."""
+        return self._part("model", Source)
 
+    @property
+    def graph_digest(self) -> str:
+        return self._part("graph_digest", str)
 
-def fusions_of(document: dict[str, Any], path: str | Path) -> set[tuple[str, tuple[str, ...]]]:
-    """Keys of the matches that the plan fused."""
-    try:
-        return {(o["kernel"], tuple(o["covers"])) for o in document["operators"] if len(o["covers"]) > 1}
-    except (KeyError, TypeError) as error:
-        raise _broken(path, error) from None
+    @property
+    def operators(self) -> tuple[PlacedOperator, ...]:
+        return self._part("operators", tuple[PlacedOperator, ...])
 
-
-def from_document(document: dict[str, Any], graph: Graph, path: str | Path) -> Plan:
-    """The Plan of a document, on its graph, already fused; PlanError if the two do not belong together."""
-    try:
-        plan = Plan(
+    def plan(self, graph: Graph) -> Plan:
+        """The Plan on its graph, which is fused already; PlanError if the two do not belong together."""
+        operators = self.operators
+        if [operator.node for operator in operators] != [node.name for node in graph.nodes]:
+            raise PlanError(f"{self.path}: its operators are not those of the model; {AGAIN}")
+        soc = self._part("soc", dict[str, Any])
+        proof = {**self._part("proof", dict[str, Any]), "solve_s": 0.0}
+        return Plan(
             graph=graph,
-            graph_digest=document["graph_digest"],
-            soc_name=document["soc_name"],
-            soc_digest=document["soc_digest"],
-            soc_json=json.dumps(document["soc"], sort_keys=True, separators=(",", ":"), ensure_ascii=False),
-            host=_location(document["host"]),
-            inference_us=document["inference_us"],
-            operators=tuple(_operator(o) for o in document["operators"]),
-            segments=tuple(Segment(**{**s, "operators": tuple(s["operators"])}) for s in document["segments"]),
-            transfers=tuple(_transfer(t) for t in document["transfers"]),
-            proof=Proof(**document["proof"], solve_s=0.0),
-            refusals=tuple(Refusal(**r) for r in document["refusals"]),
-            baselines=tuple(Baseline(**b) for b in document["baselines"]),
-            options=document["options"],
+            graph_digest=self.graph_digest,
+            soc_name=self._part("soc_name", str),
+            soc_digest=self._part("soc_digest", str),
+            soc_json=json.dumps(soc, sort_keys=True, separators=(",", ":"), ensure_ascii=False),
+            host=self._part("host", Location),
+            inference_us=self._part("inference_us", float),
+            operators=operators,
+            segments=self._part("segments", tuple[Segment, ...]),
+            transfers=self._part("transfers", tuple[Transfer, ...]),
+            proof=self._checked("proof", proof, Proof),
+            refusals=self._part("refusals", tuple[Refusal, ...]),
+            baselines=self._part("baselines", tuple[Baseline, ...]),
+            options=self._part("options", dict[str, str]),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _broken(path, error) from None
-    if [operator.node for operator in plan.operators] != [node.name for node in graph.nodes]:
-        raise PlanError(f"{path}: its operators are not those of the model; the plan was edited: make it again")
-    return plan
 
+    def _part(self, name: str, kind: type[T]) -> T:
+        if name not in self._content:
+            raise PlanError(f"{self.path}: the plan is damaged: {name} is missing; {AGAIN}")
+        return self._checked(name, self._content[name], kind)
 
-def _location(text: str) -> Location:
-    unit, _, dtype = text.rpartition(":")
-    return Location(unit, dtype)
-
-
-def _operator(fields: dict[str, Any]) -> PlacedOperator:
-    return PlacedOperator(**{**fields, "covers": tuple(fields["covers"]), "cost": Cost(**fields["cost"])})
-
-
-def _transfer(fields: dict[str, Any]) -> Transfer:
-    return Transfer(**{**fields, "source": _location(fields["source"]), "target": _location(fields["target"])})
-
-
-def _broken(path: str | Path, error: Exception) -> PlanError:
-    return PlanError(f"{path}: the plan is damaged ({type(error).__name__}: {error}); {AGAIN}")
+    def _checked(self, name: str, part: Any, kind: type[T]) -> T:
+        try:
+            return TypeAdapter(kind).validate_json(json.dumps(part), strict=True, extra="forbid")
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, (name, *first["loc"])))
+            raise PlanError(f"{self.path}: the plan is damaged: {where}: {first['msg']}; {AGAIN}") from None

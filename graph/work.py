@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from partita.graph.dtypes import is_floating, size_bytes
 from partita.graph.ir import Graph, Node, Value
@@ -141,15 +140,19 @@ def _turns(graph: Graph, node: Node) -> int:
 
 def _border_bytes(graph: Graph, node: Node, dtype: str | None) -> tuple[int, int, int]:
     """Bytes of activations read, of results written and of constants read."""
-    reads = _reads(graph, node, dtype)
-    inputs = sum(read.size_bytes for read in reads.values() if not read.is_constant)
-    weights = sum(read.size_bytes for read in reads.values() if read.is_constant)
-    return inputs, sum(_stored_bytes(graph.values.get(name), dtype) for name in node.present_outputs), weights
+    inputs = outputs = weights = 0
+    for is_constant, read_bytes in _reads(graph, node, dtype).values():
+        if is_constant:
+            weights += read_bytes
+        else:
+            inputs += read_bytes
+    for name in node.outputs:
+        outputs += _stored_bytes(graph.values.get(name), dtype)
+    return inputs, outputs, weights
 
 
-class _Read(NamedTuple):
-    is_constant: bool
-    size_bytes: int
+Read = tuple[bool, int]
+"""Whether the tensor is a constant, and the bytes that are read of it."""
 
 
 _TABLES = {
@@ -160,33 +163,30 @@ _TABLES = {
 _READS_NOTHING = ("Shape", "Size")
 
 
-def _reads(graph: Graph, node: Node, dtype: str | None) -> dict[str, _Read]:
+def _reads(graph: Graph, node: Node, dtype: str | None) -> dict[str, Read]:
     """What the operator reads of each tensor; a fused one what its body takes from outside and its constants."""
     if node.body is not None:
         return _reads_of_body(graph, node, node.body, dtype)
     if node.op in _READS_NOTHING:
         return {}
-    tables = {node.inputs[i] for i in _TABLES.get(node.op, ()) if i < len(node.inputs)}
+    tables = [node.inputs[i] for i in _TABLES.get(node.op, ()) if i < len(node.inputs)]
     taken = sum(_elements(graph, name) for name in node.present_outputs) if tables else 0
-    return {
-        name: _Read(
-            graph.is_constant(name), _stored_bytes(graph.values.get(name), dtype, taken if name in tables else None)
-        )
-        for name in graph.reads(node)
-    }
+    found: dict[str, Read] = {}
+    for name in graph.reads(node):
+        read_bytes = _stored_bytes(graph.values.get(name), dtype, taken if name in tables else None)
+        found[name] = graph.is_constant(name), read_bytes
+    return found
 
 
-def _reads_of_body(graph: Graph, node: Node, body: Graph, dtype: str | None) -> dict[str, _Read]:
+def _reads_of_body(graph: Graph, node: Node, body: Graph, dtype: str | None) -> dict[str, Read]:
     outer_name = dict(zip(body.inputs, node.inputs, strict=True))
-    found: dict[str, _Read] = {}
+    found: dict[str, Read] = {}
     for inner in body.nodes:
-        for inner_name, read in _reads(body, inner, dtype).items():
-            if inner_name in body.producer_of:
-                continue
-            name = outer_name.get(inner_name, inner_name)
-            known = found.get(name, read)
-            is_constant = read.is_constant or graph.is_constant(name)
-            found[name] = _Read(is_constant, max(known.size_bytes, read.size_bytes))
+        for inner_name, (is_constant, read_bytes) in _reads(body, inner, dtype).items():
+            if inner_name not in body.producer_of:
+                name = outer_name.get(inner_name, inner_name)
+                _, known_bytes = found.get(name, (is_constant, 0))
+                found[name] = is_constant or graph.is_constant(name), max(known_bytes, read_bytes)
     return found
 
 

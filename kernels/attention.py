@@ -46,7 +46,7 @@ def attention(
     if q.shape[1] % k.shape[1]:
         raise KernelError(f"{q.shape[1]} query heads are not a multiple of {k.shape[1]} key heads")
     factor = 1 / math.sqrt(q.shape[3]) if scale is None else scale
-    scores = _scores(q * q.dtype.type(factor), k)
+    scores = scores_of(q * q.dtype.type(factor), k)
     stages = [scores]
     if softcap:
         scores = np.tanh(scores / scores.dtype.type(softcap)) * scores.dtype.type(softcap)
@@ -58,8 +58,8 @@ def attention(
     scores = _masked(scores.copy() if is_kept else scores, attn_mask, allowed)
     stages.append(scores)
     precise = scores.astype(np.float64 if softmax_precision == _DOUBLE else q.dtype, copy=is_kept)
-    stages.append(_softmax(precise).astype(q.dtype, copy=False))
-    y = _weighted_sum(stages[-1], v)
+    stages.append(softmax_of_scores(precise).astype(q.dtype, copy=False))
+    y = weighted_sum(stages[-1], v)
     return _join_heads(y) if Q.ndim == 3 else y, k, v, stages[qk_matmul_output_mode]
 
 
@@ -77,14 +77,14 @@ def _join_heads(x: Array) -> Array:
     return x.swapaxes(1, 2).reshape(x.shape[0], x.shape[2], x.shape[1] * x.shape[3])
 
 
-def _scores(q: Array, k: Array) -> Array:
+def scores_of(q: Array, k: Array) -> Array:
     """Q K^T (batch, query heads, queries, keys); query heads that share a key head are joined."""
     batch, heads, queries, size = q.shape
     joined = q.reshape(batch, k.shape[1], heads // k.shape[1] * queries, size)
     return np.matmul(joined, k.swapaxes(2, 3)).reshape(batch, heads, queries, k.shape[2])
 
 
-def _weighted_sum(weights: Array, v: Array) -> Array:
+def weighted_sum(weights: Array, v: Array) -> Array:
     """The values (batch, query heads, queries, size of a value) that the weights select."""
     batch, heads, queries, keys = weights.shape
     joined = weights.reshape(batch, v.shape[1], heads // v.shape[1] * queries, keys)
@@ -134,7 +134,7 @@ def _masked(scores: Array, mask: Array | None, allowed: Array | None) -> Array:
     return scores
 
 
-def _softmax(scores: Array) -> Array:
+def softmax_of_scores(scores: Array) -> Array:
     """Softmax over the keys, in place; a row without any allowed key becomes zeros."""
     if scores.shape[-1] == 0:
         return scores

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from partita.devices import Soc, load_soc
 from partita.errors import PlanError
 from partita.files import write_atomically
-from partita.graph import plan_file
 from partita.graph.ir import Graph, Source
 from partita.graph.match import fuse
 from partita.graph.onnx_import import read_onnx
 from partita.graph.plan import Plan
+from partita.graph.plan_file import PlanFile, to_json
 from partita.kernels.placed import Execution
 from partita.kernels.placed import execute as run_placed
 from partita.partitioner import Rule, Wishes
@@ -81,24 +81,18 @@ def report(plan: Plan, timeline: Timeline | None = None) -> "Report":
 
 def save_plan(plan: Plan, path: str | Path) -> None:
     """Writes the plan as JSON; the same plan always gives the same bytes."""
-    write_atomically(path, plan_file.to_json(plan).encode())
+    write_atomically(path, to_json(plan).encode())
 
 
 def load_plan(path: str | Path, *, random_weights: bool = False) -> Plan:
     """A plan from its file, on its model, which is loaded again; PlanError if that has changed since."""
-    document = plan_file.read_document(path)
-    source = plan_file.source_of(document, path)
+    file = PlanFile(path)
+    source, operators = file.source, file.operators
     graph = load(source.path, dict(source.shapes), random_weights=random_weights or source.random_weights)
-    if graph.digest != document.get("graph_digest"):
+    if graph.digest != file.graph_digest:
         raise PlanError(f"{path}: the model {source.path} is not the one that was placed; place it again")
-    wanted = plan_file.fusions_of(document, path)
-    matches = [match for match in find_matches(graph) if match.key in wanted]
-    return plan_file.from_document(document, _in_plan_order(fuse(graph, matches), document, path), path)
-
-
-def _in_plan_order(graph: Graph, document: dict[str, Any], path: str | Path) -> Graph:
-    """The placed graph with its operators in the order in which the plan runs them."""
-    names = [operator["node"] for operator in document["operators"]]
-    if sorted(names) != sorted(graph.node_named):
+    wanted = {(operator.kernel, operator.covers) for operator in operators if len(operator.covers) > 1}
+    fused = fuse(graph, [match for match in find_matches(graph) if match.key in wanted])
+    if sorted(operator.node for operator in operators) != sorted(fused.node_named):
         raise PlanError(f"{path}: its operators are not those of the model; place it again")
-    return replace(graph, nodes=tuple(graph.node_named[name] for name in names))
+    return file.plan(replace(fused, nodes=tuple(fused.node_named[operator.node] for operator in operators)))

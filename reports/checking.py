@@ -24,8 +24,10 @@ from partita.passes.random_weights import fill_missing
 
 TOLERANCE = 1e-4
 """Largest difference, relative to the largest value of an output, at which two float32 results count as the same."""
-SMALLEST = 1e-7
-"""Absolute differences up to this count as the same too, as in ONNX's own backend tests."""
+SMALLEST = 1e-6
+"""Absolute differences up to this, a few roundings of a probability near 1, count as the same too."""
+TELLING = 1e-4
+"""If no output reaches this, rounding is all that a comparison can show."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +42,7 @@ class Check:
 
     @property
     def is_right(self) -> bool:
-        return not self.is_exact or all(
-            d.max_relative <= TOLERANCE or d.max_absolute <= SMALLEST for d in self.outputs
-        )
+        return not self.is_exact or all(d.max_relative <= TOLERANCE or d.max_absolute <= SMALLEST for d in self.outputs)
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -88,8 +88,8 @@ def run_and_check(plan: Plan, inputs: Sequence[str], *, seed: int, check: bool) 
         else:
             given = differences(theirs, reference)
             checks.insert(0, Check(name="onnxruntime", title="onnxruntime", outputs=given, is_exact=True))
-    if all(np.abs(array).max(initial=0) <= SMALLEST for array in reference.values() if _is_float(array)):
-        notes.append("every output is below 1e-7, so the comparison says little: give real data with --input")
+    if all(np.abs(array).max(initial=0) < TELLING for array in reference.values() if _is_float(array)):
+        notes.append(f"every output is below {TELLING:g}, so this says little: give real data with --input")
     return RunResult(execution=execution, wall_s=wall_s, checks=tuple(checks), notes=tuple(notes))
 
 

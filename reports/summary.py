@@ -17,7 +17,7 @@ from partita.units import ms
 FORMAT = "partita-report/1"
 TABLE_ROWS = 12
 """Rows of the terminal's tables; the page has them all."""
-NAMES_SHOWN = 40
+NAMES_SHOWN = 30
 """Characters of a tensor's or node's name in the terminal."""
 
 

@@ -274,3 +274,13 @@ def test_each_condition_explains_itself(tmp_path: Path, condition: str, reason: 
     found = verdict(graph, graph.nodes[0], unit, "float32")
     assert found.status == "unsupported"
     assert re.search(reason, found.reason), found.reason
+
+
+def test_an_empty_constant_leaves_an_input_out_and_is_no_reason_to_refuse() -> None:
+    """Resize-11 must name its roi and scales, and exporters write them as empty tensors."""
+    b = GraphBuilder("resize")
+    x = b.input("x", "float32", IMAGE)
+    empty = b.constant("empty", np.zeros(0, np.float32))
+    b.output(b.node("Resize", x, empty, b.constant("scales", np.float32([1, 1, 2, 2])), mode="nearest", version=11))
+    graph = b.build()
+    assert verdict(graph, graph.nodes[0], HTP, "float16").status == "native"

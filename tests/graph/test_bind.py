@@ -1,8 +1,9 @@
 import pytest
 
 from partita.errors import ModelError
+from partita.graph.bind import Shapes
 from partita.graph.ir import Graph
-from partita.graph.onnx_import import Shapes, from_proto
+from partita.graph.onnx_import import from_proto
 from tests.graph.models import parsed
 
 
@@ -86,7 +87,7 @@ def test_a_size_that_is_no_size_is_refused(size: int | tuple[int, ...]) -> None:
 
 
 def test_a_binding_that_nothing_uses_is_refused_and_the_models_names_are_listed() -> None:
-    with pytest.raises(ModelError, match="shape given for 'bacth', which is no input .* the model has: batch, x"):
+    with pytest.raises(ModelError, match=r"shape given for 'bacth', which is no input .* the model has: batch, x"):
         bound(ONE, {"batch": 1, "bacth": 1})
     with pytest.raises(ModelError, match=r"input 'x' is float32\[\?x3\]; the shape 4 does not fit"):
         bound(ONE, {"batch": 1, "x": 4})

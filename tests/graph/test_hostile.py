@@ -3,6 +3,7 @@
 import random
 import resource
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,12 @@ import pytest
 from onnx import helper
 
 from partita.errors import ModelError
+from partita.graph.bind import Shapes
 from partita.graph.build import GraphBuilder
 from partita.graph.infer import infer_types
 from partita.graph.match import Match, fuse
 from partita.graph.onnx_export import to_model
-from partita.graph.onnx_import import Shapes, from_proto, read_onnx
+from partita.graph.onnx_import import from_proto, read_onnx
 from tests.graph.models import parsed
 
 MOST_MEMORY_KB = 300_000
@@ -81,14 +83,13 @@ def damaged(content: bytes, rng: random.Random) -> bytes:
     return bytes(damage)
 
 
-def is_read(path: Path, shapes: Shapes) -> bool:
-    """Whether the model is read; if not, the error is one of ours and on one line."""
+def refusal_of(path: Path, shapes: Shapes) -> str:
+    """Our error, empty if the model is read."""
     try:
         read_onnx(path, shapes)
     except ModelError as error:
-        assert "\n" not in str(error)
-        return False
-    return True
+        return str(error)
+    return ""
 
 
 @pytest.mark.slow
@@ -98,15 +99,16 @@ def test_a_damaged_file_is_read_or_refused_in_one_line(tmp_path: Path, seed: int
     path = tmp_path / "m.onnx"
     path.write_bytes(SEEDS[seed])
     shapes = {"N": 1} if seed == 0 else {}
-    assert is_read(path, shapes)
+    assert not refusal_of(path, shapes)
     before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    rng, refused, slowest_s = random.Random(seed), 0, 0.0
+    rng, refusals, slowest_s = random.Random(seed), [], 0.0
     for _ in range(2000):
         path.write_bytes(damaged(SEEDS[seed], rng))
         start_s = time.perf_counter()
-        refused += not is_read(path, shapes)
+        refusals.append(refusal_of(path, shapes))
         slowest_s = max(slowest_s, time.perf_counter() - start_s)
-    assert 300 < refused < 1990
+    assert 300 < sum(map(bool, refusals)) < 1990
+    assert not [refusal for refusal in refusals if "\n" in refusal]
     assert slowest_s < 5
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb < MOST_MEMORY_KB
 
@@ -142,7 +144,7 @@ def calling(depth: int, calls: int) -> onnx.ModelProto:
         last = i == depth - 1
         nodes = [
             helper.make_node("Neg" if last else f"f{i + 1}", [a], [b], domain="" if last else "local")
-            for a, b in zip(names, names[1:], strict=False)
+            for a, b in pairwise(names)
         ]
         opsets = [helper.make_opsetid("", 17), domain]
         model.functions.append(helper.make_function("local", f"f{i}", ["x"], ["y"], nodes, opsets))
@@ -169,7 +171,7 @@ def test_a_fused_operator_that_calls_itself_is_refused() -> None:
     b.output(b.node("Neg", b.input("x", "float32", (2,)), name="n"))
     model = to_model(fuse(b.build(), [Match("Neg", ("n",), ("x",), ("n",))]))
     model.functions[0].node[0].CopyFrom(model.graph.node[0])
-    with pytest.raises(ModelError, match="nested more than 32 deep|not import"):
+    with pytest.raises(ModelError, match="nested more than 32 deep"):
         from_proto(model)
 
 
@@ -192,5 +194,7 @@ def test_names_that_are_not_text_are_refused(tmp_path: Path) -> None:
 
 def test_an_unknown_operator_is_refused_when_it_is_typed() -> None:
     graph = from_proto(parsed("g (float[2] x) => (float[2] y) { y = Strange(x) }"))
-    with pytest.raises(ModelError, match=r"node 'Strange_0' \(Strange\): operator 'Strange' of domain 'ai.onnx' is not known"):
+    with pytest.raises(
+        ModelError, match=r"node 'Strange_0' \(Strange\): operator 'Strange' of domain 'ai.onnx' is not known"
+    ):
         infer_types(graph.nodes[0], graph.values, graph.constants)

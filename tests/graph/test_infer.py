@@ -11,9 +11,7 @@ from partita.graph.onnx_import import from_proto
 from tests.graph.models import parsed
 
 
-def inferred(
-    node: Node, *, constants: dict[str, Array] | None = None, **types: Value
-) -> dict[str, Value]:
+def inferred(node: Node, *, constants: dict[str, Array] | None = None, **types: Value) -> dict[str, Value]:
     return infer_types(node, types, constants or {})
 
 
@@ -42,7 +40,8 @@ def test_sequences_are_known_as_such() -> None:
 
 
 def test_an_unwanted_output_has_no_type() -> None:
-    assert set(inferred(Node("n", "TopK", ("x", "k"), ("", "i")), x=f32(4), k=Value("int64", (1,)))) == {"i"}
+    node = Node("n", "LSTM", ("x", "w", "r"), ("", "h"), {"hidden_size": 3})
+    assert inferred(node, x=f32(7, 2, 5), w=f32(1, 12, 5), r=f32(1, 12, 3)) == {"h": f32(1, 2, 3)}
 
 
 @pytest.mark.parametrize(
@@ -52,6 +51,37 @@ def test_an_unwanted_output_has_no_type() -> None:
 )  # fmt: skip
 def test_operators_that_keep_their_inputs_type_do_so_without_onnx(op: str, domain: str) -> None:
     assert inferred(Node("n", op, ("x", "b"), ("y",), {}, domain), x=f32(2, 3), b=f32(3)) == {"y": f32(2, 3)}
+
+
+SCALE, ZERO = Value("float32", ()), Value("uint8", ())
+
+
+def u8(*shape: int) -> Value:
+    return Value("uint8", shape)
+
+
+@pytest.mark.parametrize(
+    ("op", "inputs", "attributes", "wanted"),
+    [
+        ("FusedConv", (f32(1, 3, 8, 8), f32(4, 3, 3, 3)), {"activation": "Relu", "strides": (2, 2)}, f32(1, 4, 3, 3)),
+        ("FusedGemm", (f32(3, 2), f32(3, 4)), {"transA": 1, "activation": "Relu"}, f32(2, 4)),
+        ("QLinearAdd", (u8(2, 3), SCALE, ZERO, u8(3), SCALE, ZERO, SCALE, ZERO), {}, u8(2, 3)),
+        ("QLinearAveragePool", (u8(1, 2, 4, 4), SCALE, ZERO, SCALE, ZERO), {"kernel_shape": (2, 2)}, u8(1, 2, 3, 3)),
+        ("QLinearGlobalAveragePool", (u8(1, 2, 4, 4), SCALE, ZERO, SCALE, ZERO), {}, u8(1, 2, 1, 1)),
+        ("MatMulIntegerToFloat", (u8(2, 3), u8(3, 4), SCALE, SCALE), {}, f32(2, 4)),
+        ("DynamicQuantizeMatMul", (f32(2, 3), u8(3, 4), SCALE), {}, f32(2, 4)),
+        ("MatMulNBits", (f32(2, 5, 32), u8(16, 1, 16), f32(16)), {"K": 32, "N": 16}, f32(2, 5, 16)),
+        ("EmbedLayerNormalization", (Value("int32", (2, 5)), Value("int32", (2, 5)), f32(99, 8)), {}, f32(2, 5, 8)),
+        ("SkipLayerNormalization", (f32(2, 5, 8), f32(2, 5, 8), f32(8)), {}, f32(2, 5, 8)),
+        ("BiasSplitGelu", (f32(2, 5, 8), f32(8)), {}, f32(2, 5, 4)),
+    ],
+)
+def test_operators_of_onnxruntime_are_typed(
+    op: str, inputs: tuple[Value, ...], attributes: dict[str, object], wanted: Value
+) -> None:
+    types = {f"x{i}": value for i, value in enumerate(inputs)}
+    node = Node("n", op, tuple(types), ("y",), attributes, "com.microsoft", 1)
+    assert infer_types(node, types, {}) == {"y": wanted}
 
 
 def test_an_operator_whose_input_has_no_type_is_refused_by_name() -> None:
@@ -68,17 +98,21 @@ def test_a_fused_operator_has_the_types_of_its_body() -> None:
 
 
 def test_inputs_that_do_not_fit_are_refused_with_their_types() -> None:
-    with pytest.raises(ModelError, match=r"node 'n' \(MatMul\): its inputs \(a float32\[2x3\], b float32\[2x3\]\) do not fit"):
+    with pytest.raises(
+        ModelError, match=r"node 'n' \(MatMul\): its inputs \(a float32\[2x3\], b float32\[2x3\]\) do not fit"
+    ):
         inferred(Node("n", "MatMul", ("a", "b"), ("y",)), a=f32(2, 3), b=f32(2, 3))
 
 
 def test_an_operator_that_onnx_lacks_is_refused() -> None:
-    with pytest.raises(ModelError, match="operator 'Strange' of domain 'com.example' is not known; rewrite it"):
+    with pytest.raises(ModelError, match=r"operator 'Strange' of domain 'com\.example' is not known; rewrite it"):
         inferred(Node("n", "Strange", ("x",), ("y",), {}, "com.example"), x=f32(1))
 
 
 def test_an_operator_newer_than_the_models_opset_is_refused() -> None:
-    with pytest.raises(ModelError, match="operator 'Gelu' does not exist at opset 17; export the model with a newer opset"):
+    with pytest.raises(
+        ModelError, match="operator 'Gelu' does not exist at opset 17; export the model with a newer opset"
+    ):
         inferred(Node("n", "Gelu", ("x",), ("y",)), x=f32(1))
 
 

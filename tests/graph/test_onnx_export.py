@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -106,7 +107,7 @@ def test_functions_of_others_are_inlined_beside_fused_ones() -> None:
 
 
 def test_regions_round_trip() -> None:
-    branches = {}
+    branches: dict[str, Any] = {}
     for name, op in (("then_branch", "Neg"), ("else_branch", "Abs")):
         inner = GraphBuilder(name)
         inner.output(inner.node(op, inner.captured("x", "float32", (2, 3)), name=f"{name}_{op}"))
@@ -145,7 +146,8 @@ def test_constants_of_every_kind_round_trip(array: Array) -> None:
 
 def test_attributes_of_every_kind_round_trip() -> None:
     plain = {
-        "number": 1, "ratio": 1.5, "text": "é", "raw": b"\xff", "sizes": (1, 2), "ratios": (0.5, 1.5), "texts": ("a", "b"),
+        "number": 1, "ratio": 1.5, "text": "é", "raw": b"\xff", "sizes": (1, 2), "ratios": (0.5, 1.5),
+        "texts": ("a", "b"),
     }  # fmt: skip
     tables = (np.ones(1, np.int8), np.ones((2, 2), np.int8))
     attributes = {**plain, "table": tables[1], "tables": tables}
@@ -172,7 +174,9 @@ def test_operators_that_changed_between_two_opsets_are_not_mixed() -> None:
     b = GraphBuilder("g")
     x = b.input("x", "float32", (2, 3))
     b.output(b.node("Relu", b.node("ReduceMean", x, axes=(1,), version=13, name="mean"), version=18))
-    with pytest.raises(ModelError, match=r"node 'mean' \(ReduceMean\) is of opset 13, others of 18, where ReduceMean is"):
+    with pytest.raises(
+        ModelError, match=r"node 'mean' \(ReduceMean\) is of opset 13, others of 18, where ReduceMean is"
+    ):
         to_model(b.build())
 
 

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -87,7 +88,7 @@ def test_a_tensor_that_nothing_makes_is_refused_with_its_reader() -> None:
 
 def test_every_form_of_constant_becomes_a_constant_of_the_graph() -> None:
     names = "abcdefg"
-    made = {
+    made: dict[str, Any] = {
         "value": numpy_helper.from_array(np.eye(2, dtype=np.float16)),
         "value_float": 1.5,
         "value_floats": [1.5, 2.5],
@@ -198,7 +199,7 @@ def test_an_opset_that_is_too_old_or_too_new_is_refused(opset: int, reason: str)
 def test_two_versions_of_one_domain_are_refused() -> None:
     model = parsed(RELU)
     model.opset_import.add(domain="ai.onnx", version=18)
-    with pytest.raises(ModelError, match="two versions of domain 'ai.onnx' are imported"):
+    with pytest.raises(ModelError, match=r"two versions of domain 'ai.onnx' are imported"):
         from_proto(model)
 
 

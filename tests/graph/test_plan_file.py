@@ -1,4 +1,5 @@
 import json
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from partita.graph.build import GraphBuilder
 from partita.graph.ir import Graph, Source
 from partita.graph.match import Match, fuse
 from partita.graph.plan import Baseline, Cost, Location, PlacedOperator, Plan, Proof, Refusal, Segment, Transfer
-from partita.graph.plan_file import FORMAT, from_document, fusions_of, read_document, source_of, to_json
+from partita.graph.plan_file import FORMAT, PlanFile, to_json
 
 CPU, NPU = Location("cpu", "float32"), Location("npu:0", "float16")
 COST = Cost(
@@ -24,7 +25,7 @@ def graph() -> Graph:
     x = b.input("x", "float32", (1, 4))
     b.output(b.node("Softmax", b.node("Mul", x, b.node("Sigmoid", x, name="s"), name="m"), name="y"))
     fused = fuse(b.build(), [Match("Swish", ("s", "m"), ("x",), ("m",))])
-    return replace(fused, source=Source("models/g.onnx", (("batch", 1), ("x", (1, 4)))))
+    return replace(fused, source=Source("models/g.onnx", (("batch", 1), ("x", (1, 4))), False))
 
 
 def plan() -> Plan:
@@ -40,7 +41,7 @@ def plan() -> Plan:
     crossing = {"sync_us": 1.0, "copy_us": 2.0, "convert_us": 0.5, "dram_bytes": 24, "size_bytes": 16, "layout": "any"}
     return Plan(
         graph=graph(), graph_digest="abc", soc_name="soc", soc_digest="def",
-        soc_json='{\n "name": "soc"\n}\n', host=CPU, inference_us=10.0, operators=operators,
+        soc_json='{"name":"soc"}', host=CPU, inference_us=10.0, operators=operators,
         segments=(
             Segment(index=0, unit="npu:0", call_us=5.0, operators=("m",)),
             Segment(index=1, unit="cpu", call_us=0.0, operators=("y",)),
@@ -65,28 +66,28 @@ def written(folder: Path, document: object) -> Path:
 
 
 def read(path: Path) -> Plan:
-    document = read_document(path)
-    source_of(document, path)
-    fusions_of(document, path)
-    return from_document(document, graph(), path)
+    file = PlanFile(path)
+    assert file.source
+    assert file.graph_digest is not None
+    return file.plan(graph())
 
 
 def test_a_plan_is_the_same_after_writing_and_reading_but_for_the_time_it_took(tmp_path: Path) -> None:
     before = plan()
     path = written(tmp_path, to_json(before))
     after = read(path)
-    for name in ("graph_digest", "soc_name", "soc_digest", "soc_json", "host", "inference_us", "operators", "segments",
+    for name in ("graph_digest", "soc_name", "soc_digest", "host", "inference_us", "operators", "segments",
                  "transfers", "refusals", "baselines", "options"):  # fmt: skip
         assert getattr(after, name) == getattr(before, name), name
+    assert json.loads(after.soc_json) == json.loads(before.soc_json)
     assert after.proof == replace(before.proof, solve_s=0.0)
     assert to_json(after) == to_json(before)
 
 
 def test_a_plan_says_where_its_model_is_and_what_it_fused(tmp_path: Path) -> None:
-    path = written(tmp_path, to_json(plan()))
-    document = read_document(path)
-    assert source_of(document, path) == graph().source
-    assert fusions_of(document, path) == {("Swish", ("s", "m"))}
+    file = PlanFile(written(tmp_path, to_json(plan())))
+    assert file.source == graph().source
+    assert file.operators[0].covers == ("s", "m")
 
 
 def test_the_same_plan_is_always_the_same_bytes() -> None:
@@ -99,17 +100,19 @@ def test_a_plan_of_a_graph_from_no_file_is_not_written() -> None:
         to_json(replace(plan(), graph=replace(graph(), source=None)))
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "5", "null", "{}", '{"format": "other/1"}', "[" * 100_000, '"x"'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "5", "null", "{}", '{"format": "other/1"}', "[" * 100_000, "9" * 5000, '"x"']
+)
 def test_text_that_is_no_plan_is_refused(tmp_path: Path, text: str) -> None:
-    with pytest.raises(PlanError, match=rf"p\.plan\.json: not a plan.*make it again with: partita place"):
-        read_document(written(tmp_path, text))
+    with pytest.raises(PlanError, match=r"p\.plan\.json: not a plan.*make it again with: partita place"):
+        PlanFile(written(tmp_path, text))
 
 
 def test_bytes_that_are_no_text_and_files_that_are_not_there_are_refused(tmp_path: Path) -> None:
     (tmp_path / "b").write_bytes(b"\xff\xfe")
-    for name in ("b", "absent", "."):
+    for name in ("b", "absent", ".", "a\0b"):
         with pytest.raises(PlanError, match="cannot read the plan"):
-            read_document(tmp_path / name)
+            PlanFile(tmp_path / name)
 
 
 def test_a_plan_cut_short_anywhere_is_refused(tmp_path: Path) -> None:
@@ -128,7 +131,9 @@ def paths_of(document: Any, before: tuple[str | int, ...] = ()) -> list[tuple[st
     else:
         return []
     found = [(*before, key) for key, _ in entries]
-    return found + [path for key, inner in entries if key not in ("soc", "options") for path in paths_of(inner, (*before, key))]
+    return found + [
+        path for key, inner in entries if key not in ("soc", "options") for path in paths_of(inner, (*before, key))
+    ]
 
 
 DOCUMENT = json.loads(to_json(plan()))
@@ -151,20 +156,20 @@ def test_a_plan_without_one_of_its_entries_is_refused(tmp_path: Path, path: tupl
 
 @pytest.mark.parametrize("path", KEYS, ids=lambda path: ".".join(map(str, path)))
 @pytest.mark.parametrize("value", [None, 7, "x", [], {}, [None], {"a": 1}])
-def test_an_entry_of_another_type_causes_no_other_error(tmp_path: Path, path: tuple[str | int, ...], value: object) -> None:
+def test_an_entry_of_another_type_is_refused_or_means_the_same(
+    tmp_path: Path, path: tuple[str | int, ...], value: object
+) -> None:
     document = json.loads(json.dumps(DOCUMENT))
     at(document, path[:-1])[path[-1]] = value
-    try:
+    with suppress(PlanError):
         read(written(tmp_path, document))
-    except PlanError as error:
-        assert "\n" not in str(error)
 
 
 @pytest.mark.parametrize("key", ["operators", "segments", "transfers", "refusals", "baselines", "proof"])
 def test_an_unknown_entry_is_refused(tmp_path: Path, key: str) -> None:
     document = json.loads(json.dumps(DOCUMENT))
     (document[key] if key == "proof" else document[key][0])["extra"] = 1
-    with pytest.raises(PlanError, match="the plan is damaged .*extra"):
+    with pytest.raises(PlanError, match=r"the plan is damaged: .*extra"):
         read(written(tmp_path, document))
 
 

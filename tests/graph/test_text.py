@@ -1,6 +1,7 @@
 import copy
 import pickle
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def test_the_digest_is_that_of_an_equal_graph() -> None:
 @pytest.mark.parametrize(
     "other",
     [small(2.0), small(elements=4), small(result="z"), small(name="m"), small(alpha=0.25), replace(small(), name="h"),
-     replace(small(), outputs=("y",)), replace(small(), nodes=(*small().nodes[:1], replace(small().nodes[1], version=16)))],
+     replace(small(), outputs=("y",)), replace(small(), nodes=tuple(replace(n, version=16) for n in small().nodes))],
     ids=["small constant", "shape", "tensor", "operator", "attribute", "graph", "outputs", "version"],
 )  # fmt: skip
 def test_the_digest_changes_with(other: Graph) -> None:
@@ -53,7 +54,7 @@ def test_the_values_of_large_weights_are_left_out_of_the_digest() -> None:
 
 def test_the_digest_of_a_region_is_part_of_that_of_the_graph() -> None:
     def choice(value: float) -> Graph:
-        branches = {}
+        branches: dict[str, Any] = {}
         for name in ("then_branch", "else_branch"):
             inner = GraphBuilder(name)
             c = inner.constant(f"{name}_c", np.float32(value))
@@ -68,9 +69,7 @@ def test_the_digest_of_a_region_is_part_of_that_of_the_graph() -> None:
 
 
 def test_tensors_in_attributes_are_shown_by_hash() -> None:
-    nodes = [
-        Node("n", "ConstantOfShape", ("x",), ("y",), {"value": np.array([value])}) for value in (1, 2)
-    ]
+    nodes = [Node("n", "ConstantOfShape", ("x",), ("y",), {"value": np.array([value])}) for value in (1, 2)]
     texts = [to_text(Graph("g", (node,), ("x",), ("y",), {})) for node in nodes]
     assert "value=<int64[1] " in texts[0]
     assert texts[0] != texts[1]

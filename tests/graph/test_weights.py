@@ -70,7 +70,7 @@ def test_a_file_cut_short_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"weight 'w' needs 24 bytes, .* 'w\.bin', which has 23; .* cut short"):
         read(tmp_path, external("w.bin"))
     (tmp_path / "w.bin").write_bytes(b"")
-    with pytest.raises(ModelError, match="which has 0; .* cut short"):
+    with pytest.raises(ModelError, match=r"which has 0; .* cut short"):
         read(tmp_path, external("w.bin"))
 
 
@@ -83,7 +83,8 @@ def test_an_empty_weight_in_an_empty_file_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "entries",
-    [{"offset": 4}, {"length": 20}, {"length": 28}, {"offset": 2**63}, {"offset": 10**30}, {"offset": -1}, {"length": "²"},
+    [{"offset": 4}, {"length": 20}, {"length": 28}, {"offset": 2**63}, {"offset": 10**30}, {"offset": -1},
+     {"length": "²"},
      {"length": "x"}, {"offset": "9" * 5000}, {"offset": ""}],
 )  # fmt: skip
 def test_an_offset_or_length_that_lies_is_refused(tmp_path: Path, entries: dict[str, object]) -> None:
@@ -114,7 +115,7 @@ def test_a_link_inside_the_folder_is_followed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("location", ["a\0b", "loop", "x" * 300])
 def test_a_path_that_cannot_be_read_is_refused(tmp_path: Path, location: str) -> None:
     (tmp_path / "loop").symlink_to("loop")
-    with pytest.raises(ModelError, match="weight 'w' lies at .*, which cannot be read"):
+    with pytest.raises(ModelError, match=r"weight 'w' lies at .*, which cannot be read"):
         read(tmp_path, external(location))
 
 

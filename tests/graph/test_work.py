@@ -29,12 +29,14 @@ from partita.graph.work import (
 Shape = tuple[int, ...]
 
 
-def built(op: str, *inputs: Shape | str | None, weights: tuple[Shape, ...] = (), outputs: int = 1, **rest: Any) -> Graph:
+def built(
+    op: str, *inputs: Shape | str | None, weights: tuple[Shape, ...] = (), outputs: int = 1, **rest: Any
+) -> Graph:
     """One operator on float32 inputs of these shapes, then on weights without data."""
     b = GraphBuilder("g")
     names = [b.input(f"x{i}", "float32", shape) if isinstance(shape, tuple) else "" for i, shape in enumerate(inputs)]
     names += [b.missing(f"w{i}", "float32", shape) for i, shape in enumerate(weights)]
-    made = b.node(op, *names, outputs=outputs, name="y", **rest)  # type: ignore[call-overload]
+    made = b.node(op, *names, outputs=outputs, name="y", **rest)
     b.output(*([made] if isinstance(made, str) else made))
     return b.build()
 
@@ -153,7 +155,9 @@ def test_a_recurrent_layer_counts_input_and_state_of_every_step(op: str, gates: 
         ("b...d,nd->b...n", ((2, 9, 8, 5), (3, 5)), Matmul(batch=72, m=2, n=3, k=5)),
     ],
 )
-def test_einsum_counts_each_combination_of_its_letters(equation: str, shapes: tuple[Shape, ...], matmul: Matmul) -> None:
+def test_einsum_counts_each_combination_of_its_letters(
+    equation: str, shapes: tuple[Shape, ...], matmul: Matmul
+) -> None:
     assert work("Einsum", *shapes, equation=equation).matmul == matmul
 
 
@@ -281,7 +285,8 @@ def test_a_fused_operator_has_the_work_of_its_body_and_the_bytes_at_its_border()
 def test_the_weights_of_a_fused_operator_count_alike_inside_and_outside_of_its_body() -> None:
     graph = embedding_block()
     inside, outside = (
-        fuse(graph, [Match("Conv+Relu", ("conv", "relu"), inputs, ("relu",))]) for inputs in (("image",), ("image", "w"))
+        fuse(graph, [Match("Conv+Relu", ("conv", "relu"), inputs, ("relu",))])
+        for inputs in (("image",), ("image", "w"))
     )
     assert work_of(inside, inside.nodes[-1]) == work_of(outside, outside.nodes[-1])
 
@@ -313,7 +318,7 @@ def test_a_loop_counts_every_turn_that_is_known(op: str) -> None:
 
 
 def test_an_if_counts_its_heavier_branch() -> None:
-    branches = {}
+    branches: dict[str, Any] = {}
     for name, op in (("then_branch", "Neg"), ("else_branch", "Exp")):
         inner = GraphBuilder(name)
         inner.output(inner.node(op, inner.captured("x", "float32", (4,)), name=op))
@@ -340,7 +345,7 @@ def naive_conv_macs(image: Shape, weight: Shape, group: int, stride: int) -> int
     group=st.integers(1, 3), per_group=st.integers(1, 3), n=st.integers(1, 2), out=st.integers(1, 2),
     size=st.integers(3, 5), kernel=st.integers(1, 3), stride=st.integers(1, 2),
 )  # fmt: skip
-def test_the_products_of_any_convolution_are_those_of_its_loops(
+def test_the_products_of_any_convolution_are_those_of_its_loops(  # noqa: PLR0913  # one argument per strategy
     group: int, per_group: int, n: int, out: int, size: int, kernel: int, stride: int
 ) -> None:
     image, weight = (n, group * per_group, size, size), (group * out, per_group, kernel, kernel)

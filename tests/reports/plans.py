@@ -75,7 +75,7 @@ def plan_of(layers: list[Layer], *, name: str = "mobile", prefix: str = "/featur
     """A chain of layers, placed as they say; with `fused`, every Relu right after a Conv is part of its kernel."""
     nodes = [Node(f"{prefix}/{i}/{op}", op, (f"t{i}",), (f"t{i + 1}",)) for i, (op, _, _, _) in enumerate(layers)]
     values = {f"t{i}": Value("float32", SHAPE) for i in range(len(layers) + 1)}
-    graph = Graph(name, tuple(nodes), ("t0",), (f"t{len(layers)}",), values, source=Source(f"{name}.onnx"))
+    graph = Graph(name, tuple(nodes), ("t0",), (f"t{len(layers)}",), values, source=Source(f"{name}.onnx", (), False))
     segments, operators = _segments(layers, nodes)
     transfers = _transfers(layers, nodes)
     refusals = tuple(

@@ -135,7 +135,13 @@ def test_a_plan_without_source_baselines_and_shapes_has_a_page() -> None:
 def test_checks_of_a_run_are_shown() -> None:
     plan = mobile_plan()
     check = Difference(
-        output="scores<", max_relative=0.0021, max_absolute=0.1, mean_relative=0.0004, snr_db=61.2, cosine=0.999999, top1_agrees=True
+        output="scores<",
+        max_relative=0.0021,
+        max_absolute=0.1,
+        mean_relative=0.0004,
+        snr_db=61.2,
+        cosine=0.999999,
+        top1_agrees=True,
     )
     text = page(plan, timeline_of(plan), (check,))
     assert "scores&lt;" in text

@@ -49,7 +49,9 @@ def test_a_folder_that_does_not_exist_is_an_output_error(tmp_path: Path) -> None
 
 def test_the_markdown_has_a_table_for_each_question() -> None:
     plan = mobile_plan()
-    check = Difference(output="y", max_relative=0.1, max_absolute=0.1, mean_relative=0.1, snr_db=40.0, cosine=1.0, top1_agrees=False)
+    check = Difference(
+        output="y", max_relative=0.1, max_absolute=0.1, mean_relative=0.1, snr_db=40.0, cosine=1.0, top1_agrees=False
+    )
     text = markdown(plan, timeline_of(plan), (check,))
     heads = [line for line in text.splitlines() if line.startswith("## ")]
     assert heads == [
