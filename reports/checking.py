@@ -151,7 +151,7 @@ def _by_onnxruntime(graph: Graph, feeds: Mapping[str, Any]) -> dict[str, Any] | 
         session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         wanted = {i.name for i in session.get_inputs()}
         results = session.run(list(graph.outputs), {name: array for name, array in feeds.items() if name in wanted})
-    except (ValueError, RuntimeError, *_onnxruntime_errors()) as error:
+    except _onnxruntime_errors() as error:
         return " ".join(str(error).split())
     return dict(zip(graph.outputs, results, strict=True))
 
@@ -160,4 +160,5 @@ def _onnxruntime_errors() -> tuple[type[Exception], ...]:
     """Its exceptions, which share no base of their own."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-    return tuple(e for e in vars(state).values() if isinstance(e, type) and issubclass(e, Exception))
+    own = (e for e in vars(state).values() if isinstance(e, type) and issubclass(e, Exception))
+    return (ValueError, RuntimeError, *own)

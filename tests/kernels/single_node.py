@@ -63,4 +63,4 @@ def run_onnxruntime(node: onnx.NodeProto, inputs: Sequence[Array | None], opset:
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
     session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return tuple(session.run(None, {name: x for name, x in given}))
+    return tuple(session.run(None, dict(given)))
