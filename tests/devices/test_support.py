@@ -281,6 +281,8 @@ def test_an_empty_constant_leaves_an_input_out_and_is_no_reason_to_refuse() -> N
     b = GraphBuilder("resize")
     x = b.input("x", "float32", IMAGE)
     empty = b.constant("empty", np.zeros(0, np.float32))
-    b.output(b.node("Resize", x, empty, b.constant("scales", np.array([1, 1, 2, 2], np.float32)), mode="nearest", version=11))
+    b.output(
+        b.node("Resize", x, empty, b.constant("scales", np.array([1, 1, 2, 2], np.float32)), mode="nearest", version=11)
+    )
     graph = b.build()
     assert verdict(graph, graph.nodes[0], HTP, "float16").status == "native"
