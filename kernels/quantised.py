@@ -1,4 +1,4 @@
-"""Computes operators at a quantised location: tensors as integer codes, products summed exactly, results rounded once."""
+"""Computes operators at a quantised location: tensors as integer codes, exact sums, results rounded once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -11,7 +11,7 @@ from partita.files import write_atomically
 from partita.graph.ir import Graph, Source
 from partita.graph.match import fuse
 from partita.graph.onnx_import import read_onnx
-from partita.graph.plan import Plan
+from partita.graph.plan import Location, Plan
 from partita.graph.plan_file import PlanFile, to_json
 from partita.kernels.placed import Execution
 from partita.kernels.placed import execute as run_placed
@@ -54,11 +54,19 @@ def partition(  # noqa: PLR0913  (one keyword for each wish)
     objective: str = "latency",
     pins: Sequence[Rule] = (),
     bans: Sequence[Rule] = (),
+    allow: Sequence[Location] = (),
     gap: float = 1e-4,
     time_limit_s: float = 60.0,
 ) -> Plan:
     """The best placement of `graph` on `soc`, with its proof; see `partita.partitioner.partition`."""
-    wishes = Wishes(objective=objective, pins=tuple(pins), bans=tuple(bans), gap=gap, time_limit_s=time_limit_s)
+    wishes = Wishes(
+        objective=objective,
+        pins=tuple(pins),
+        bans=tuple(bans),
+        allow=tuple(allow),
+        gap=gap,
+        time_limit_s=time_limit_s,
+    )
     return place(graph, soc, find_matches(graph), wishes)
 
 

@@ -125,7 +125,8 @@ class Backend(base.Backend):
             return False
         opsets = {_domain(entry.domain): entry.version for entry in plain.opset_import}
         return all(
-            node.op_type == "Constant" or has_kernel(node.op_type, _domain(node.domain), opsets[_domain(node.domain)])
+            node.op_type == "Constant"
+            or has_kernel(node.op_type, _domain(node.domain), opsets.get(_domain(node.domain), 0))
             for node in _with_regions(plain.graph.node)
         )
 

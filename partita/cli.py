@@ -46,6 +46,7 @@ def place(
     shape: given.ShapeTexts = None,
     pin: given.Pins = None,
     ban: given.Bans = None,
+    allow: given.Allow = None,
     gap: given.Gap = 1e-4,
     time_limit: given.TimeLimit = 60.0,
     random_weights: given.RandomWeights = False,
@@ -58,7 +59,7 @@ def place(
 
     if _is_plan(model):
         raise PlacementError(f"{model}: this is a plan already; place takes an ONNX model")
-    plan = _plan(model, soc, shape, pin, ban, gap=gap, time_limit=time_limit, random_weights=random_weights)
+    plan = _plan(model, soc, shape, pin, ban, allow, gap=gap, time_limit=time_limit, random_weights=random_weights)
     if output is not None:
         save_plan(plan, output)
     if as_json:
@@ -78,6 +79,7 @@ def run(
     shape: given.ShapeTexts = None,
     pin: given.Pins = None,
     ban: given.Bans = None,
+    allow: given.Allow = None,
     gap: given.Gap = 1e-4,
     time_limit: given.TimeLimit = 60.0,
     random_weights: given.RandomWeights = False,
@@ -101,7 +103,7 @@ def run(
     from partita.reports.checking import run_and_check, save_outputs
     from partita.reports.documents import run_document, run_summary
 
-    plan = _plan(model, soc, shape, pin, ban, gap=gap, time_limit=time_limit, random_weights=random_weights)
+    plan = _plan(model, soc, shape, pin, ban, allow, gap=gap, time_limit=time_limit, random_weights=random_weights)
     with _working("running"):
         result = run_and_check(plan, inputs or [], seed=seed, check=check)
     if save is not None:
@@ -125,6 +127,7 @@ def simulate(
     shape: given.ShapeTexts = None,
     pin: given.Pins = None,
     ban: given.Bans = None,
+    allow: given.Allow = None,
     gap: given.Gap = 1e-4,
     time_limit: given.TimeLimit = 60.0,
     overlap: Annotated[
@@ -151,7 +154,7 @@ def simulate(
     from partita.reports.documents import simulation_document, simulation_summary
     from partita.simulator.timeline_file import write_timeline
 
-    plan = _plan(model, soc, shape, pin, ban, gap=gap, time_limit=time_limit)
+    plan = _plan(model, soc, shape, pin, ban, allow, gap=gap, time_limit=time_limit)
     timeline = api.simulate(plan, overlap=overlap)
     if output is not None:
         write_timeline(timeline, output)
@@ -187,6 +190,7 @@ def report(
     shape: given.ShapeTexts = None,
     pin: given.Pins = None,
     ban: given.Bans = None,
+    allow: given.Allow = None,
     gap: given.Gap = 1e-4,
     time_limit: given.TimeLimit = 60.0,
     as_json: given.Json = False,
@@ -195,7 +199,7 @@ def report(
     from partita import api
     from partita.reports.documents import written_document
 
-    plan = _plan(model, soc, shape, pin, ban, gap=gap, time_limit=time_limit)
+    plan = _plan(model, soc, shape, pin, ban, allow, gap=gap, time_limit=time_limit)
     made = api.report(plan)
     for path in output:
         made.save(path)
@@ -245,6 +249,7 @@ def _plan(
     shape: list[str] | None,
     pin: list[str] | None,
     ban: list[str] | None,
+    allow: list[str] | None,
     *,
     gap: float,
     time_limit: float,
@@ -254,7 +259,7 @@ def _plan(
     from partita import api
 
     if _is_plan(model):
-        if soc or shape or pin or ban:
+        if soc or shape or pin or ban or allow:
             raise PlacementError(
                 f"{model}: a plan says its Soc, shapes and rules itself; give them with an ONNX model only"
             )
@@ -264,11 +269,12 @@ def _plan(
         raise PlacementError("which Soc? give --soc NAME; `partita soc list` names the presets")
     shapes = given.parse_shapes(shape)
     pins, bans = given.parse_rules("--pin", pin), given.parse_rules("--ban", ban)
+    dtypes = given.parse_locations(allow)
     device = api.soc(soc)
     with _working("reading the model"):
         graph = api.load(model, shapes, random_weights=random_weights)
     with _working(f"placing {len(graph.nodes)} operators"):
-        return api.partition(graph, device, pins=pins, bans=bans, gap=gap, time_limit_s=time_limit)
+        return api.partition(graph, device, pins=pins, bans=bans, allow=dtypes, gap=gap, time_limit_s=time_limit)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from partita.errors import ModelError, PlacementError
+from partita.graph.plan import Location
 from partita.partitioner import Rule
 
 Model = Annotated[
@@ -40,6 +41,15 @@ Bans = Annotated[
         "--ban", metavar="OP=UNIT", help="Never run operators of this name or type on UNIT.", show_default=False
     ),
 ]
+Allow = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow",
+        metavar="UNIT:DTYPE",
+        help="Let UNIT compute in a further dtype too: npu:int8, npu:w8a16. Repeatable.",
+        show_default=False,
+    ),
+]
 Gap = Annotated[float, typer.Option("--gap", help="Stop when the plan is proven within this share of the best.")]
 TimeLimit = Annotated[float, typer.Option("--time-limit", metavar="SECONDS", help="Stop the solver after this time.")]
 RandomWeights = Annotated[bool, typer.Option("--random-weights", help="Make up the weights whose file is not there.")]
@@ -69,3 +79,14 @@ def parse_rules(option: str, texts: Sequence[str] | None) -> tuple[Rule, ...]:
             raise PlacementError(f"{option} {text!r} is not understood; write OPERATOR=UNIT, for example Softmax=cpu")
         rules.append(Rule(pattern, unit))
     return tuple(rules)
+
+
+def parse_locations(texts: Sequence[str] | None) -> tuple[Location, ...]:
+    """`["npu:int8"]` as locations; PlacementError for anything else."""
+    locations: list[Location] = []
+    for text in texts or ():
+        unit, colon, dtype = text.rpartition(":")
+        if not (unit and colon and dtype):
+            raise PlacementError(f"--allow {text!r} is not understood; write UNIT:DTYPE, for example npu:int8")
+        locations.append(Location(unit, dtype))
+    return tuple(locations)

@@ -39,6 +39,8 @@ class Wishes:
     """Operators that may run on one unit only."""
     bans: tuple[Rule, ...] = ()
     """Operators that may not run on a unit."""
+    allow: tuple[Location, ...] = ()
+    """Further dtypes that a unit may compute in, such as a quantised one: what they do to the outputs is the user's."""
     gap: float = 1e-4
     """The solver stops when the plan is proven within this share of the best."""
     time_limit_s: float = 60.0
@@ -73,7 +75,7 @@ def formulate(graph: Graph, soc: Soc, matches: Sequence[Match], wishes: Wishes =
     Raises PlacementError if a pin or ban names nothing, or if no unit can run some operator.
     """
     _check_rules(graph, soc, wishes)
-    locations = tuple(Location(unit.name, dtype) for unit in soc.units for dtype in unit.dtypes)
+    locations = _locations(soc, wishes)
     builder = _Candidates(graph, soc, locations, wishes)
     for index, node in enumerate(graph.nodes):
         builder.add_operator(index, node)
@@ -94,6 +96,19 @@ def formulate(graph: Graph, soc: Soc, matches: Sequence[Match], wishes: Wishes =
     return Formulation(
         graph, problem, locations, tuple(builder.costs), tuple(builder.matches), names, tuple(builder.refusals)
     )
+
+
+def _locations(soc: Soc, wishes: Wishes) -> tuple[Location, ...]:
+    """Each unit in its own dtypes, the preferred one first, then in those that the user allows."""
+    allowed: dict[str, list[str]] = {unit.name: list(unit.dtypes) for unit in soc.units}
+    for location in wishes.allow:
+        unit = soc.unit_named(location.unit)
+        if location.dtype not in unit.peak_gmac_per_s:
+            known = ", ".join(unit.peak_gmac_per_s)
+            raise PlacementError(f"{soc.name!r} does not know how fast {location} is; {unit.name} can take: {known}")
+        if location.dtype not in allowed[unit.name]:
+            allowed[unit.name].append(location.dtype)
+    return tuple(Location(unit.name, dtype) for unit in soc.units for dtype in allowed[unit.name])
 
 
 def _host(soc: Soc, locations: Sequence[Location]) -> int:

@@ -44,7 +44,8 @@ def partition(graph: Graph, soc: Soc, matches: Sequence[Match] = (), wishes: Wis
 
 def _recorded(wishes: Wishes) -> dict[str, str]:
     """The rules, for the plan's record."""
-    options = {"pin": " ".join(map(str, wishes.pins)), "ban": " ".join(map(str, wishes.bans))}
+    rules = {"pin": wishes.pins, "ban": wishes.bans, "allow": wishes.allow}
+    options = {name: " ".join(map(str, given)) for name, given in rules.items()}
     return {name: value for name, value in options.items() if value}
 
 

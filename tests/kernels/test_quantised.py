@@ -61,10 +61,10 @@ def qdq_by_onnxruntime(op: str, x: Quantised, w: Array, bias: Array | None, out:
     weights = [
         numpy_helper.from_array(codes.astype(np.int8), "wq"),
         numpy_helper.from_array(scales.astype(np.float32), "ws"),
-        numpy_helper.from_array(np.float32(x.grid.scale), "xs"),
-        numpy_helper.from_array(np.uint8(x.grid.zero_point), "xz"),
-        numpy_helper.from_array(np.float32(out.grid.scale), "ys"),
-        numpy_helper.from_array(np.uint8(out.grid.zero_point), "yz"),
+        numpy_helper.from_array(np.array(x.grid.scale, np.float32), "xs"),
+        numpy_helper.from_array(np.array(x.grid.zero_point, np.uint8), "xz"),
+        numpy_helper.from_array(np.array(out.grid.scale, np.float32), "ys"),
+        numpy_helper.from_array(np.array(out.grid.zero_point, np.uint8), "yz"),
     ]
     nodes = [
         helper.make_node("DequantizeLinear", ["x", "xs", "xz"], ["xf"]),
