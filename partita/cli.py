@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -15,6 +15,9 @@ from partita import __version__
 from partita import options as given
 from partita.errors import OutputError, PartitaError, PlacementError
 from partita.reports.wording import printable
+
+if TYPE_CHECKING:
+    from partita.graph.plan import Plan
 
 app = typer.Typer(
     name="partita",
@@ -40,18 +43,13 @@ Output = Annotated[
     epilog="Examples:\n\n    partita place model.onnx --soc sd8gen3-qnn --shape batch=1 -o model.plan.json\n\n"
     "    partita place model.onnx --soc my-soc.toml --pin Softmax=cpu --ban Resize=npu --json"
 )
+@given.with_placing
 def place(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="An ONNX model; its weights are not needed.")],
-    soc: given.SocName = None,
-    shape: given.ShapeTexts = None,
-    pin: given.Pins = None,
-    ban: given.Bans = None,
-    allow: given.Allow = None,
-    gap: given.Gap = 1e-4,
-    time_limit: given.TimeLimit = 60.0,
-    random_weights: given.RandomWeights = False,
     output: Output = None,
     as_json: given.Json = False,
+    *,
+    placing: given.Placing,
 ) -> None:
     """Find the fastest placement of a model on a Soc, and prove how good it is."""
     from partita.api import save_plan
@@ -59,7 +57,7 @@ def place(
 
     if _is_plan(model):
         raise PlacementError(f"{model}: this is a plan already; place takes an ONNX model")
-    plan = _plan(model, soc, shape, pin, ban, allow, gap=gap, time_limit=time_limit, random_weights=random_weights)
+    plan = _plan(model, placing)
     if output is not None:
         save_plan(plan, output)
     if as_json:
@@ -73,16 +71,9 @@ def place(
     epilog="Examples:\n\n    partita run model.plan.json --check\n\n"
     "    partita run model.onnx --soc sd8gen3-qnn --shape batch=1 --input image=photo.npy --save outputs.npz"
 )
+@given.with_placing
 def run(
     model: given.Model,
-    soc: given.SocName = None,
-    shape: given.ShapeTexts = None,
-    pin: given.Pins = None,
-    ban: given.Bans = None,
-    allow: given.Allow = None,
-    gap: given.Gap = 1e-4,
-    time_limit: given.TimeLimit = 60.0,
-    random_weights: given.RandomWeights = False,
     inputs: Annotated[
         list[str] | None,
         typer.Option(
@@ -98,12 +89,14 @@ def run(
     ] = False,
     save: Annotated[str | None, typer.Option(metavar="FILE.npz", help="Write the outputs.", show_default=False)] = None,
     as_json: given.Json = False,
+    *,
+    placing: given.Placing,
 ) -> None:
     """Run a placed model with numpy kernels, each operator in the arithmetic of its unit."""
     from partita.reports.checking import run_and_check, save_outputs
     from partita.reports.documents import run_document, run_summary
 
-    plan = _plan(model, soc, shape, pin, ban, allow, gap=gap, time_limit=time_limit, random_weights=random_weights)
+    plan = _plan(model, placing)
     with _working("running"):
         result = run_and_check(plan, inputs or [], seed=seed, check=check)
     if save is not None:
@@ -121,15 +114,9 @@ def run(
     epilog="Examples:\n\n    partita simulate model.plan.json --plot timeline.png --trace trace.json\n\n"
     "    partita simulate model.onnx --soc sd855-tflite --overlap --json"
 )
+@given.with_placing
 def simulate(
     model: given.Model,
-    soc: given.SocName = None,
-    shape: given.ShapeTexts = None,
-    pin: given.Pins = None,
-    ban: given.Bans = None,
-    allow: given.Allow = None,
-    gap: given.Gap = 1e-4,
-    time_limit: given.TimeLimit = 60.0,
     overlap: Annotated[
         bool, typer.Option("--overlap", help="Let independent segments run side by side and share the memory.")
     ] = False,
@@ -147,6 +134,8 @@ def simulate(
         ),
     ] = None,
     as_json: given.Json = False,
+    *,
+    placing: given.Placing,
 ) -> None:
     """Simulate one inference: when what runs on which unit, and what it waits for."""
     from partita import api
@@ -154,7 +143,7 @@ def simulate(
     from partita.reports.documents import simulation_document, simulation_summary
     from partita.simulator.timeline_file import write_timeline
 
-    plan = _plan(model, soc, shape, pin, ban, allow, gap=gap, time_limit=time_limit)
+    plan = _plan(model, placing)
     timeline = api.simulate(plan, overlap=overlap)
     if output is not None:
         write_timeline(timeline, output)
@@ -175,6 +164,7 @@ def simulate(
     epilog="Examples:\n\n    partita report model.plan.json -o report.html\n\n"
     "    partita report model.onnx --soc sd8gen3-qnn --shape batch=1 -o report.html -o report.md -o timeline.pdf"
 )
+@given.with_placing
 def report(
     model: given.Model,
     output: Annotated[
@@ -186,20 +176,15 @@ def report(
             help="By its ending: .html, .md, .json, .png, .svg, .pdf. May be repeated.",
         ),
     ],
-    soc: given.SocName = None,
-    shape: given.ShapeTexts = None,
-    pin: given.Pins = None,
-    ban: given.Bans = None,
-    allow: given.Allow = None,
-    gap: given.Gap = 1e-4,
-    time_limit: given.TimeLimit = 60.0,
     as_json: given.Json = False,
+    *,
+    placing: given.Placing,
 ) -> None:
     """Write the report of a placement: verdict, timeline, fallbacks and why, boundaries, baselines."""
     from partita import api
     from partita.reports.documents import written_document
 
-    plan = _plan(model, soc, shape, pin, ban, allow, gap=gap, time_limit=time_limit)
+    plan = _plan(model, placing)
     made = api.report(plan)
     for path in output:
         made.save(path)
@@ -243,38 +228,31 @@ def _is_plan(path: str) -> bool:
     return path.endswith(".json")
 
 
-def _plan(
-    model: str,
-    soc: str | None,
-    shape: list[str] | None,
-    pin: list[str] | None,
-    ban: list[str] | None,
-    allow: list[str] | None,
-    *,
-    gap: float,
-    time_limit: float,
-    random_weights: bool = False,
-) -> Any:
+def _plan(model: str, placing: given.Placing) -> "Plan":
     """The plan in a file, or the plan of a model placed now."""
     from partita import api
 
     if _is_plan(model):
-        if soc or shape or pin or ban or allow:
-            raise PlacementError(
-                f"{model}: a plan says its Soc, shapes and rules itself; give them with an ONNX model only"
-            )
+        if placing.is_given:
+            raise PlacementError(f"{model}: a plan says its Soc, shapes and rules itself; give them with an ONNX model")
         with _working("loading the plan and its model"):
-            return api.load_plan(model, random_weights=random_weights)
-    if soc is None:
+            return api.load_plan(model, random_weights=placing.random_weights)
+    if placing.soc is None:
         raise PlacementError("which Soc? give --soc NAME; `partita soc list` names the presets")
-    shapes = given.parse_shapes(shape)
-    pins, bans = given.parse_rules("--pin", pin), given.parse_rules("--ban", ban)
-    dtypes = given.parse_locations(allow)
-    device = api.soc(soc)
+    device = api.soc(placing.soc)
+    shapes = given.parse_shapes(placing.shape)
     with _working("reading the model"):
-        graph = api.load(model, shapes, random_weights=random_weights)
+        graph = api.load(model, shapes, random_weights=placing.random_weights)
     with _working(f"placing {len(graph.nodes)} operators"):
-        return api.partition(graph, device, pins=pins, bans=bans, allow=dtypes, gap=gap, time_limit_s=time_limit)
+        return api.partition(
+            graph,
+            device,
+            pins=given.parse_rules("--pin", placing.pin),
+            bans=given.parse_rules("--ban", placing.ban),
+            allow=given.parse_locations(placing.allow),
+            gap=placing.gap,
+            time_limit_s=placing.time_limit,
+        )
 
 
 @contextmanager

@@ -1,8 +1,11 @@
 """The options that commands share, and how their text becomes values."""
 
+import functools
+import inspect
 import re
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import typer
 
@@ -54,6 +57,43 @@ Gap = Annotated[float, typer.Option("--gap", help="Stop when the plan is proven 
 TimeLimit = Annotated[float, typer.Option("--time-limit", metavar="SECONDS", help="Stop the solver after this time.")]
 RandomWeights = Annotated[bool, typer.Option("--random-weights", help="Make up the weights whose file is not there.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placing:
+    """How a model is to be placed: options that every command takes, since each places a model if it is given one."""
+
+    soc: SocName = None
+    shape: ShapeTexts = None
+    pin: Pins = None
+    ban: Bans = None
+    allow: Allow = None
+    gap: Gap = 1e-4
+    time_limit: TimeLimit = 60.0
+    random_weights: RandomWeights = False
+
+    @property
+    def is_given(self) -> bool:
+        """Whether anything that a plan says itself was given."""
+        return bool(self.soc or self.shape or self.pin or self.ban or self.allow)
+
+
+def with_placing(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with a parameter `placing: Placing` as one with an option for each of its fields."""
+    fields = inspect.signature(Placing, eval_str=True).parameters
+    own = inspect.signature(command, eval_str=True).parameters
+    parameters = [parameter for name, parameter in own.items() if name != "placing"]
+    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*parameters, *fields.values())]
+
+    @functools.wraps(command)
+    def joined(**given: Any) -> None:
+        command(
+            **{name: given[name] for name in own if name != "placing"}, placing=Placing(**{f: given[f] for f in fields})
+        )
+
+    joined.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what Typer reads
+    joined.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return joined
 
 
 def parse_shapes(texts: Sequence[str] | None) -> dict[str, int | tuple[int, ...]]:
