@@ -19,6 +19,8 @@ from partita.graph.weights import Weights, read_weight
 
 OLDEST_OPSET = 7
 """Before it, broadcasting and many attributes meant something else (ONNX changelog, opset 7)."""
+NAMELESS = "?"
+"""What paddle2onnx calls every dimension that it has no name for; two of them need not be equal."""
 LARGEST_FILE_BYTES = 2**31
 """What protobuf can hold in one message."""
 LONGEST_ERROR = 1000
@@ -114,7 +116,7 @@ def _domain(domain: str) -> str:
 
 def _symbols(model: onnx.ModelProto) -> Symbols:
     return {
-        i.name: tuple(_name(d.dim_param) for d in i.type.tensor_type.shape.dim)
+        i.name: tuple("" if d.dim_param == NAMELESS else _name(d.dim_param) for d in i.type.tensor_type.shape.dim)
         for i in model.graph.input
         if i.type.HasField("tensor_type")
     }

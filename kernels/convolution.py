@@ -9,9 +9,10 @@ from partita.errors import KernelError
 from partita.kernels import conv_schedules as schedules
 from partita.kernels.arrays import Array
 from partita.kernels.depthwise import conv_depthwise_last
+from partita.kernels.fused_tail import NO_TAIL, Tail
 from partita.kernels.packing import packed
 from partita.kernels.registry import kernel
-from partita.kernels.windows import Windows, is_channels_last, make_windows
+from partita.kernels.windows import Windows, channels_last, channels_second, is_channels_last, make_windows
 from partita.kernels.winograd import conv_winograd, supports_winograd
 
 
@@ -32,21 +33,35 @@ def conv(
 
     Source: ONNX operators, Conv-22.
     """
+    windows = conv_windows(X, W, auto_pad, dilations, group, kernel_shape, pads, strides)
+    return convolve(X, W, windows, group, Tail(B))
+
+
+def conv_windows(
+    X: Array,
+    W: Array,
+    auto_pad: str = "NOTSET",
+    dilations: Sequence[int] = (),
+    group: int = 1,
+    kernel_shape: Sequence[int] = (),
+    pads: Sequence[int] = (),
+    strides: Sequence[int] = (),
+) -> Windows:
+    """The windows of a Conv with these inputs and attributes; KernelError if they do not fit together."""
     if X.ndim < 3 or X.ndim != W.ndim:
         raise KernelError(f"X and W need the same rank of at least 3, are {X.shape} and {W.shape}")
     if X.shape[1] != W.shape[1] * group or W.shape[0] % group:
         raise KernelError(f"X {X.shape} and W {W.shape} do not divide into {group} groups")
     if kernel_shape and tuple(kernel_shape) != W.shape[2:]:
         raise KernelError(f"kernel_shape is {tuple(kernel_shape)}, but W is {W.shape}")
-    windows = make_windows(X.shape[2:], W.shape[2:], strides=strides, dilations=dilations, pads=pads, auto_pad=auto_pad)
-    return _add_bias(convolve(X, W, windows, group), B)
+    return make_windows(X.shape[2:], W.shape[2:], strides=strides, dilations=dilations, pads=pads, auto_pad=auto_pad)
 
 
-def convolve(x: Array, w: Array, windows: Windows, group: int) -> Array:
-    """Convolution without bias by the schedule that was measured fastest for these shapes; always a new array."""
+def convolve(x: Array, w: Array, windows: Windows, group: int, tail: Tail = NO_TAIL) -> Array:
+    """Convolution by the schedule that was measured fastest for these shapes, then `tail`; always a new array."""
     if x.size == 0 or w.size == 0 or 0 in windows.outputs:
         return np.zeros((x.shape[0], w.shape[0], *windows.outputs), np.result_type(x, w))
-    return choose_schedule(x, w, windows, group)(x, w, windows, group)
+    return tail.finish(choose_schedule(x, w, windows, group)(x, w, windows, group))
 
 
 def choose_schedule(x: Array, w: Array, windows: Windows, group: int) -> schedules.Schedule:
@@ -71,20 +86,6 @@ def choose_schedule(x: Array, w: Array, windows: Windows, group: int) -> schedul
 def _is_worth_winograd(w: Array, windows: Windows) -> bool:
     """With fewer channels or tiles the transforms cost more than the products that they save (measured)."""
     return min(w.shape[:2]) >= 48 and math.prod(windows.outputs) >= 144
-
-
-def _add_bias(y: Array, bias: Array | None) -> Array:
-    """Add one number per channel to `y`, which the caller owns."""
-    if bias is None:
-        return y
-    last = np.moveaxis(y, 1, -1)
-    if last.flags.c_contiguous and y.size:
-        # The bias is repeated to the length of a row: long inner loops.
-        rows = last.reshape(-1, y.shape[-1] * y.shape[1])
-        rows += np.tile(bias, y.shape[-1])
-    else:
-        y += bias.reshape(-1, *(1,) * (y.ndim - 2))
-    return y
 
 
 @kernel("ConvTranspose", since=1)
@@ -130,7 +131,7 @@ def conv_transpose(
             raise KernelError(f"output size of spatial axis {axis} would be {size}")
         begin.append(before)
         outputs.append(size)
-    return _add_bias(_spread(X, W, tuple(strides), tuple(dilations), tuple(begin), tuple(outputs), group), B)
+    return Tail(B).finish(_spread(X, W, tuple(strides), tuple(dilations), tuple(begin), tuple(outputs), group))
 
 
 def _spread(
@@ -184,7 +185,7 @@ def _spread_in_runs(
     pairs = [size for pair in zip(counts, strides, strict=True) for size in pair]
     out = np.zeros((batch, *pairs[:-1], strides[-1] * filters), np.result_type(x, w))
     weights = packed(w, f"runs of {strides}", lambda w: _runs_inputs_steps(w, runs, strides))
-    flat = np.ascontiguousarray(np.moveaxis(x, 1, -1)).reshape(-1, x.shape[1])
+    flat = np.ascontiguousarray(channels_last(x)).reshape(-1, x.shape[1])
     order = (0, *(axis for i in range(rank) for axis in (1 + i, 1 + rank + i)))
     for run in np.ndindex(*runs):
         product = (flat @ weights[run]).reshape(batch, *sizes, *strides[:-1], -1).transpose(order)
@@ -192,7 +193,7 @@ def _spread_in_runs(
         out[(slice(None), *places)] += product
     merged = out.reshape(batch, *(c * s for c, s in zip(counts, strides, strict=True)), filters)
     wanted = (slice(b, b + o) for b, o in zip(begin, outputs, strict=True))
-    return np.moveaxis(merged[(slice(None), *wanted)], -1, 1)
+    return channels_second(merged[(slice(None), *wanted)])
 
 
 def _runs_inputs_steps(w: Array, runs: tuple[int, ...], strides: tuple[int, ...]) -> Array:

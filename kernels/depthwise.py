@@ -7,7 +7,16 @@ from numpy.lib.stride_tricks import as_strided
 
 from partita.kernels.arrays import Array
 from partita.kernels.packing import packed
-from partita.kernels.windows import Windows, pad_channels_first, pad_channels_last, row_blocks, tap_slices, window_view
+from partita.kernels.windows import (
+    Windows,
+    channels_last,
+    channels_second,
+    pad_channels_first,
+    pad_channels_last,
+    row_blocks,
+    tap_slices,
+    window_view,
+)
 
 BLOCK_ELEMENTS = 1 << 16
 """Outputs per block (measured: from half to four times as many are equally fast)."""
@@ -68,7 +77,7 @@ def conv_depthwise_last(x: Array, w: Array, windows: Windows, group: int) -> Arr
                 np.einsum(terms, view[cut], factors, out=block)
             else:
                 block += np.einsum(terms, view[cut], factors)
-    return np.moveaxis(out.reshape(batch, *outputs, channels), -1, 1)
+    return channels_second(out.reshape(batch, *outputs, channels))
 
 
 def _pad_by_remainder(x: Array, windows: Windows) -> Array:
@@ -76,7 +85,7 @@ def _pad_by_remainder(x: Array, windows: Windows) -> Array:
     stride = windows.strides[-1]
     if stride == 1:
         return np.expand_dims(pad_channels_last(x, windows), (1, -3))
-    last = np.moveaxis(x, 1, -1)
+    last = channels_last(x)
     sizes = [max(b + n, span) for b, n, span in zip(windows.begin, windows.inputs, windows.spans, strict=True)]
     out = np.zeros((x.shape[0], 1, *sizes[:-1], stride, -(-sizes[-1] // stride), x.shape[1]), x.dtype)
     inside = [slice(b, b + n) for b, n in zip(windows.begin[:-1], windows.inputs[:-1], strict=True)]

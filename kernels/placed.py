@@ -7,10 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from partita.graph.dtypes import is_floating, name_of_numpy, numpy_of_name
+from partita.graph.dtypes import is_floating
 from partita.graph.ir import Array
 from partita.graph.plan import Location, PlacedOperator, Plan, Transfer
-from partita.kernels.executor import as_float32, checked_feeds, compute, from_float32, last_uses
+from partita.graph.quantisation import SCHEMES, Range
+from partita.kernels.calibration import calibrate
+from partita.kernels.executor import checked_feeds, last_uses
+from partita.kernels.quantised import Quantised
+from partita.kernels.storage import FloatStorage, Storage, storage_of
 
 Held = dict[tuple[str, Location], Any]
 """Tensors by name and the location at which they lie."""
@@ -36,13 +40,21 @@ class Execution:
     transferred_bytes: int
 
 
-def execute(plan: Plan, feeds: Mapping[str, Any]) -> Execution:
+def is_quantised(plan: Plan) -> bool:
+    """Whether some operator computes in integers, so that ranges are needed to run the plan."""
+    return any(operator.dtype in SCHEMES for operator in plan.operators)
+
+
+def execute(plan: Plan, feeds: Mapping[str, Any], ranges: Mapping[str, Range] | None = None) -> Execution:
     """Runs the plan on `feeds`; float tensors take the dtype of the location at which they lie.
 
-    Raises ModelError if weights are missing or the feeds do not fit.
+    Quantised locations need the `ranges` of their tensors (see `calibrate`); if none are given, they are those that
+    the tensors take on these very feeds. Raises ModelError if weights are missing or the feeds do not fit.
     """
     given = checked_feeds(plan.graph, feeds)
-    run = _Run(plan, {(name, plan.host): as_stored(array, plan.host.dtype) for name, array in given.items()})
+    if ranges is None:
+        ranges = calibrate(plan.graph, [feeds]) if is_quantised(plan) else {}
+    run = _Run(plan, given, ranges)
     for segment in plan.segments:
         first = {t for name in segment.operators for t in plan.transfers_before.get(name, ()) if t.crosses_units}
         for transfer in plan.transfers:
@@ -61,8 +73,12 @@ def execute(plan: Plan, feeds: Mapping[str, Any]) -> Execution:
 class _Run:
     """The tensors of one execution and the account of what was done."""
 
-    def __init__(self, plan: Plan, held: Held) -> None:
-        self.plan, self.held = plan, held
+    def __init__(self, plan: Plan, given: Mapping[str, Any], ranges: Mapping[str, Range]) -> None:
+        self.plan = plan
+        dtypes = {plan.host.dtype, *(operator.dtype for operator in plan.operators)}
+        self.storages: dict[str, Storage] = {dtype: storage_of(dtype, ranges) for dtype in sorted(dtypes)}
+        at_host = self.storages[plan.host.dtype]
+        self.held: Held = {(name, plan.host): at_host.stored(name, tensor) for name, tensor in given.items()}
         self.operators: list[OperatorRun] = []
         self.transfers = 0
         self.transferred_bytes = 0
@@ -72,14 +88,14 @@ class _Run:
 
     def move(self, transfer: Transfer) -> None:
         """A copy into the target's dtype and layout."""
-        array = self.held[transfer.tensor, transfer.source]
-        if isinstance(array, np.ndarray):
-            moved = as_stored(array, transfer.target.dtype)
+        tensor = self.held[transfer.tensor, transfer.source]
+        moved = self.storages[transfer.target.dtype].stored(transfer.tensor, tensor)
+        if isinstance(moved, np.ndarray):
             moved = _laid_out(moved, transfer.layout)
-            array = moved.copy(order="K") if moved is array else moved
-            self.transferred_bytes += array.nbytes
+            moved = moved.copy(order="K") if moved is tensor else moved
+        self.transferred_bytes += moved.nbytes if isinstance(moved, np.ndarray | Quantised) else 0
         self.transfers += 1
-        self.held[transfer.tensor, transfer.target] = array
+        self.held[transfer.tensor, transfer.target] = moved
 
     def call(self, operator: PlacedOperator) -> None:
         node = self.plan.graph.node_named[operator.node]
@@ -88,10 +104,10 @@ class _Run:
         outer = None
         if node.regions and node.body is None:
             outer = {name: self._input(name, operator.location) for name in self.plan.graph.reads(node)}
-        results = compute(node, inputs, outer)
-        for name, result in zip(node.outputs, results, strict=False):
+        storage = self.storages[operator.dtype]
+        for name, result in zip(node.outputs, storage.compute(node, inputs, outer), strict=False):
             if name:
-                self.held[name, operator.location] = as_stored(result, operator.dtype)
+                self.held[name, operator.location] = storage.stored(name, result)
         self.operators.append(
             OperatorRun(node.name, operator.unit, operator.segment, (time.perf_counter() - began) * 1e6)
         )
@@ -104,7 +120,7 @@ class _Run:
             return self.held[name, location]
         key = (name, location.dtype)
         if key not in self.weights:
-            self.weights[key] = as_stored(self.plan.graph.constants[name], location.dtype)
+            self.weights[key] = self.storages[location.dtype].constant(self.plan.graph.constants[name])
         return self.weights[key]
 
     def outputs(self) -> dict[str, Any]:
@@ -113,20 +129,11 @@ class _Run:
             if self.plan.graph.is_constant(name):
                 found[name] = self.plan.graph.constants[name]
                 continue
-            array = self.held[name, self.plan.host]
+            tensor = self.held[name, self.plan.host]
             value = self.plan.graph.values.get(name)
-            found[name] = as_stored(array, value.dtype) if value is not None and is_floating(value.dtype) else array
+            is_float = value is not None and is_floating(value.dtype)
+            found[name] = FloatStorage(value.dtype).constant(tensor) if value is not None and is_float else tensor
         return found
-
-
-def as_stored(array: Any, dtype: str) -> Any:
-    """A floating-point tensor in `dtype`; anything else, and what has that dtype already, as it is."""
-    if not isinstance(array, np.ndarray) or not is_floating(name_of_numpy(array.dtype)):
-        return array
-    wanted = numpy_of_name(dtype)
-    if array.dtype == wanted:
-        return array
-    return from_float32(array if array.dtype == np.float32 else as_float32(array), wanted)
 
 
 def _laid_out(array: Array, layout: str) -> Array:

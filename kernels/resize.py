@@ -173,8 +173,8 @@ def _coordinates(a: Axis, mode: str) -> Array:
     at = np.arange(a.output_size, dtype=np.float32)
     scale = np.float32(a.scale)
     last = np.float32(a.input_size - 1)
-    if mode == "asymmetric":
-        return at / scale
+    if mode == "asymmetric":  # halves must come out exactly, for "nearest" rounds them
+        return (np.arange(a.output_size) / a.scale).astype(np.float32)
     if mode == "align_corners":
         return at * last / np.float32(a.output_size - 1) if a.output_size > 1 else at * 0
     if mode == "tf_crop_and_resize":
@@ -186,13 +186,13 @@ def _coordinates(a: Axis, mode: str) -> Array:
         return (at + half) / scale
     if mode == "pytorch_half_pixel" and a.output_size <= 1:
         return at * 0
-    places = (at + half) / scale - half
+    places = (at + half) / scale
     if mode == "half_pixel_symmetric":
         adjustment = np.float32(a.output_size) / (scale * np.float32(a.input_size))
-        return places + np.float32(a.input_size / 2) * (one - adjustment)
+        return np.float32(a.input_size / 2) * (one - adjustment) + places - half
     if mode not in ("half_pixel", "pytorch_half_pixel"):
         raise KernelError(f"coordinate_transformation_mode {mode!r} is unknown")
-    return places
+    return places - half
 
 
 def _nearest(places: Array, a: Axis, mode: str) -> Array:

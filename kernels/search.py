@@ -1,5 +1,6 @@
 """Where things are: ArgMax, ArgMin, TopK, Unique, NonZero; and running sums and products."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -87,7 +88,7 @@ def _top_k(x: Array, k: int, axis: int, *, largest: bool) -> tuple[Array, Array]
     if not 0 <= k <= moved.shape[-1]:
         raise KernelError(f"k must be between 0 and the size of axis {axis}, {moved.shape[-1]}, is {k}")
     shape = (*moved.shape[:-1], k)
-    rows = moved.reshape(-1, moved.shape[-1])
+    rows = moved.reshape(math.prod(shape[:-1]), moved.shape[-1])
     if k and 8 * k < rows.shape[1] and not (x.dtype.kind == "f" and np.isnan(rows).any()):
         columns = _candidates(rows, k, largest=largest)
         order = _stable_order(np.take_along_axis(rows, columns, -1), largest=largest)

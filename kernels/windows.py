@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -11,7 +12,7 @@ from partita.errors import KernelError
 from partita.kernels.arrays import Array
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Windows:
     """How windows slide; every field has one entry per spatial axis."""
 
@@ -27,22 +28,22 @@ class Windows:
     outputs: tuple[int, ...]
     """Number of window positions."""
 
-    @property
+    @cached_property
     def extents(self) -> tuple[int, ...]:
         """Elements from the first to the last tap of one window, both included."""
         return tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilations, strict=True))
 
-    @property
+    @cached_property
     def spans(self) -> tuple[int, ...]:
         """Elements from the first tap of the first window to the last tap of the last one, both included."""
         steps = zip(self.outputs, self.strides, self.extents, strict=True)
         return tuple((size - 1) * stride + extent for size, stride, extent in steps)
 
-    @property
+    @cached_property
     def taps(self) -> int:
         return math.prod(self.kernel)
 
-    @property
+    @cached_property
     def needs_padding(self) -> bool:
         return any(b > 0 or b + n < span for b, n, span in zip(self.begin, self.inputs, self.spans, strict=True))
 
@@ -62,27 +63,41 @@ def make_windows(
     With `ceil_mode` a last window may hang over the end, unless it would start in the padding behind the input.
     Source: ONNX operators, MaxPool-22 and Conv-22.
     """
+    return _windows(
+        tuple(inputs), tuple(kernel), tuple(strides), tuple(dilations), tuple(pads), auto_pad=auto_pad, ceil=ceil_mode
+    )
+
+
+@lru_cache(maxsize=4096)
+def _windows(
+    inputs: tuple[int, ...],
+    kernel: tuple[int, ...],
+    strides: tuple[int, ...],
+    dilations: tuple[int, ...],
+    pads: tuple[int, ...],
+    *,
+    auto_pad: str,
+    ceil: int,
+) -> Windows:
     rank = len(inputs)
-    strides = tuple(strides) or (1,) * rank
-    dilations = tuple(dilations) or (1,) * rank
-    pads = tuple(pads) or (0,) * (2 * rank)
+    strides, dilations, pads = strides or (1,) * rank, dilations or (1,) * rank, pads or (0,) * (2 * rank)
     if not (len(kernel) == len(strides) == len(dilations) == rank and len(pads) == 2 * rank):
         raise KernelError(
-            f"kernel {tuple(kernel)}, strides {strides}, dilations {dilations} and pads {pads} do not fit {rank} axes"
+            f"kernel {kernel}, strides {strides}, dilations {dilations} and pads {pads} do not fit {rank} axes"
         )
     if min(strides, default=1) < 1 or min(dilations, default=1) < 1:
         raise KernelError(f"strides {strides} and dilations {dilations} must be at least 1")
     axes = [
-        _axis(n, (k - 1) * d + 1, s, (pads[i], pads[i + rank]), auto_pad, ceil_mode)
+        _axis(n, (k - 1) * d + 1, s, (pads[i], pads[i + rank]), auto_pad, ceil)
         for i, (n, k, s, d) in enumerate(zip(inputs, kernel, strides, dilations, strict=True))
     ]
     return Windows(
-        kernel=tuple(kernel),
+        kernel=kernel,
         strides=strides,
         dilations=dilations,
         begin=tuple(begin for begin, _, _ in axes),
         end=tuple(end for _, end, _ in axes),
-        inputs=tuple(inputs),
+        inputs=inputs,
         outputs=tuple(size for _, _, size in axes),
     )
 
@@ -110,9 +125,19 @@ def _axis(
     return begin, end, size
 
 
+def channels_last(x: Array) -> Array:
+    """A view of (N, C, spatial ...) as (N, spatial ..., C); `numpy.moveaxis` takes ten times as long."""
+    return x.transpose(0, *range(2, x.ndim), 1)
+
+
+def channels_second(x: Array) -> Array:
+    """A view of (N, spatial ..., C) as (N, C, spatial ...)."""
+    return x.transpose(0, x.ndim - 1, *range(1, x.ndim - 1))
+
+
 def is_channels_last(x: Array) -> bool:
     """Whether an (N, C, spatial ...) array lies in memory as N, spatial ..., C, and not also as it is written."""
-    return not x.flags.c_contiguous and np.moveaxis(x, 1, -1).flags.c_contiguous
+    return not x.flags.c_contiguous and channels_last(x).flags.c_contiguous
 
 
 def pad_channels_first(x: Array, windows: Windows, fill: float = 0) -> Array:
@@ -127,7 +152,7 @@ def pad_channels_first(x: Array, windows: Windows, fill: float = 0) -> Array:
 
 def pad_channels_last(x: Array, windows: Windows, fill: float = 0) -> Array:
     """`x` (N, C, spatial ...) as (N, spatial ..., C), contiguous and padded as far as the windows reach."""
-    last = np.moveaxis(x, 1, -1)
+    last = channels_last(x)
     if not windows.needs_padding:
         return np.ascontiguousarray(last)
     sizes = _padded_sizes(windows)

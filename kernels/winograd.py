@@ -9,7 +9,7 @@ import numpy as np
 
 from partita.kernels.arrays import Array
 from partita.kernels.packing import packed
-from partita.kernels.windows import Windows
+from partita.kernels.windows import Windows, channels_last, channels_second
 
 BLOCK_ELEMENTS = 1 << 18
 """A block of transformed input holds about this many elements, so that it stays in the second-level cache."""
@@ -36,7 +36,7 @@ def conv_winograd(x: Array, w: Array, windows: Windows, group: int) -> Array:
             products = np.matmul(tiles.reshape(16, -1, channels), weights)
             _transform_output(products.reshape(4, 4, last - first, columns, filters), out[image, first:last])
     whole = out.reshape(batch, 2 * rows, 2 * columns, filters)[:, :height, :width]
-    return np.moveaxis(np.ascontiguousarray(whole), -1, 1)
+    return channels_second(np.ascontiguousarray(whole))
 
 
 def _pad_to_tiles(x: Array, windows: Windows, rows: int, columns: int) -> Array:
@@ -44,7 +44,7 @@ def _pad_to_tiles(x: Array, windows: Windows, rows: int, columns: int) -> Array:
     top, left = windows.begin
     out = np.zeros((x.shape[0], 2 * rows + 2, 2 * columns + 2, x.shape[1]), x.dtype)
     height, width = (min(n, size - b) for n, size, b in zip(x.shape[2:], out.shape[1:3], windows.begin, strict=True))
-    out[:, top : top + height, left : left + width] = np.moveaxis(x[:, :, :height, :width], 1, -1)
+    out[:, top : top + height, left : left + width] = channels_last(x[:, :, :height, :width])
     return out
 
 

@@ -15,13 +15,14 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from partita.api import execute, load, load_plan, partition, report, save_plan, simulate, soc
+    from partita.api import calibrate, execute, load, load_plan, partition, report, save_plan, simulate, soc
     from partita.errors import PartitaError
     from partita.partitioner import Rule
 
 __version__ = version("partita")
 __all__ = [
-    "PartitaError", "Rule", "execute", "load", "load_plan", "partition", "report", "save_plan", "simulate", "soc",
+    "PartitaError", "Rule", "calibrate", "execute", "load", "load_plan", "partition", "report", "save_plan", "simulate",
+    "soc",
 ]  # fmt: skip
 
 _HOMES = {"PartitaError": "partita.errors", "Rule": "partita.partitioner"}

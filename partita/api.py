@@ -1,6 +1,6 @@
 """The verbs: load, soc, partition, execute, simulate, report. They join the folders and hold no logic of their own."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,8 @@ from partita.graph.match import fuse
 from partita.graph.onnx_import import read_onnx
 from partita.graph.plan import Location, Plan
 from partita.graph.plan_file import PlanFile, to_json
+from partita.graph.quantisation import Range
+from partita.kernels.calibration import calibrate as observe_ranges
 from partita.kernels.placed import Execution
 from partita.kernels.placed import execute as run_placed
 from partita.partitioner import Rule, Wishes
@@ -70,9 +72,14 @@ def partition(  # noqa: PLR0913  (one keyword for each wish)
     return place(graph, soc, find_matches(graph), wishes)
 
 
-def execute(plan: Plan, feeds: Mapping[str, Any]) -> Execution:
+def calibrate(plan: Plan, samples: Iterable[Mapping[str, Any]]) -> dict[str, Range]:
+    """The ranges of a plan's tensors over some inputs, for `execute` of a plan with quantised locations."""
+    return observe_ranges(plan.graph, samples)
+
+
+def execute(plan: Plan, feeds: Mapping[str, Any], ranges: Mapping[str, Range] | None = None) -> Execution:
     """Runs the plan on real data with numpy kernels, each operator in its unit's dtype."""
-    return run_placed(plan, feeds)
+    return run_placed(plan, feeds, ranges)
 
 
 def simulate(plan: Plan, *, overlap: bool = False) -> Timeline:

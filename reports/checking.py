@@ -16,9 +16,12 @@ from partita.graph.ir import Graph
 from partita.graph.onnx_export import to_model
 from partita.graph.onnx_import import read_onnx
 from partita.graph.plan import Location, Plan
+from partita.graph.quantisation import Range
+from partita.kernels.calibration import calibrate
 from partita.kernels.compare import Difference, differences
 from partita.kernels.executor import run
-from partita.kernels.placed import Execution, execute
+from partita.kernels.noise import OperatorNoise, noise_of_operators
+from partita.kernels.placed import Execution, execute, is_quantised
 from partita.passes.random_feeds import random_feeds
 from partita.passes.random_weights import fill_missing
 
@@ -26,6 +29,9 @@ TOLERANCE = 1e-4
 """Largest difference, relative to the largest value of an output, at which two float32 results count as the same."""
 SMALLEST = 1e-6
 """Absolute differences up to this, a few roundings of a probability near 1, count as the same too."""
+NOISIEST = 5
+"""Operators that a check names."""
+CALIBRATION_SAMPLES = 4
 TELLING = 1e-4
 """If no output reaches this, rounding is all that a comparison can show."""
 
@@ -51,8 +57,10 @@ class RunResult:
 
     execution: Execution
     wall_s: float
-    checks: tuple[Check, ...]
-    notes: tuple[str, ...]
+    checks: tuple[Check, ...] = ()
+    noisiest: tuple[OperatorNoise, ...] = ()
+    """The operators whose own arithmetic disturbs their output most."""
+    notes: tuple[str, ...] = ()
 
     @property
     def is_right(self) -> bool:
@@ -64,12 +72,14 @@ def run_and_check(plan: Plan, inputs: Sequence[str], *, seed: int, check: bool) 
 
     `inputs` are texts NAME=FILE.npy. Raises ModelError if weights are missing or a file does not fit.
     """
-    feeds = {**random_feeds(plan.graph, seed), **_read_inputs(plan.graph, inputs)}
+    given = _read_inputs(plan.graph, inputs)
+    feeds = {**random_feeds(plan.graph, seed), **given}
+    ranges = _ranges(plan, feeds if given else None, seed)
     began = time.perf_counter()
-    execution = execute(plan, feeds)
+    execution = execute(plan, feeds, ranges)
     wall_s = time.perf_counter() - began
     if not check:
-        return RunResult(execution=execution, wall_s=wall_s, checks=(), notes=())
+        return RunResult(execution=execution, wall_s=wall_s)
     reference = run(plan.graph, feeds)
     exact = execute(_in_float32(plan), feeds).outputs
     checks = [
@@ -90,7 +100,16 @@ def run_and_check(plan: Plan, inputs: Sequence[str], *, seed: int, check: bool) 
             checks.insert(0, Check(name="onnxruntime", title="onnxruntime", outputs=given, is_exact=True))
     if all(np.abs(array).max(initial=0) < TELLING for array in reference.values() if _is_float(array)):
         notes.append(f"every output is below {TELLING:g}, so this says little: give real data with --input")
-    return RunResult(execution=execution, wall_s=wall_s, checks=tuple(checks), notes=tuple(notes))
+    noisiest = noise_of_operators(plan, feeds, ranges)[:NOISIEST]
+    return RunResult(execution=execution, wall_s=wall_s, checks=tuple(checks), noisiest=noisiest, notes=tuple(notes))
+
+
+def _ranges(plan: Plan, given: Mapping[str, Any] | None, seed: int) -> dict[str, Range]:
+    """Calibration of quantised locations: on the data that the user gives, else on made-up inputs of other seeds."""
+    if not is_quantised(plan):
+        return {}
+    samples = [given] if given else [random_feeds(plan.graph, seed + 1 + i) for i in range(CALIBRATION_SAMPLES)]
+    return calibrate(plan.graph, samples)
 
 
 def save_outputs(path: str, outputs: Mapping[str, Any]) -> None:

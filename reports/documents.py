@@ -13,10 +13,11 @@ from rich.text import Text
 from partita.devices import Fact, Soc, facts
 from partita.graph.plan import Plan
 from partita.kernels.compare import Difference
+from partita.kernels.noise import OperatorNoise
 from partita.reports.checking import Check, RunResult
 from partita.reports.report import Report
-from partita.reports.summary import plain_table, row
-from partita.reports.wording import bytes_text, percent_text, significant
+from partita.reports.summary import NAMES_SHOWN, plain_table, row
+from partita.reports.wording import bytes_text, percent_text, shortened, significant
 from partita.simulator.critical_path import CriticalPath, critical_path
 from partita.simulator.timeline import Timeline
 from partita.units import MS_PER_S, US_PER_MS, ms
@@ -40,6 +41,9 @@ def run_document(plan: Plan, result: RunResult) -> dict[str, Any]:
             if hasattr(array, "dtype")
         },
         "checks": {check.name: _check(check) for check in result.checks},
+        "noisiest": [
+            {"node": n.node, "op": n.op, "dtype": n.dtype, "snr_db": _finite(n.snr_db)} for n in result.noisiest
+        ],
         "notes": list(result.notes),
     }
 
@@ -83,6 +87,8 @@ def run_summary(plan: Plan, result: RunResult) -> RenderableType:
     parts: list[RenderableType] = [Text(head, style="bold")]
     if result.checks:
         parts.append(_checks_table(result.checks))
+    if result.noisiest:
+        parts.append(_noise_table(result.noisiest))
     parts += [Text(note) for note in result.notes]
     if not result.is_right:
         parts.append(Text("The results differ where they must agree: please report this model.", style="bold red"))
@@ -106,6 +112,13 @@ def _checks_table(checks: Sequence[Check]) -> RenderableType:
                 "same" if d.top1_agrees else "differs",
                 verdict,
             )
+    return table
+
+
+def _noise_table(noisiest: Sequence[OperatorNoise]) -> RenderableType:
+    table = plain_table("Noisiest operators, each by itself", "operator", "type", "dtype", "SNR", numbers=1)
+    for noise in noisiest:
+        row(table, shortened(noise.node, NAMES_SHOWN), noise.op, noise.dtype, f"{noise.snr_db:.1f} dB")
     return table
 
 

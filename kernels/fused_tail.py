@@ -1,0 +1,208 @@
+"""What follows a product or convolution element by element, done in place while blocks of the result are in the cache."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from partita.errors import KernelError
+from partita.kernels.activation import gelu_erf_block, gelu_tanh_block, sigmoid_block
+from partita.kernels.arrays import Array, highest, lowest, quiet
+from partita.kernels.packing import packed
+from partita.kernels.windows import channels_last
+
+Step = Callable[[Array, Any], None]
+"""Changes a block in place: (block, operand or None)."""
+
+
+TILE_ELEMENTS = 1 << 13
+"""Numbers of channels are repeated to about this length: long inner loops, and still in the first-level cache."""
+BLOCK_ELEMENTS = 1 << 18
+"""A tail of several steps goes over blocks of this size, 1 MiB of float32, so that they stay in a cache (measured:
+with a third-level cache of 32 MiB, smaller blocks and blocks within the product only add calls)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One operator of a tail: its step, and the operand it takes beside the block, if any."""
+
+    step: Step
+    operand: Any = None
+
+
+def apply_ufunc(ufunc: np.ufunc) -> Step:
+    return lambda block, operand: ufunc(block, out=block)
+
+
+def add(block: Array, operand: Any) -> None:
+    np.add(block, operand, out=block)
+
+
+def subtract(block: Array, operand: Any) -> None:
+    np.subtract(block, operand, out=block)
+
+
+def subtract_from(block: Array, operand: Any) -> None:
+    np.subtract(operand, block, out=block)
+
+
+def multiply(block: Array, operand: Any) -> None:
+    np.multiply(block, operand, out=block)
+
+
+def divide(block: Array, operand: Any) -> None:
+    np.divide(block, operand, out=block)
+
+
+def divide_into(block: Array, operand: Any) -> None:
+    np.divide(operand, block, out=block)
+
+
+def limit(low: Any, high: Any) -> Step:
+    """Between two numbers, either of them None."""
+
+    def step(block: Array, operand: Any) -> None:
+        least = lowest(block.dtype) if low is None else low
+        most = highest(block.dtype) if high is None else high
+        np.clip(block, least, most, out=block)
+
+    return step
+
+
+def leaky(alpha: float) -> Step:
+    def step(block: Array, operand: Any) -> None:
+        np.maximum(block, block * block.dtype.type(alpha), out=block)
+
+    return step
+
+
+def sigmoid(block: Array, operand: Any) -> None:
+    sigmoid_block(block, block)
+
+
+def swish(alpha: float) -> Step:
+    def step(block: Array, operand: Any) -> None:
+        scratch = block * block.dtype.type(-alpha)
+        np.exp(scratch, out=scratch)
+        scratch += 1
+        np.divide(block, scratch, out=block)
+
+    return step
+
+
+def hard_sigmoid(alpha: float, beta: float) -> Step:
+    def step(block: Array, operand: Any) -> None:
+        np.multiply(block, alpha, out=block)
+        np.add(block, beta, out=block)
+        np.clip(block, 0, 1, out=block)
+
+    return step
+
+
+def hard_swish(block: Array, operand: Any) -> None:
+    scratch = block * block.dtype.type(1 / 6)
+    scratch += 0.5
+    np.clip(scratch, 0, 1, out=scratch)
+    np.multiply(block, scratch, out=block)
+
+
+def gelu(approximate: str) -> Step:
+    whole = gelu_tanh_block if approximate == "tanh" else gelu_erf_block
+
+    def step(block: Array, operand: Any) -> None:
+        result = np.empty_like(block)
+        whole(block, result, np.empty_like(block))
+        block[...] = result
+
+    return step
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """What is to be done to a result whose channels are on axis `channel_axis`: add a bias, then the links in order."""
+
+    bias: Array | None = None
+    """One number per channel."""
+    links: Sequence[Link] = ()
+    channel_axis: int = 1
+
+    def finish(self, y: Array) -> Array:
+        """The tail applied to a result that the caller owns: in place if it lies in one of two orders.
+
+        Either the channels are innermost, and a row is a position; or all axes lie as they are written, and a row is
+        a channel of one entry of the batch.
+        """
+        if (self.bias is None and not self.links) or y.size == 0:
+            return y
+        last = channels_last(y) if self.channel_axis == 1 else y
+        if last.flags.c_contiguous:
+            rows = _Rows(last.reshape(-1, last.shape[-1]), self.channel_axis, y.shape, channels_last=True)
+        else:
+            y = np.ascontiguousarray(y)
+            height = math.prod(y.shape[: self.channel_axis + 1])
+            rows = _Rows(y.reshape(height, -1), self.channel_axis, y.shape, channels_last=False)
+        links = [rows.operand(link) for link in self.links]
+        if self.bias is not None:
+            if self.bias.size != last.shape[-1]:
+                raise KernelError(f"the bias has {self.bias.size} numbers for {last.shape[-1]} channels")
+            links.insert(0, (add, rows.per_channel(self.bias)))
+        rows.apply(links)
+        return y
+
+
+NO_TAIL = Tail()
+
+
+class _Rows:
+    """A result as a matrix, either (positions, channels) or (batch * channels, positions)."""
+
+    def __init__(self, matrix: Array, axis: int, shape: tuple[int, ...], *, channels_last: bool) -> None:
+        self.matrix, self.axis, self.shape, self.channels_last = matrix, axis % len(shape), shape, channels_last
+        height, width = matrix.shape
+        self.group = max(1, min(height, TILE_ELEMENTS // max(width, 1)))
+        """Rows that share one repetition of numbers of channels."""
+        self.at_once = max(1, BLOCK_ELEMENTS // max(width, 1) // self.group) * self.group
+
+    def per_channel(self, numbers: Array) -> Array:
+        """Numbers of channels as `group` rows, or as a column as long as the matrix."""
+        count = self.group if self.channels_last else len(self.matrix) // numbers.size
+        repeated = packed(numbers, f"times {count}", lambda numbers: np.tile(numbers.reshape(-1), count))
+        return repeated if self.channels_last else repeated.reshape(-1, 1)
+
+    def operand(self, link: Link) -> tuple[Step, Any]:
+        """The step with its operand in the order of the matrix."""
+        x = link.operand
+        if x is None:
+            return link.step, None
+        if x.size == 1 and x.ndim <= len(self.shape):
+            return link.step, x.reshape(())
+        sizes = (1,) * (len(self.shape) - x.ndim) + x.shape
+        if all(n == 1 or axis == self.axis for axis, n in enumerate(sizes)):
+            return link.step, self.per_channel(x)
+        whole = np.broadcast_to(x, self.shape)
+        whole = np.moveaxis(whole, self.axis, -1) if self.channels_last else whole
+        return link.step, np.ascontiguousarray(whole).reshape(self.matrix.shape)
+
+    @quiet
+    def apply(self, links: list[tuple[Step, Any]]) -> None:
+        height = len(self.matrix)
+        for start in range(0, height, self.at_once):
+            stop = min(start + self.at_once, height)
+            even = start + (stop - start) // self.group * self.group
+            for first, last, group in ((start, even, self.group), (even, stop, stop - even)):
+                if first < last:
+                    self._apply(links, first, last, group)
+
+    def _apply(self, links: list[tuple[Step, Any]], first: int, last: int, group: int) -> None:
+        """The links on the rows [first, last), seen as fewer rows that are `group` times as long."""
+        rows = self.matrix[first:last]
+        long = rows.reshape(-1, group * rows.shape[1])
+        for step, operand in links:
+            if operand is None or operand.ndim == 0:
+                step(long, operand)
+            elif operand.ndim == 1:
+                step(long, operand[: long.shape[1]])
+            else:
+                step(rows, operand[first:last])
