@@ -114,7 +114,7 @@ class Refusal:
     op: str
     unit: str
     verdict: str
-    """`unsupported` or `accepted_then_fails`."""
+    """`unsupported`, `accepted_then_fails`, or `ruled_out` by the user."""
     reason: str
     source: str
 
@@ -169,8 +169,8 @@ class Plan:
     proof: Proof
     refusals: tuple[Refusal, ...] = ()
     baselines: tuple[Baseline, ...] = ()
-    options: Mapping[str, str] = field(default_factory=dict)
-    """What was asked for beyond the defaults (pins, bans, ...), for the record."""
+    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What was asked for beyond the defaults, by the command line's option: {"pin": ("Softmax=cpu",)}."""
 
     @property
     def latency_us(self) -> float:

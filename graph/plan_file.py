@@ -3,8 +3,10 @@
 The same placement always gives the same bytes, so the file leaves out `Proof.solve_s`.
 """
 
+import hashlib
 import json
-from dataclasses import asdict
+import os
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,19 +15,24 @@ from pydantic import TypeAdapter, ValidationError
 from partita.errors import PlanError
 from partita.graph.ir import Graph, Source
 from partita.graph.plan import Baseline, Location, PlacedOperator, Plan, Proof, Refusal, Segment, Transfer
+from partita.graph.plan_check import flaw_of
 
 FORMAT = "partita-plan/1"
 AGAIN = "make it again with: partita place MODEL --soc SOC -o PLAN"
 T = TypeVar("T")
 
 
-def to_json(plan: Plan) -> str:
-    """The plan as canonical JSON; PlanError if its graph came from no file, so that nobody could find it again."""
+def to_json(plan: Plan, folder: str | Path = ".") -> str:
+    """The plan as canonical JSON for a file in `folder`, from which the model's path is told.
+
+    Raises PlanError if its graph came from no file, so that nobody could find it again.
+    """
     if plan.graph.source is None:
         raise PlanError("a plan can be written only for a graph that was loaded from a file")
+    source = replace(plan.graph.source, path=os.path.relpath(plan.graph.source.path, folder))
     document = {
         "format": FORMAT,
-        "model": asdict(plan.graph.source),
+        "model": asdict(source),
         "graph_digest": plan.graph_digest,
         "soc_name": plan.soc_name,
         "soc_digest": plan.soc_digest,
@@ -38,7 +45,7 @@ def to_json(plan: Plan) -> str:
         "transfers": [asdict(transfer) for transfer in plan.transfers],
         "refusals": [asdict(refusal) for refusal in plan.refusals],
         "baselines": [asdict(baseline) for baseline in plan.baselines],
-        "options": dict(plan.options),
+        "options": {name: list(given) for name, given in plan.options.items()},
     }
     return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
@@ -62,8 +69,9 @@ class PlanFile:
 
     @property
     def source(self) -> Source:
-        """Where the plan's model is."""
-        return self._part("model", Source)
+        """Where the plan's model is, as seen from here."""
+        told = self._part("model", Source)
+        return replace(told, path=os.path.normpath(os.path.join(os.path.dirname(self.path), told.path)))
 
     @property
     def graph_digest(self) -> str:
@@ -78,6 +86,19 @@ class PlanFile:
         operators = self.operators
         if [operator.node for operator in operators] != [node.name for node in graph.nodes]:
             raise PlanError(f"{self.path}: its operators are not those of the model; {AGAIN}")
+        plan = self._unchecked(graph, operators)
+        units = {unit.get("name") for unit in json.loads(plan.soc_json).get("units", ()) if isinstance(unit, dict)}
+        missing = {plan.host.unit, *(segment.unit for segment in plan.segments)} - units
+        flaw = flaw_of(plan)
+        if hashlib.sha256(plan.soc_json.encode()).hexdigest() != plan.soc_digest:
+            flaw = "its Soc is not the one it was made for"
+        elif missing:
+            flaw = f"its Soc has no unit {min(missing)!r}"
+        if flaw is not None:
+            raise PlanError(f"{self.path}: the plan contradicts itself: {flaw}; {AGAIN}")
+        return plan
+
+    def _unchecked(self, graph: Graph, operators: tuple[PlacedOperator, ...]) -> Plan:
         soc = self._part("soc", dict[str, Any])
         proof = {**self._part("proof", dict[str, Any]), "solve_s": 0.0}
         return Plan(
@@ -94,7 +115,7 @@ class PlanFile:
             proof=self._checked("proof", proof, Proof),
             refusals=self._part("refusals", tuple[Refusal, ...]),
             baselines=self._part("baselines", tuple[Baseline, ...]),
-            options=self._part("options", dict[str, str]),
+            options=self._part("options", dict[str, tuple[str, ...]]),
         )
 
     def _part(self, name: str, kind: type[T]) -> T:

@@ -24,12 +24,23 @@ class Difference:
 
 
 def differences(reference: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[Difference, ...]:
-    """Every tensor output of `given` against `reference`, in order; outputs that are no tensors are left out."""
-    return tuple(
-        difference(name, np.asarray(reference[name]), np.asarray(given[name]))
-        for name in reference
-        if isinstance(reference[name], np.ndarray) and reference[name].dtype.kind not in "OUS"
-    )
+    """Every output of `given` against `reference`, in order; a sequence by its tensors, text by whether it is equal."""
+    found: list[Difference] = []
+    for name in reference:
+        found += _differences(name, reference[name], given[name])
+    return tuple(found)
+
+
+def _differences(name: str, a: Any, b: Any) -> list[Difference]:
+    if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+        return [d for i, (x, y) in enumerate(zip(a, b, strict=True)) for d in _differences(f"{name}[{i}]", x, y)]
+    numeric = all(isinstance(x, np.ndarray | np.generic) and x.dtype.kind in "biufcV" for x in (a, b))
+    if numeric and np.shape(a) == np.shape(b):
+        return [difference(name, np.asarray(a), np.asarray(b))]
+    if numeric or isinstance(a, list) or isinstance(b, list):
+        return [difference(name, np.zeros(1), np.full(1, np.inf))]
+    equal = np.array_equal(np.asarray(a), np.asarray(b))
+    return [difference(name, np.zeros(1), np.zeros(1) if equal else np.full(1, np.inf))]
 
 
 def difference(output: str, reference: np.ndarray, given: np.ndarray) -> Difference:

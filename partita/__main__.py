@@ -1,3 +1,18 @@
-from partita.cli import main
+"""The entry of the command line; imports stand inside, so that Ctrl-C is heard while they load."""
 
-main()
+import sys
+
+
+def main() -> None:
+    """Run `partita`."""
+    try:
+        from partita.cli import main as run
+
+        run()
+    except KeyboardInterrupt:
+        sys.stderr.write("partita: stopped\n")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

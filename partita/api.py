@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from partita.devices import Soc, load_soc
-from partita.errors import PlanError
+from partita.errors import ModelError, PlanError
 from partita.files import write_atomically
 from partita.graph.ir import Graph, Source
 from partita.graph.match import fuse
@@ -96,14 +96,17 @@ def report(plan: Plan, timeline: Timeline | None = None) -> "Report":
 
 def save_plan(plan: Plan, path: str | Path) -> None:
     """Writes the plan as JSON; the same plan always gives the same bytes."""
-    write_atomically(path, to_json(plan).encode())
+    write_atomically(path, to_json(plan, Path(path).parent).encode())
 
 
 def load_plan(path: str | Path, *, random_weights: bool = False) -> Plan:
     """A plan from its file, on its model, which is loaded again; PlanError if that has changed since."""
     file = PlanFile(path)
     source, operators = file.source, file.operators
-    graph = load(source.path, dict(source.shapes), random_weights=random_weights or source.random_weights)
+    try:
+        graph = load(source.path, dict(source.shapes), random_weights=random_weights or source.random_weights)
+    except ModelError as error:
+        raise PlanError(f"{path}: its model cannot be loaded: {error}") from None
     if graph.digest != file.graph_digest:
         raise PlanError(f"{path}: the model {source.path} is not the one that was placed; place it again")
     wanted = {(operator.kernel, operator.covers) for operator in operators if len(operator.covers) > 1}

@@ -17,7 +17,7 @@ from onnx.backend import base
 
 import partita.kernels  # noqa: F401  (registers every kernel)
 from partita.errors import ModelError
-from partita.graph.dtypes import OPTIONAL, SEQUENCE, name_of_numpy, numpy_of_name, onnx_of_name
+from partita.graph.dtypes import name_of_numpy, name_of_onnx, numpy_of_name, onnx_of_name
 from partita.graph.functions import without_functions
 from partita.graph.ir import Graph
 from partita.graph.onnx_import import OLDEST_OPSET, from_proto
@@ -30,8 +30,12 @@ class PreparedModel(base.BackendRep):
 
     def __init__(self, model: onnx.ModelProto) -> None:
         weights = {tensor.name for tensor in model.graph.initializer}
+        given = [i for i in model.graph.input if i.name not in weights]
         self.model = model
-        self.inputs = tuple(i.name for i in model.graph.input if i.name not in weights)
+        self.inputs = tuple(i.name for i in given)
+        self._element_types = {
+            i.name: i.type.tensor_type.elem_type for i in given if i.type.WhichOneof("value") == "tensor_type"
+        }
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._graph: Graph | None = None
 
@@ -42,25 +46,34 @@ class PreparedModel(base.BackendRep):
         a list of arrays, an optional that holds nothing is None.
         """
         feeds = self._feeds(inputs)
-        graph = self._graph_for({name: np.shape(x) for name, x in feeds.items() if isinstance(x, np.ndarray)})
-        results = run(graph, {name: _as_value(x, graph, name) for name, x in feeds.items()})
+        graph = self._graph_for({name: feeds[name].shape for name in self._element_types if name in feeds})
+        results = run(graph, feeds)
         return base.namedtupledict("Outputs", tuple(results))(*results.values())
 
     def _feeds(self, inputs: Any) -> dict[str, Any]:
         if isinstance(inputs, Mapping):
-            return {name: _as_array(x) for name, x in inputs.items()}
+            return {name: self._as_value(name, x) for name, x in inputs.items()}
         given = inputs if isinstance(inputs, list | tuple) else [inputs]
         if len(given) != len(self.inputs):
             names = ", ".join(self.inputs) or "none"
             raise ModelError(f"{len(given)} inputs were given, but the model has {len(self.inputs)}: {names}")
-        return dict(zip(self.inputs, map(_as_array, given), strict=True))
+        return {name: self._as_value(name, x) for name, x in zip(self.inputs, given, strict=True)}
+
+    def _as_value(self, name: str, x: Any) -> Any:
+        """What is given for a tensor as an array, of the tensor's dtype if it has none of its own."""
+        if name not in self._element_types or isinstance(x, np.ndarray | np.generic):
+            return _as_array(x)
+        if x is None:
+            raise ModelError(f"input {name!r} must be a tensor, nothing was given")
+        try:
+            return np.asarray(x, numpy_of_name(name_of_onnx(self._element_types[name])))
+        except (TypeError, ValueError) as error:
+            raise ModelError(f"input {name!r} must be a tensor: {error}") from None
 
     def _graph_for(self, shapes: dict[str, tuple[int, ...]]) -> Graph:
         """The model with inputs of these shapes; read again only if they changed."""
         if self._graph is None or self._shapes != shapes:
-            tensors = {i.name for i in self.model.graph.input if i.type.WhichOneof("value") == "tensor_type"}
-            self._graph = from_proto(self.model, {n: s for n, s in shapes.items() if n in tensors})
-            self._shapes = shapes
+            self._graph, self._shapes = from_proto(self.model, shapes), shapes
         return self._graph
 
 
@@ -72,14 +85,6 @@ def _as_array(x: Any) -> Any:
         return None
     array = np.asarray(x)
     return array.astype(object) if array.dtype.kind in "US" else array
-
-
-def _as_value(x: Any, graph: Graph, name: str) -> Any:
-    """A list that was given for a tensor as that tensor."""
-    if not isinstance(x, list) or name not in graph.values:
-        return x
-    dtype = graph.values[name].dtype
-    return x if dtype in (SEQUENCE, OPTIONAL) else np.asarray(x, numpy_of_name(dtype))
 
 
 def _modern(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -14,6 +14,7 @@ from rich.console import Console
 from partita import __version__
 from partita import options as given
 from partita.errors import OutputError, PartitaError, PlacementError
+from partita.files import check_outputs
 from partita.reports.wording import printable
 
 if TYPE_CHECKING:
@@ -30,6 +31,13 @@ app = typer.Typer(
 )
 soc_app = typer.Typer(help="The chips and runtimes that Partita knows.", no_args_is_help=True)
 app.add_typer(soc_app, name="soc")
+
+USAGE_ERRORS: type[Any] = typer.BadParameter.__mro__[2]
+"""Click's base of all usage errors, which Typer does not export."""
+
+STOPPED = 130
+"""The exit code after Ctrl-C, as shells have it."""
+PLOTS = (".png", ".svg", ".pdf")
 
 out = Console(soft_wrap=False)
 progress = Console(stderr=True)
@@ -57,6 +65,7 @@ def place(
 
     if _is_plan(model):
         raise PlacementError(f"{model}: this is a plan already; place takes an ONNX model")
+    check_outputs([output], inputs=[model])
     plan = _plan(model, placing)
     if output is not None:
         save_plan(plan, output)
@@ -96,6 +105,7 @@ def run(
     from partita.reports.checking import run_and_check, save_outputs
     from partita.reports.documents import run_document, run_summary
 
+    check_outputs([save], inputs=[model])
     plan = _plan(model, placing)
     with _working("running"):
         result = run_and_check(plan, inputs or [], seed=seed, check=check)
@@ -143,6 +153,10 @@ def simulate(
     from partita.reports.documents import simulation_document, simulation_summary
     from partita.simulator.timeline_file import write_timeline
 
+    for path in plot or []:
+        if Path(path).suffix not in PLOTS:
+            raise OutputError(f"cannot plot to {path!r}: its name must end in {', '.join(PLOTS)}")
+    check_outputs([output, trace, *(plot or [])], inputs=[model])
     plan = _plan(model, placing)
     timeline = api.simulate(plan, overlap=overlap)
     if output is not None:
@@ -150,8 +164,6 @@ def simulate(
     if trace is not None:
         write_chrome_trace(plan, timeline, trace)
     for path in plot or []:
-        if Path(path).suffix not in (".png", ".svg", ".pdf"):
-            raise OutputError(f"cannot plot to {path!r}: its name must end in .png, .svg or .pdf")
         api.report(plan, timeline).save(path)
     if as_json:
         _print_json(simulation_document(plan, timeline))
@@ -183,7 +195,11 @@ def report(
     """Write the report of a placement: verdict, timeline, fallbacks and why, boundaries, baselines."""
     from partita import api
     from partita.reports.documents import written_document
+    from partita.reports.report import check_form
 
+    for path in output:
+        check_form(path)
+    check_outputs(output, inputs=[model])
     plan = _plan(model, placing)
     made = api.report(plan)
     for path in output:
@@ -225,7 +241,12 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 
 
 def _is_plan(path: str) -> bool:
-    return path.endswith(".json")
+    """Whether the file is JSON, whatever its name; no ONNX model begins with a brace."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(1) == b"{"
+    except (OSError, ValueError):
+        return path.endswith(".json")
 
 
 def _plan(model: str, placing: given.Placing) -> "Plan":
@@ -275,14 +296,25 @@ def _say_written(paths: Sequence[str | None]) -> None:
 def main() -> None:
     """Run the command line; bad input is one line on standard error and exit code 2."""
     try:
-        app()
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+        if code == STOPPED:
+            typer.echo("partita: stopped", err=True)
+        sys.exit(code)
     except PartitaError as error:
-        typer.echo(f"partita: error: {printable(' '.join(str(error).split()))}", err=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("partita: stopped", err=True)
-        sys.exit(130)
+        _fail(str(error))
+    except USAGE_ERRORS as error:
+        _fail(f"{error.format_message()}; see: partita --help")
+    except MemoryError:
+        _fail("this needs more memory than the machine has; are the shapes right?")
     except BrokenPipeError:
         # The reader of our output has gone; what is left to flush must not raise again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _fail(f"cannot write the output: {error.strerror or error}")
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(f"partita: error: {printable(' '.join(message.split()))}", err=True)
+    sys.exit(2)

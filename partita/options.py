@@ -75,7 +75,9 @@ class Placing:
     @property
     def is_given(self) -> bool:
         """Whether anything that a plan says itself was given."""
-        return bool(self.soc or self.shape or self.pin or self.ban or self.allow)
+        default = Placing()
+        limits = (self.gap, self.time_limit) != (default.gap, default.time_limit)
+        return bool(self.soc or self.shape or self.pin or self.ban or self.allow or limits)
 
 
 def with_placing(command: Callable[..., None]) -> Callable[..., None]:
@@ -105,6 +107,8 @@ def parse_shapes(texts: Sequence[str] | None) -> dict[str, int | tuple[int, ...]
             raise ModelError(
                 f"--shape {text!r} is not understood; write NAME=8 for a dimension or NAME=1x3x224x224 for an input"
             )
+        if name in shapes:
+            raise ModelError(f"--shape gives {name!r} twice")
         dims = tuple(int(part) for part in size.split("x"))
         shapes[name] = dims[0] if "x" not in size else dims
     return shapes

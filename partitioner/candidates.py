@@ -13,6 +13,8 @@ from partita.graph.plan import Cost, Location, Refusal
 from partita.partitioner.problem import HOST, Candidate, Problem, Tensor
 
 ACCEPTED = ("native", "lowered")
+RULED_OUT = "ruled_out"
+"""The verdict on a unit that could run an operator, but may not, because the user says so."""
 OBJECTIVES = ("latency",)
 
 
@@ -24,6 +26,9 @@ class Rule:
     unit: str
 
     def concerns(self, node: Node) -> bool:
+        """Names come first as they are: exporters write brackets, which are a pattern too."""
+        if self.pattern in (node.name, node.op):
+            return True
         return fnmatchcase(node.name, self.pattern) or fnmatchcase(node.op, self.pattern)
 
     def __str__(self) -> str:
@@ -122,8 +127,21 @@ def _check_rules(graph: Graph, soc: Soc, wishes: Wishes) -> None:
         soc.unit_named(rule.unit)
         if not any(rule.concerns(node) for node in graph.nodes):
             raise PlacementError(
-                f"{str(rule)!r}: no operator of {graph.name!r} has a name or type like {rule.pattern!r}"
+                f"{str(rule)!r}: no operator of {graph.name!r} has a name or type like {rule.pattern!r} "
+                "(constants, and what was folded or merged into other operators, are not placed)"
             )
+
+
+def _ruled_out(node: Node, soc: Soc, wishes: Wishes) -> dict[str, str]:
+    """The units on which an operator may not run, and the option that says so."""
+    found = {
+        unit.name: f"--pin {rule}"
+        for rule in wishes.pins
+        if rule.concerns(node)
+        for unit in soc.units
+        if unit.name != rule.unit
+    }
+    return found | {rule.unit: f"--ban {rule}" for rule in wishes.bans if rule.concerns(node)}
 
 
 class _Candidates:
@@ -137,22 +155,20 @@ class _Candidates:
         self.matches: list[Match | None] = []
         self.refusals: list[Refusal] = []
         self.single_us: dict[tuple[int, int], float] = {}
-        self.banned = [
-            {rule.unit for rule in wishes.bans if rule.concerns(node)}
-            | {u.name for rule in wishes.pins if rule.concerns(node) for u in soc.units if u.name != rule.unit}
-            for node in graph.nodes
-        ]
+        self.banned = [_ruled_out(node, soc, wishes) for node in graph.nodes]
 
     def add_operator(self, index: int, node: Node) -> None:
         for unit in self.soc.units:
             refused = self._add(node, (index,), unit, None)
             if refused is not None:
-                self.refusals.append(
-                    Refusal(
-                        node=node.name, op=node.op, unit=unit.name,
-                        verdict=refused.status, reason=refused.reason, source=refused.source,
-                    )
-                )  # fmt: skip
+                why: tuple[str, str, str] = (refused.status, refused.reason, refused.source)
+            elif unit.name in self.banned[index]:
+                why = (RULED_OUT, f"ruled out by {self.banned[index][unit.name]}", "the user")
+            else:
+                continue
+            self.refusals.append(
+                Refusal(node=node.name, op=node.op, unit=unit.name, verdict=why[0], reason=why[1], source=why[2])
+            )
 
     def add_match(self, match: Match) -> None:
         node = fused_node(self.graph, match)
@@ -196,7 +212,6 @@ class _Candidates:
             if index in covered:
                 continue
             reasons = [f"{r.unit}: {r.reason}" for r in self.refusals if r.node == node.name]
-            reasons += [f"{unit}: pinned or banned away" for unit in sorted(self.banned[index])]
             raise PlacementError(f"no unit of {self.soc.name!r} can run node {node}: {'; '.join(reasons)}")
 
 

@@ -29,6 +29,9 @@ def partition(graph: Graph, soc: Soc, matches: Sequence[Match] = (), wishes: Wis
     baselines = all_baselines(formulation, soc)
     best = min(baselines, key=lambda baseline: baseline.latency_us, default=None)
     start = baselines[best] if best is not None else None
+    if wishes.pins or wishes.bans:  # simpler rules know nothing of the user's
+        free = replace(wishes, pins=(), bans=())
+        baselines = all_baselines(formulate(formulation.graph, soc, matches, free), soc)
     solution = ilp.solve(formulation.problem, start=start, gap=wishes.gap, time_limit_s=wishes.time_limit_s)
     proof = Proof(
         objective=wishes.objective,
@@ -42,11 +45,15 @@ def partition(graph: Graph, soc: Soc, matches: Sequence[Match] = (), wishes: Wis
     return replace(plan, graph_digest=graph.digest, options=_recorded(wishes))
 
 
-def _recorded(wishes: Wishes) -> dict[str, str]:
-    """The rules, for the plan's record."""
-    rules = {"pin": wishes.pins, "ban": wishes.bans, "allow": wishes.allow}
-    options = {name: " ".join(map(str, given)) for name, given in rules.items()}
-    return {name: value for name, value in options.items() if value}
+def _recorded(wishes: Wishes) -> dict[str, tuple[str, ...]]:
+    """What was asked for beyond the defaults, by the command line's option."""
+    options = {"pin": wishes.pins, "ban": wishes.bans, "allow": wishes.allow}
+    found = {name: tuple(map(str, given)) for name, given in options.items() if given}
+    if wishes.gap != Wishes().gap:
+        found["gap"] = (f"{wishes.gap:g}",)
+    if wishes.time_limit_s != Wishes().time_limit_s:
+        found["time-limit"] = (f"{wishes.time_limit_s:g}",)
+    return found
 
 
 def in_good_order(formulation: Formulation, soc: Soc) -> Graph:

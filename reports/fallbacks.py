@@ -20,7 +20,7 @@ class Fallback:
     wanted: UnitLabel
     """The accelerator that did not get them."""
     verdict: str
-    """`unsupported`, `accepted_then_fails`, or `chosen`: nothing forbids the accelerator, but this costs less."""
+    """As a Refusal's, or `chosen`: nothing forbids the accelerator, but this costs less."""
     reason: str
     source: str
     nodes: tuple[str, ...]

@@ -25,9 +25,9 @@ def command_of(plan: Plan) -> str:
     for name, dims in source.shapes:
         shape = str(dims) if isinstance(dims, int) else "x".join(str(d) for d in dims)
         words += ["--shape", f"{name}={shape}"]
-    for option, rules in plan.options.items():
-        for rule in rules.split():
-            words += [f"--{option}", rule]
+    for option, given in plan.options.items():
+        for value in given:
+            words += [f"--{option}", value]
     if source.random_weights:
         words.append("--random-weights")
     return printable(shlex.join(words))
@@ -42,7 +42,7 @@ def provenance_of(plan: Plan) -> tuple[tuple[str, str], ...]:
         ("Chip and runtime", plan.soc_name),
         ("Soc digest", plan.soc_digest),
         ("Objective", plan.proof.objective),
-        *((f"Option {name}", value) for name, value in plan.options.items()),
+        *((f"Option {name}", ", ".join(given)) for name, given in plan.options.items()),
         ("Solver", solver_text(plan.proof)),
         ("Partita", partita_version()),
         ("Again", command_of(plan)),

@@ -33,10 +33,15 @@ class Report:
 
     def save(self, path: str | Path) -> None:
         """Writes .html, .md, .json, or the timeline as .png, .svg or .pdf; OutputError for any other suffix."""
-        suffix = Path(path).suffix.lower()
-        if suffix not in FORMS:
-            raise OutputError(f"cannot save a report as {str(path)!r}: its name must end in {', '.join(FORMS)}")
-        write_atomically(path, FORMS[suffix](self))
+        write_atomically(path, FORMS[check_form(path)](self))
+
+
+def check_form(path: str | Path) -> str:
+    """The suffix of a path, one of FORMS; OutputError for any other."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in FORMS:
+        raise OutputError(f"cannot save a report as {str(path)!r}: its name must end in {', '.join(FORMS)}")
+    return suffix
 
 
 def _html(report: Report) -> bytes:

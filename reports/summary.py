@@ -42,7 +42,7 @@ def plan_document(plan: Plan, timeline: Timeline | None = None) -> dict[str, Any
         "status": plan.proof.status,
         "solver": plan.proof.solver,
         "solve_s": plan.proof.solve_s,
-        "options": dict(plan.options),
+        "options": {name: list(given) for name, given in plan.options.items()},
         "operators": account.operators,
         "kernels": len(plan.operators),
         "segments": len(plan.segments),

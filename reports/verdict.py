@@ -49,6 +49,8 @@ class Verdict:
     """What the speed is compared with: the host alone, or the quickest if that was not tried."""
     best_baseline: Baseline | None
     gap: float
+    is_ruled: bool
+    """The user pinned or banned operators."""
     status: str
     simulated_us: float | None
     """The timeline's latency, if it tells another story than the plan."""
@@ -92,7 +94,7 @@ class Verdict:
     def certainty(self) -> str:
         """What is proven about it, in words that claim no more than the bound does."""
         if self.gap <= EXACT_GAP:
-            return "proven the best"
+            return "proven the best" + (" under your rules" if self.is_ruled else "")
         if self.gap >= 1:
             return "with no proof of how good it is"
         if self.gap <= PROVEN_GAP:
@@ -137,6 +139,7 @@ def verdict_of(account: Account, timeline: Timeline | None = None) -> Verdict:
         reference=_reference(account),
         best_baseline=min(labelled_baselines(account), key=lambda baseline: baseline.latency_us, default=None),
         gap=plan.proof.gap,
+        is_ruled=any(option in plan.options for option in ("pin", "ban")),
         status=plan.proof.status,
         simulated_us=timeline.latency_us if timeline is not None and told else None,
         scenario=timeline.scenario if timeline is not None else "",

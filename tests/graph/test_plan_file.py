@@ -1,3 +1,4 @@
+import hashlib
 import json
 from contextlib import suppress
 from dataclasses import replace
@@ -11,6 +12,7 @@ from partita.graph.build import GraphBuilder
 from partita.graph.ir import Graph, Source
 from partita.graph.match import Match, fuse
 from partita.graph.plan import Baseline, Cost, Location, PlacedOperator, Plan, Proof, Refusal, Segment, Transfer
+from partita.graph.plan_check import flaw_of
 from partita.graph.plan_file import FORMAT, PlanFile, to_json
 
 CPU, NPU = Location("cpu", "float32"), Location("npu:0", "float16")
@@ -40,8 +42,8 @@ def plan() -> Plan:
     )
     crossing = {"sync_us": 1.0, "copy_us": 2.0, "convert_us": 0.5, "dram_bytes": 24, "size_bytes": 16, "layout": "any"}
     return Plan(
-        graph=graph(), graph_digest="abc", soc_name="soc", soc_digest="def",
-        soc_json='{"name":"soc"}', host=CPU, inference_us=10.0, operators=operators,
+        graph=graph(), graph_digest="abc", soc_name="soc", soc_digest=SOC_DIGEST,
+        soc_json=SOC_JSON, host=CPU, inference_us=10.0, operators=operators,
         segments=(
             Segment(index=0, unit="npu:0", call_us=5.0, operators=("m",)),
             Segment(index=1, unit="cpu", call_us=0.0, operators=("y",)),
@@ -55,7 +57,7 @@ def plan() -> Plan:
         ),
         refusals=(Refusal(node="y", op="Softmax", unit="npu:0", verdict="unsupported", reason="é", source="a page"),),
         baselines=(Baseline(name="cpu", title="CPU alone", latency_us=40.0, segments=1),),
-        options={"pins": "Softmax=cpu"},
+        options={"pin": ("Softmax=cpu", "my relu=npu")},
     )  # fmt: skip
 
 
@@ -72,6 +74,10 @@ def read(path: Path) -> Plan:
     return file.plan(graph())
 
 
+SOC_JSON = '{"name":"soc","units":[{"name":"cpu"},{"name":"npu:0"}]}'
+SOC_DIGEST = hashlib.sha256(SOC_JSON.encode()).hexdigest()
+
+
 def test_a_plan_is_the_same_after_writing_and_reading_but_for_the_time_it_took(tmp_path: Path) -> None:
     before = plan()
     path = written(tmp_path, to_json(before))
@@ -86,7 +92,8 @@ def test_a_plan_is_the_same_after_writing_and_reading_but_for_the_time_it_took(t
 
 def test_a_plan_says_where_its_model_is_and_what_it_fused(tmp_path: Path) -> None:
     file = PlanFile(written(tmp_path, to_json(plan())))
-    assert file.source == graph().source
+    assert file.source.path == str(tmp_path / "models" / "g.onnx")
+    assert file.source.shapes == (("batch", 1), ("x", (1, 4)))
     assert file.operators[0].covers == ("s", "m")
 
 
@@ -194,3 +201,40 @@ def test_a_plan_finds_operators_and_transfers_by_name() -> None:
     assert p.proof.gap == pytest.approx(1 / 28)
     assert COST.bound == "compute"
     assert NPU.stored(p.graph.value("x")).dtype == "float16"
+
+
+def sound() -> Plan:
+    """A plan whose parts add up, for the checks of what a file may say."""
+    p = plan()
+    total_us = 10.0 + 5.0 + 2 * 3.0 + 2 * 3.5
+    transfers = (p.transfers[0], p.transfers[1])
+    return replace(p, transfers=transfers, proof=replace(p.proof, objective_us=total_us, bound_us=total_us))
+
+
+def test_a_sound_plan_has_no_flaw() -> None:
+    assert flaw_of(sound()) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "flaw"),
+    [
+        ({"segments": ()}, "do not hold its operators"),
+        ({"segments": tuple(reversed(sound().segments))}, "not numbered in order"),
+        ({"transfers": sound().transfers[:1]}, "reads 'm' at cpu:float32, where it never arrives"),
+        ({"transfers": (replace(sound().transfers[0], source=Location("gpu", "float32")),)}, "where it is not"),
+        ({"host": Location("npu:0", "float16")}, "where it is not"),
+        ({"host": Location("cpu", "banana")}, "dtype of cpu:banana is not known"),
+        ({"proof": replace(sound().proof, objective_us=1.0, bound_us=1.0)}, "its parts take 28 us"),
+        ({"proof": replace(sound().proof, bound_us=99.0)}, "bound is above"),
+        ({"proof": replace(sound().proof, objective_us=-5.0)}, "time of its proof cannot be"),
+        ({"inference_us": float("inf")}, "time of its inference cannot be"),
+        ({"baselines": (Baseline(name="b", title="", latency_us=-1.0, segments=1),)}, "baseline 'b'"),
+        ({"operators": (sound().operators[0], replace(sound().operators[1], unit="tpu"))}, "each on its own unit"),
+        (
+            {"operators": (replace(sound().operators[0], cost=replace(COST, latency_us=9.0)), sound().operators[1])},
+            "cost of operator 'm'",
+        ),
+    ],
+)
+def test_a_plan_that_contradicts_itself_says_how(change: dict[str, Any], flaw: str) -> None:
+    assert flaw in (flaw_of(replace(sound(), **change)) or "")

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -225,7 +226,7 @@ def test_a_pin_that_is_no_rule(run: Run) -> None:
 
 def test_an_operator_banned_everywhere(run: Run) -> None:
     bans = [word for unit in load_soc(SOC).units for word in ("--ban", f"relu={unit.name}")]
-    refused(run("place", saved(model()), "--soc", SOC, *bans), "'relu'", "banned")
+    refused(run("place", saved(model()), "--soc", SOC, *bans), "'relu'", "ruled out by --ban relu=npu")
 
 
 def test_an_operator_that_no_unit_supports(run: Run) -> None:
@@ -276,3 +277,89 @@ def test_input_data_that_is_no_array(run: Run) -> None:
 def test_input_data_for_nothing(run: Run) -> None:
     np.save("x.npy", np.zeros((1, 4), np.float32))
     refused(run("run", saved(model()), "--soc", SOC, "--input", "z=x.npy"), "'z'", "x")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("place",), ("plaec",), ("place", "m.onnx", "--colour"), ("place", "m.onnx", "--gap", "abc"), ("soc", "x")],
+)
+def test_a_command_line_that_is_not_understood(run: Run, arguments: tuple[str, ...]) -> None:
+    refused(run(*arguments), "partita --help")
+
+
+def test_nothing_is_written_if_one_of_several_outputs_cannot_be(run: Run) -> None:
+    name = saved(model())
+    refused(run("simulate", name, "--soc", SOC, "-o", "t.json", "--plot", "x.bmp"), "x.bmp", ".png")
+    refused(run("simulate", name, "--soc", SOC, "--trace", "t.json", "--plot", "no/x.png"), "no/x.png")
+    refused(run("report", name, "--soc", SOC, "-o", "r.html", "-o", "r.docx"), "r.docx")
+    refused(run("simulate", name, "--soc", SOC, "-o", "same.json", "--trace", "same.json"), "twice")
+    assert [p.name for p in Path().iterdir()] == ["model.onnx"]
+
+
+def test_an_output_that_would_replace_the_model(run: Run) -> None:
+    name = saved(model())
+    before = Path(name).read_bytes()
+    refused(run("place", name, "--soc", SOC, "-o", name), "read by this very command")
+    assert Path(name).read_bytes() == before
+
+
+def test_an_output_is_written_through_a_link_and_to_a_device(run: Run) -> None:
+    name = saved(model())
+    Path("real.json").write_text("old")
+    Path("link.json").symlink_to("real.json")
+    assert run("place", name, "--soc", SOC, "-o", "link.json").code == 0
+    assert Path("link.json").is_symlink()
+    assert Path("real.json").read_text().startswith("{")
+    assert run("place", name, "--soc", SOC, "-o", "/dev/null").code == 0
+    assert not Path("/dev/null").is_file()
+
+
+@pytest.mark.parametrize(
+    ("edit", "flaw"),
+    [
+        (lambda d: d.update(transfers=d["transfers"][1:]), "never arrives"),
+        (lambda d: d.update(segments=[]), "segments"),
+        (lambda d: d["operators"][0].update(dtype="banana"), "banana"),
+        (lambda d: d["proof"].update(objective_us=1.0, bound_us=1.0), "its parts take"),
+        (lambda d: d["soc"].update(name="other"), "its Soc is not the one"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "simulate"])
+def test_an_edited_plan(run: Run, command: str, edit: Callable[[dict[str, Any]], None], flaw: str) -> None:
+    run("place", saved(model()), "--soc", SOC, "--pin", "Relu=npu", "-o", "plan.json")
+    document = json.loads(Path("plan.json").read_text())
+    edit(document)
+    Path("plan.json").write_text(json.dumps(document))
+    refused(run(command, "plan.json"), "contradicts itself", flaw)
+
+
+def test_a_plan_is_found_from_any_folder(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("plans").mkdir()
+    assert run("place", saved(model()), "--soc", SOC, "-o", "plans/m.plan").code == 0
+    monkeypatch.chdir("plans")
+    assert run("simulate", "m.plan").code == 0
+    assert run("run", "m.plan", "--check").code == 0
+
+
+def test_a_name_with_brackets_can_be_pinned(run: Run) -> None:
+    nodes = [helper.make_node("Relu", ["x"], ["y"], name="layer[0]/relu")]
+    result = run("place", saved(model(nodes)), "--soc", SOC, "--pin", "layer[0]/relu=npu", "--json")
+    assert json.loads(result.out)["placement"]["layer[0]/relu"]["unit"] == "npu"
+
+
+def test_a_pinned_plan_is_compared_with_what_simpler_rules_do_unpinned(run: Run) -> None:
+    free = json.loads(run("place", saved(model()), "--soc", SOC, "--json").out)
+    pinned = json.loads(run("place", "model.onnx", "--soc", SOC, "--pin", "Relu=npu", "--json").out)
+    assert pinned["baselines"] == free["baselines"]
+    assert pinned["latency_ms"] > pinned["baselines"]["cpu_only"]
+    assert "under your rules" in pinned["verdict"]
+    assert {r["verdict"] for r in pinned["refusals"] if r["unit"] == "cpu"} == {"ruled_out"}
+
+
+def test_data_that_is_a_broken_archive(run: Run) -> None:
+    Path("x.npy").write_bytes(b"PK\x03\x04 broken")
+    refused(run("run", saved(model()), "--soc", SOC, "--input", "x=x.npy"), "x.npy")
+
+
+def test_a_shape_given_twice(run: Run) -> None:
+    refused(run("place", saved(model(dims=("b", 4))), "--soc", SOC, "--shape", "b=1", "--shape", "b=2"), "twice")

@@ -57,7 +57,9 @@ def hostile_plan() -> Plan:
     soc = plan.soc_json.replace("Hexagon v75", "<b onload=x>").replace("Toy 8 Gen 3", "<script>x")
     titled = tuple(replace(baseline, title=HOSTILE) for baseline in plan.baselines)
     refused = tuple(replace(refusal, source=HOSTILE) for refusal in plan.refusals)
-    return replace(plan, soc_json=soc, soc_name=HOSTILE, baselines=titled, refusals=refused, options={"pin": HOSTILE})
+    return replace(
+        plan, soc_json=soc, soc_name=HOSTILE, baselines=titled, refusals=refused, options={"pin": (HOSTILE,)}
+    )
 
 
 def test_the_first_screen_has_verdict_baselines_placement_and_certainty() -> None:

@@ -43,7 +43,7 @@ def test_an_unknown_suffix_is_refused_before_anything_is_written(tmp_path: Path,
 
 
 def test_a_folder_that_does_not_exist_is_an_output_error(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="No such file"):
+    with pytest.raises(OutputError, match="there is no folder"):
         report().save(tmp_path / "nowhere" / "report.md")
 
 
@@ -72,7 +72,7 @@ def test_names_cannot_break_out_of_a_markdown_table() -> None:
 def test_the_command_repeats_shapes_rules_and_quotes_what_a_shell_would_read() -> None:
     plan = mobile_plan()
     source = Source("my models/a;b.onnx", (("batch", 1), ("x", (1, 3, 8, 8))), random_weights=True)
-    asked = replace(plan, graph=replace(plan.graph, source=source), options={"pin": "Softmax=cpu Add=gpu"})
+    asked = replace(plan, graph=replace(plan.graph, source=source), options={"pin": ("Softmax=cpu", "Add=gpu")})
     assert command_of(asked) == (
         "partita place 'my models/a;b.onnx' --soc toy-qnn --shape batch=1 --shape x=1x3x8x8 "
         "--pin Softmax=cpu --pin Add=gpu --random-weights"
