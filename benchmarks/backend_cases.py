@@ -23,7 +23,10 @@ from tests.kernels.test_onnx_backend import EXCLUDED, backend_tests
 
 CLASSES = (
     ("ai.onnx.ml", "^test_ai_onnx_ml_"),
-    ("training", "^test_(adagrad|adam|momentum|nesterov)|_training_mode|^test_training_dropout|^test_batchnorm_.*train"),
+    (
+        "training",
+        "^test_(adagrad|adam|momentum|nesterov)|_training_mode|^test_training_dropout|^test_batchnorm_.*train",
+    ),
     ("preview (FlexAttention)", "^test_flexattention"),
     ("random", "^test_bernoulli"),
     ("loss", "^test_(nllloss|sce|negative_log)"),
@@ -79,19 +82,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--failures", action="store_true", help="also print why each failed")
     arguments = parser.parse_args()
+    classes, result = backend_tests(), _Result()
     began = time.perf_counter()
-    classes = backend_tests()
-    loaded = time.perf_counter()
-    result = _Result()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for each in classes.values():
             unittest.defaultTestLoader.loadTestsFromTestCase(each).run(result)
-    print(f"onnx {onnx.__version__}, Python {platform.python_version()}; loading {loaded - began:.1f} s,", end=" ")
-    print(f"running {time.perf_counter() - loaded:.1f} s\n\n| cases | passed | failed | excluded |\n|---|---|---|---|")
+    print(f"onnx {onnx.__version__}, Python {platform.python_version()}; {time.perf_counter() - began:.1f} s\n")
+    print("| cases | passed | failed | excluded |\n|---|---|---|---|")
     for name in sorted({name for name, _ in result.counts}):
         print(f"| {name} |", " | ".join(str(result.counts[name, o]) for o in ("passed", "failed", "excluded")), "|")
-    relevant = {o: sum(result.counts[f"node: {c}", o] for c in ("primary", "function bodies")) for _, o in result.counts}
+    relevant = {
+        o: sum(result.counts[f"node: {c}", o] for c in ("primary", "function bodies")) for _, o in result.counts
+    }
     total = sum(relevant.values())
     print(f"\nprimary and function bodies: {relevant['passed']} of {total}, {100 * relevant['passed'] / total:.2f} %")
     print("\n| excluded | because |\n|---|---|")

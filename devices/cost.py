@@ -28,7 +28,6 @@ from partita.graph.work import (
     GROUPED_CONV,
     MOVEMENT,
     RECURRENT,
-    Matmul,
     Work,
     work_of,
 )
@@ -80,7 +79,7 @@ def operator_cost(graph: Graph, node: Node, unit: Unit, dtype: str) -> Cost:
     own spread to the good side, `high_us` the opposite.
     """
     if dtype not in unit.peak_gmac_per_s:
-        raise SocError(f"unit {unit.name!r} does not compute in {dtype}; it does in: {', '.join(unit.dtypes)}")
+        raise SocError(f"unit {unit.name!r} does not compute in {dtype}; it does in: {', '.join(unit.peak_gmac_per_s)}")
     work = _work(graph, node, dtype)
     if work.op_class == FREE:
         return _FREE_COST
@@ -173,12 +172,12 @@ def padded_macs(work: Work, unit: Unit) -> float:
     """Multiply-accumulates with the largest product rounded up to whole tiles of the unit's matrix engine."""
     if unit.tile is None or work.matmul is None or work.op_class not in TILED_CLASSES:
         return work.macs
-    return work.macs * _padding(work.matmul, unit.tile.m.value, unit.tile.n.value, unit.tile.k.value)
-
-
-def _padding(product: Matmul, m: float, n: float, k: float) -> float:
-    rounded = math.ceil(product.m / m) * m * math.ceil(product.n / n) * n * math.ceil(product.k / k) * k
-    return max(1.0, rounded / max(1, product.m * product.n * product.k))
+    product = work.matmul
+    whole = 1
+    for size, block in ((product.m, unit.tile.m), (product.n, unit.tile.n), (product.k, unit.tile.k)):
+        whole *= math.ceil(size / block.value) * round(block.value)
+    exact = max(1, product.m * product.n * product.k)
+    return work.macs * max(whole, exact) / exact
 
 
 def transfer_cost(soc: Soc, value: Value, source: Location, target: Location) -> TransferCost:

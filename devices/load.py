@@ -44,7 +44,8 @@ def soc_from_toml(path: Path, shown: str | None = None) -> Soc:
     soc = Soc.from_json(as_json(content), where=shown or str(path))
     for unit in soc.units:
         for folder, name in (("support", unit.support), ("fusions", unit.fusions)):
-            if not name.endswith(".toml") and name not in names_in(folder):
+            file = name.partition(":")[0]  # a generation may follow, as in "qnn-htp:v75"
+            if not file.endswith(".toml") and file not in names_in(folder):
                 known = ", ".join(names_in(folder))
                 raise SocError(f"{shown or path}: units[{unit.name}].{folder} is {name!r}; known: {known}")
     return soc

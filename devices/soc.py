@@ -15,6 +15,8 @@ DEFAULT = "default"
 """The key of `utilisation` that stands for every class without one of its own."""
 
 Dtype = Literal["float32", "float16", "bfloat16", "int8", "uint8", "int16", "uint16"]
+QuantisedDtype = Literal["int8", "int8_symmetric", "int8_per_tensor", "w8a16"]
+"""The names of `graph.quantisation.SCHEMES`."""
 Layout = Literal["NCHW", "NHWC", "any"]
 
 
@@ -83,6 +85,8 @@ class Unit(Strict):
     title: str
     dtypes: tuple[Dtype, ...] = Field(min_length=1)
     """Floating-point types it computes in, the preferred one first."""
+    optional_dtypes: tuple[QuantisedDtype, ...] = ()
+    """Quantised types that it computes a floating-point model in only where the user allows it."""
     layout: Layout
     """How it stores images; "any" takes what it gets."""
     support: str
@@ -118,8 +122,9 @@ class Unit(Strict):
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
-        _same_keys("peak_gmac_per_s", self.peak_gmac_per_s, self.dtypes, self.dtypes)
-        _same_keys("peak_gop_per_s", self.peak_gop_per_s, self.dtypes, self.dtypes)
+        dtypes = (*self.dtypes, *self.optional_dtypes)
+        _same_keys("peak_gmac_per_s", self.peak_gmac_per_s, dtypes, dtypes)
+        _same_keys("peak_gop_per_s", self.peak_gop_per_s, dtypes, dtypes)
         _same_keys("utilisation", self.utilisation, (DEFAULT,), (DEFAULT, *OP_CLASSES))
         if (self.on_chip_bytes is None) != (self.on_chip_gb_per_s is None):
             raise ValueError("on_chip_bytes and on_chip_gb_per_s must be given together")

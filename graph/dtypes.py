@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 
 from partita.errors import ModelError
+from partita.graph.quantisation import SCHEMES
 from partita.units import BITS_PER_BYTE
 
 _ONNX_NAMES = {
@@ -65,7 +66,12 @@ def name_of_numpy(dtype: np.dtype) -> str:
 
 @cache
 def bits_of(dtype: str) -> int:
-    """Bits that one element takes in memory; elements below a byte are packed, a string counts as its pointer."""
+    """Bits that one element takes in memory; elements below a byte are packed, a string counts as its pointer.
+
+    A quantised dtype of a location, such as "w8a16", counts as its activations do.
+    """
+    if dtype in SCHEMES:
+        return SCHEMES[dtype].activation_bits
     if dtype in _BITS:
         return _BITS[dtype]
     return numpy_of_name(dtype).itemsize * BITS_PER_BYTE
@@ -73,6 +79,11 @@ def bits_of(dtype: str) -> int:
 
 def size_bytes(elements: int, dtype: str) -> int:
     return (elements * bits_of(dtype) + BITS_PER_BYTE - 1) // BITS_PER_BYTE
+
+
+def weight_dtype(dtype: str) -> str:
+    """How floating-point weights are stored at a location whose floating-point activations are stored as `dtype`."""
+    return f"int{SCHEMES[dtype].weight_bits}" if dtype in SCHEMES else dtype
 
 
 def is_floating(dtype: str) -> bool:

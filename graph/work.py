@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from partita.graph.dtypes import is_floating, size_bytes
+from partita.graph.dtypes import is_floating, size_bytes, weight_dtype
 from partita.graph.ir import Graph, Node, Value
 from partita.graph.op_class import (
     BATCHED_MATMUL,
@@ -62,7 +62,7 @@ _NOTHING = Work(op_class=FREE, macs=0, element_ops=0, input_bytes=0, output_byte
 
 
 def work_of(graph: Graph, node: Node, dtype: str | None = None) -> Work:
-    """The work of `node`, its floating-point tensors stored as `dtype` (their own if None).
+    """The work of `node`, its floating-point tensors stored as `dtype` (their own if None), its weights as that asks.
 
     The shapes that it touches must be known. A fused operator has the sum of its body's work, but only the bytes at
     its border. An If counts as its heavier branch, a Loop or Scan as one turn of its body times the turns that are
@@ -173,8 +173,9 @@ def _reads(graph: Graph, node: Node, dtype: str | None) -> dict[str, Read]:
     taken = sum(_elements(graph, name) for name in node.present_outputs) if tables else 0
     found: dict[str, Read] = {}
     for name in graph.reads(node):
-        read_bytes = _stored_bytes(graph.values.get(name), dtype, taken if name in tables else None)
-        found[name] = graph.is_constant(name), read_bytes
+        is_constant = graph.is_constant(name)
+        stored = weight_dtype(dtype) if dtype is not None and is_constant else dtype
+        found[name] = is_constant, _stored_bytes(graph.values.get(name), stored, taken if name in tables else None)
     return found
 
 

@@ -13,7 +13,7 @@ from functools import cache
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 """Source: glibc manual, section 3.2.3.7, Malloc Tunable Parameters; the numbers are those of its malloc.h."""
 LARGEST_THRESHOLD_BYTES = 32 << 20
-"""glibc refuses to serve larger blocks from the heap. Source: mallopt(3), M_MMAP_THRESHOLD, DEFAULT_MMAP_THRESHOLD_MAX."""
+"""glibc serves no larger blocks from the heap. Source: mallopt(3), M_MMAP_THRESHOLD."""
 KEPT_BYTES = (1 << 31) - 1
 """So much free memory may stay at the heap's top: all that the parameter, an int, can say."""
 STEP_BYTES = 16 << 20
@@ -29,12 +29,5 @@ def keep_freed_memory() -> bool:
     if mallopt is None:
         return False
     wanted = ((M_MMAP_THRESHOLD, LARGEST_THRESHOLD_BYTES), (M_TRIM_THRESHOLD, KEPT_BYTES), (M_TOP_PAD, STEP_BYTES))
-    return all([mallopt(parameter, size) == 1 for parameter, size in wanted])
-
-
-def release_freed_memory() -> bool:
-    """Give back to the system what is free now; False if the C library cannot, or if there was nothing to give."""
-    if not sys.platform.startswith("linux"):
-        return False
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    return trim is not None and trim(0) == 1
+    done = [mallopt(parameter, size) == 1 for parameter, size in wanted]
+    return all(done)

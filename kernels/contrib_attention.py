@@ -120,8 +120,8 @@ def _unpacked(
     """Query, key and value, heads first, from separate tensors or from one packed (..., heads, 2 or 3, size)."""
     if query.ndim == 5:
         q, k, v = (np.moveaxis(query[:, :, :, i], 1, 2) for i in range(3))
-    elif key is None:
-        raise KernelError("a query of three axes needs a key")
+    elif key is None or (value is None and key.ndim != 5):
+        raise KernelError("a query of three axes needs a key and a value, or both in a key of five axes")
     elif key.ndim == 5:
         q, k, v = (_heads_first(query, heads), *(np.moveaxis(key[:, :, :, i], 1, 2) for i in range(2)))
     else:

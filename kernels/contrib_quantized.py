@@ -7,7 +7,7 @@ import numpy as np
 
 from partita.errors import KernelError
 from partita.kernels.activation import leaky_relu, sigmoid
-from partita.kernels.arrays import Array, axis_of, quiet
+from partita.kernels.arrays import Array, axis_of, broadcast_shape, quiet
 from partita.kernels.contrib import MICROSOFT
 from partita.kernels.integers import centred, centred_weights, exact_matmul, requantized
 from partita.kernels.movement import concat
@@ -42,8 +42,36 @@ def qlinear_add(
     C_scale: Array,
     C_zero_point: Array | None = None,
 ) -> Array:
-    """Sum of two quantised tensors that broadcast."""
-    return _stored(_real(A, A_scale, A_zero_point) + _real(B, B_scale, B_zero_point), C_scale, C_zero_point, A)
+    """Sum of two quantised tensors of 8 bits that broadcast.
+
+    Each is looked up as a multiple of C_scale and the zero points are added before the one rounding, so that halves go
+    to the neighbour to which onnxruntime takes them.
+    """
+    if A.dtype != B.dtype or A.dtype.itemsize != 1:
+        raise KernelError(f"A and B must be uint8 or int8 both, are {A.dtype} and {B.dtype}")
+    if A.size == 1:
+        A, A_scale, A_zero_point, B, B_scale, B_zero_point = B, B_scale, B_zero_point, A, A_scale, A_zero_point
+    ratio_a, ratio_b = (np.float32(scale.item()) / np.float32(C_scale.item()) for scale in (A_scale, B_scale))
+    zero_a, zero_b, zero_c = (
+        np.float32(0 if z is None else z.item()) for z in (A_zero_point, B_zero_point, C_zero_point)
+    )
+    values = np.arange(256, dtype=np.uint8).view(A.dtype).astype(np.float64)
+    offset = zero_c - (ratio_a * zero_a + ratio_b * zero_b)
+    if B.size == 1:
+        offset = np.float32(np.float64(ratio_b) * B.item() + offset)
+    first = (np.float64(ratio_a) * values + offset).astype(np.float32)
+    shape = broadcast_shape(A.shape, B.shape)
+    if B.size == 1:
+        return _rounded_codes(first, A.dtype)[A.view(np.uint8)].reshape(shape)
+    sums = first[A.view(np.uint8)] + (ratio_b * values.astype(np.float32))[B.view(np.uint8)]
+    return _rounded_codes(sums, A.dtype)
+
+
+def _rounded_codes(x: Array, dtype: np.dtype[Any]) -> Array:
+    """`x` rounded to even and saturated, in place, as `dtype`."""
+    limits = np.iinfo(dtype)
+    np.rint(x, out=x)
+    return np.clip(x, limits.min, limits.max, out=x).astype(dtype)
 
 
 @kernel("QLinearMul", domain=MICROSOFT)
@@ -57,8 +85,11 @@ def qlinear_mul(
     C_scale: Array,
     C_zero_point: Array | None = None,
 ) -> Array:
-    """Product of two quantised tensors that broadcast."""
-    return _stored(_real(A, A_scale, A_zero_point) * _real(B, B_scale, B_zero_point), C_scale, C_zero_point, A)
+    """Product of two quantised tensors that broadcast; the zero point is added before the rounding, as there."""
+    product = np.asarray(centred(A, A_zero_point) * centred(B, B_zero_point))
+    product *= np.float32(A_scale.item()) * np.float32(B_scale.item()) / np.float32(C_scale.item())
+    product += np.float32(0 if C_zero_point is None else C_zero_point.item())
+    return _rounded_codes(product, A.dtype)
 
 
 @kernel("QLinearWhere", domain=MICROSOFT)

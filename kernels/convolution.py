@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from partita.errors import KernelError
+from partita.kernels import compiled
 from partita.kernels import conv_schedules as schedules
 from partita.kernels.arrays import Array
 from partita.kernels.depthwise import conv_depthwise_last
@@ -61,7 +62,26 @@ def convolve(x: Array, w: Array, windows: Windows, group: int, tail: Tail = NO_T
     """Convolution by the schedule that was measured fastest for these shapes, then `tail`; always a new array."""
     if x.size == 0 or w.size == 0 or 0 in windows.outputs:
         return np.zeros((x.shape[0], w.shape[0], *windows.outputs), np.result_type(x, w))
+    if compiled.suits_weight(x, w) and not _suits_winograd(w, windows, group):
+        y = _convolve_compiled(x, w, windows, group, tail)
+        if y is not None:
+            return y
     return tail.finish(choose_schedule(x, w, windows, group)(x, w, windows, group))
+
+
+def _convolve_compiled(x: Array, w: Array, windows: Windows, group: int, tail: Tail) -> Array | None:
+    """The compiled schedules: one group, or one filter per channel."""
+    is_depthwise = group == x.shape[1] == w.shape[0] and group > 1
+    if group > 1 and not is_depthwise:
+        return None
+    ending, rest = tail.split((x.shape[0], w.shape[0], *windows.outputs))
+    if is_depthwise:
+        return rest.finish(compiled.convolve_depthwise(x, w, windows, ending))
+    return rest.finish(compiled.convolve(x, w, windows, ending))
+
+
+def _suits_winograd(w: Array, windows: Windows, group: int) -> bool:
+    return not w.flags.writeable and supports_winograd(windows, group) and _is_worth_winograd(w, windows)
 
 
 def choose_schedule(x: Array, w: Array, windows: Windows, group: int) -> schedules.Schedule:
@@ -78,7 +98,7 @@ def choose_schedule(x: Array, w: Array, windows: Windows, group: int) -> schedul
         return schedules.conv_im2col_first
     if x.ndim == 3 and not is_channels_last(x):
         return schedules.conv_shift_first
-    if not w.flags.writeable and supports_winograd(windows, group) and _is_worth_winograd(w, windows):
+    if _suits_winograd(w, windows, group):
         return conv_winograd
     return schedules.conv_im2col_last
 

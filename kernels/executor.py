@@ -1,6 +1,7 @@
 """Runs graphs with the registered kernels: one operator, or a whole graph on one unit."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,17 @@ def compute(node: Node, inputs: Sequence[Any], outer: Mapping[str, Any] | None =
 
     Raises KernelError that names the node.
     """
-    return Call(node)(inputs, outer)
+    return _call_of(node)(inputs, outer)
+
+
+@lru_cache(maxsize=2048)
+def _remembered(node: Node) -> Call:
+    return Call(node)
+
+
+def _call_of(node: Node) -> Call:
+    """Operators whose regions hold weights are not remembered, so that their graphs can be forgotten."""
+    return _remembered(node) if node.body is not None or not node.regions else Call(node)
 
 
 def run(graph: Graph, feeds: Mapping[str, Any], wanted: Iterable[str] | None = None) -> dict[str, Any]:

@@ -7,12 +7,14 @@ import numpy as np
 
 from partita.graph.ir import Array, Graph, Node
 from partita.graph.match import Match, fused_node
+from partita.kernels import compiled
 from partita.kernels import fused_tail as tail
 from partita.kernels.convolution import conv_windows, convolve
 from partita.kernels.fused_tail import Link, Step, Tail
 from partita.kernels.registry import has_kernel, kernel_for
 
 Function = Callable[..., Any]
+LEAST_ROWS = 16
 PRODUCERS = frozenset(("Conv", "MatMul", "Gemm"))
 """Operators whose results are new arrays that a tail may change."""
 
@@ -127,11 +129,11 @@ def _single(node: Node, body: Graph, result: str) -> _Part | None:
 
 def _clip(node: Node, body: Graph) -> _Part | None:
     if len(node.inputs) == 1:
-        return _Part(tail.limit(node.attributes.get("min"), node.attributes.get("max")))
+        return _Part(tail.Limit(node.attributes.get("min"), node.attributes.get("max")))
     bounds = [body.constants.get(name) for name in (*node.inputs[1:], "")[:2]]
     if any(name and bound is None for name, bound in zip(node.inputs[1:], bounds, strict=False)):
         return None
-    return _Part(tail.limit(*(None if bound is None else bound.reshape(()) for bound in bounds)))
+    return _Part(tail.Limit(*(None if bound is None else bound.reshape(()) for bound in bounds)))
 
 
 _BINARY: dict[str, tuple[Step, Step]] = {
@@ -141,7 +143,7 @@ _BINARY: dict[str, tuple[Step, Step]] = {
     "Div": (tail.divide, tail.divide_into),
 }
 _ALONE: dict[str, Callable[[Node], Step]] = {
-    "Relu": lambda node: tail.limit(0, None),
+    "Relu": lambda node: tail.Limit(0, None),
     "LeakyRelu": lambda node: tail.leaky(node.attributes.get("alpha", 0.01)),
     "Sigmoid": lambda node: tail.sigmoid,
     "Tanh": lambda node: tail.apply_ufunc(np.tanh),
@@ -163,7 +165,30 @@ def _conv(inputs: list[Any], attributes: dict[str, Any], links: list[Link]) -> A
 
 
 def _matmul(inputs: list[Any], attributes: dict[str, Any], links: list[Link]) -> Array:
-    return Tail(None, links, -1).finish(kernel_for("MatMul").function(*inputs))
+    a, b = inputs
+    if not _is_worth_compiling(a, b):
+        return Tail(None, links, -1).finish(kernel_for("MatMul").function(a, b))
+    shape = (*a.shape[:-1], b.shape[1])
+    # A vector that the chain adds first is the bias of the product.
+    is_bias = bool(links) and links[0].step is tail.add and links[0].operand.shape == (b.shape[1],)
+    whole = Tail(links[0].operand if is_bias else None, links[1:] if is_bias else links, -1)
+    ending, rest = whole.split(shape)
+    rows = a.reshape(-1, a.shape[-1])
+    return rest.finish(compiled.multiply(rows, b, ending).reshape(shape))
+
+
+def _is_worth_compiling(a: Array, b: Array) -> bool:
+    """Products of a few rows only read the weights, which BLAS does as fast and without a copy of them."""
+    if b.ndim != 2 or a.ndim < 2 or not a.flags.c_contiguous or a.shape[-1] != b.shape[0]:
+        return False
+    return a.size >= LEAST_ROWS * max(a.shape[-1], 1) > 0 and b.size > 0 and compiled.suits_weight(a, b)
+
+
+def compiled_kernel(node: Node) -> Function | None:
+    """The compiled form of a single operator, where there is one."""
+    if node.op != "MatMul" or node.domain or not compiled.is_available():
+        return None
+    return lambda a, b: _matmul([a, b], {}, [])
 
 
 def _gemm(inputs: list[Any], attributes: dict[str, Any], links: list[Link]) -> Array:

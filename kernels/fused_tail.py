@@ -1,4 +1,4 @@
-"""What follows a product or convolution element by element, done in place while blocks of the result are in the cache."""
+"""What follows a product or convolution element by element, done in place on its result."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -10,6 +10,7 @@ import numpy as np
 from partita.errors import KernelError
 from partita.kernels.activation import gelu_erf_block, gelu_tanh_block, sigmoid_block
 from partita.kernels.arrays import Array, highest, lowest, quiet
+from partita.kernels.compiled import UNLIMITED, Ending
 from partita.kernels.packing import packed
 from partita.kernels.windows import channels_last
 
@@ -60,15 +61,17 @@ def divide_into(block: Array, operand: Any) -> None:
     np.divide(operand, block, out=block)
 
 
-def limit(low: Any, high: Any) -> Step:
-    """Between two numbers, either of them None."""
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A step: between two numbers, either of them None."""
 
-    def step(block: Array, operand: Any) -> None:
-        least = lowest(block.dtype) if low is None else low
-        most = highest(block.dtype) if high is None else high
+    low: Any
+    high: Any
+
+    def __call__(self, block: Array, operand: Any) -> None:
+        least = lowest(block.dtype) if self.low is None else self.low
+        most = highest(block.dtype) if self.high is None else self.high
         np.clip(block, least, most, out=block)
-
-    return step
 
 
 def leaky(alpha: float) -> Step:
@@ -127,6 +130,23 @@ class Tail:
     """One number per channel."""
     links: Sequence[Link] = ()
     channel_axis: int = 1
+
+    def split(self, shape: tuple[int, ...]) -> tuple[Ending, "Tail"]:
+        """What a compiled product of `shape` does by itself, all in float32, and the tail that remains."""
+        links, addend, low, high = list(self.links), None, *UNLIMITED
+        if links and links[0].step is add and links[0].operand.shape == shape:
+            addend = links.pop(0).operand
+            by_row = channels_last(addend) if self.channel_axis == 1 else addend
+            addend = np.ascontiguousarray(by_row, np.float32).reshape(-1, by_row.shape[-1])
+        bounds = links[0].step if links else None
+        if isinstance(bounds, Limit):
+            del links[0]
+            low = low if bounds.low is None else np.float32(bounds.low)
+            high = high if bounds.high is None else np.float32(bounds.high)
+        bias = None if self.bias is None else np.ascontiguousarray(self.bias, np.float32)
+        if bias is not None and bias.shape != (shape[self.channel_axis],):
+            raise KernelError(f"the bias has the shape {bias.shape} for {shape[self.channel_axis]} channels")
+        return Ending(bias, addend, low, high), Tail(None, links, self.channel_axis)
 
     def finish(self, y: Array) -> Array:
         """The tail applied to a result that the caller owns: in place if it lies in one of two orders.

@@ -11,7 +11,7 @@ from partita.errors import KernelError, UnsupportedOperatorError
 from partita.graph.dtypes import name_of_numpy
 from partita.graph.ir import Array, Graph, Node
 from partita.kernels.arena import keep_freed_memory
-from partita.kernels.fused import fused_kernel
+from partita.kernels.fused import compiled_kernel, fused_kernel
 from partita.kernels.halves import to_float16, to_float32
 from partita.kernels.registry import kernel_for
 
@@ -44,7 +44,7 @@ class Call:
             kernel = kernel_for(node.op, node.domain, node.version)
         except UnsupportedOperatorError as error:
             raise UnsupportedOperatorError(f"node {node}: {error}") from None
-        self.function, self.widen = kernel.function, kernel.widen
+        self.function, self.widen = compiled_kernel(node) or kernel.function, kernel.widen
         self.regions = {name: value for name, value in node.attributes.items() if isinstance(value, Graph)}
         self.attributes = {name: value for name, value in node.attributes.items() if name not in self.regions}
         if kernel.takes_output_count:
@@ -64,10 +64,9 @@ class Call:
             result = self.function(*(inputs if half is None else _widened(inputs, half)), **attributes)
         except KernelError as error:
             raise KernelError(f"node {self.node}: {error}") from None
-        except (ValueError, TypeError, IndexError, ZeroDivisionError, OverflowError, AttributeError) as error:
-            raise KernelError(
-                f"node {self.node}: inputs {describe(inputs)} do not fit: {str(error).splitlines()[0]}"
-            ) from error
+        except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, MemoryError) as error:
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise KernelError(f"node {self.node}: inputs {describe(inputs)} do not fit: {reason}") from error
         results = result if isinstance(result, tuple) else (result,)
         return results if half is None else tuple(_rounded(y, half) for y in results)
 
@@ -100,7 +99,7 @@ def _widened(inputs: Sequence[Any], half: np.dtype) -> Sequence[Any]:
 def _rounded(result: Any, half: np.dtype) -> Any:
     if not isinstance(result, np.ndarray | np.generic) or result.dtype != np.float32:
         return result
-    return from_float32(result, half)
+    return from_float32(np.asarray(result), half)
 
 
 def as_float32(array: Array) -> Array:

@@ -186,13 +186,13 @@ def _coordinates(a: Axis, mode: str) -> Array:
         return (at + half) / scale
     if mode == "pytorch_half_pixel" and a.output_size <= 1:
         return at * 0
-    places = (at + half) / scale
+    places = (at + half) / scale - half
     if mode == "half_pixel_symmetric":
         adjustment = np.float32(a.output_size) / (scale * np.float32(a.input_size))
-        return np.float32(a.input_size / 2) * (one - adjustment) + places - half
+        return places + np.float32(a.input_size / 2) * (one - adjustment)
     if mode not in ("half_pixel", "pytorch_half_pixel"):
         raise KernelError(f"coordinate_transformation_mode {mode!r} is unknown")
-    return places - half
+    return places
 
 
 def _nearest(places: Array, a: Axis, mode: str) -> Array:

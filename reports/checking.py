@@ -153,7 +153,8 @@ def _read_inputs(graph: Graph, texts: Sequence[str]) -> dict[str, Any]:
         if name not in graph.inputs:
             raise ModelError(f"{name!r} is no input of {graph.name!r}; it has: {', '.join(graph.inputs)}")
         try:
-            feeds[name] = np.load(Path(path), allow_pickle=False)
+            with Path(path).open("rb") as file:
+                feeds[name] = np.load(file, allow_pickle=False)
         except (OSError, ValueError, EOFError, BadZipFile) as error:
             raise ModelError(f"{path}: not an array in a .npy file: {str(error).splitlines()[0]}") from None
         if not isinstance(feeds[name], np.ndarray):

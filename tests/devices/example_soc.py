@@ -56,7 +56,7 @@ def content() -> dict[str, Any]:
             unit("cpu", "cpu", ("float32",)),
             unit("gpu", "gpu", ("float16", "float32"), layout="NHWC", support="qnn-gpu", fusions="qnn-gpu"),
             unit(
-                "npu", "npu", ("float16",), layout="NHWC", support="qnn-htp-v75", fusions="qnn-htp",
+                "npu", "npu", ("float16",), layout="NHWC", support="qnn-htp:v75", fusions="qnn-htp",
                 tile={"m": number(32), "n": number(32), "k": number(32)},
                 on_chip_bytes=number(1e6), on_chip_gb_per_s=number(40),
             ),

@@ -52,7 +52,7 @@ def on_htp(graph: Graph) -> Verdict:
 @pytest.mark.parametrize(
     ("graph", "reason"),
     [
-        (lambda: one("Transpose", (1, 4, 8, 4, 8, 4)), "Transpose of rank 6: rank at most 5"),
+        (lambda: one("Transpose", (1, 4, 8, 4, 8, 4)), "Transpose with tensor 'x' of rank 6: rank at most 5"),
         (lambda: one("Erf"), "Erf: refused alone"),
         (lambda: one("Acos"), "Acos is not in the list of QNN HTP v75"),
         (lambda: one("Gemm", (4, 64), "const 64x32", alpha=0.5), r"Gemm with alpha = 0.5: alpha must be 1.0"),
@@ -65,10 +65,13 @@ def on_htp(graph: Graph) -> Verdict:
             lambda: one("MaxPool", kernel_shape=(3, 3), dilations=(2, 2)),
             r"MaxPool with dilations = \[2, 2\]: dilations must be 1",
         ),
-        (lambda: one("MaxPool", (1, 4, 8, 8, 8), kernel_shape=(2, 2, 2)), "MaxPool of rank 5: rank from 3 to 4"),
+        (lambda: one("MaxPool", (1, 4, 8, 8, 8), kernel_shape=(2, 2, 2)), "MaxPool with tensor 'x' of rank 5: rank at most 4"),
         (lambda: one("MaxPool", kernel_shape=(2, 2), outputs=2), "MaxPool with int64 tensor"),
         (lambda: one("LpNormalization", IMAGE, axis=1, p=1), "LpNormalization with p = 1: p must be 2"),
-        (lambda: one("Sum", IMAGE, "1x8x16x16", "1x8x16x16"), "Sum with 3 inputs: inputs 2"),
+        (lambda: one("Sum", IMAGE), "Sum with 1 inputs: inputs at least 2"),
+        (lambda: one("Max", (1, 2, 3, 4, 5), "1x2x3x4x5"), "Max with tensor 'x' of rank 5: rank at most 4"),
+        (lambda: one("Einsum", (2, 3), "2x3", equation="ij,ij->i"), "Einsum of ij,ij->i: equations such as ab,bc->ac"),
+        (lambda: one("Reshape", (2, 36), "ints 1,2,3,2,3,2"), "Reshape: only|Reshape without such a neighbour"),
         (lambda: one("Cast", IMAGE, to=7), "Cast with int64 tensor"),
         (lambda: one("Resize", (1, 8, 4), "", "", "ints 1,8,8", antialias=1, mode="linear", version=18), "antialias"),
         (lambda: one("MatMulInteger", (4, 16), "const 16x8", dtype="uint8"), "MatMulInteger on its own: only inside"),
@@ -119,13 +122,13 @@ def test_the_mean_of_a_float16_model_is_accepted_and_then_fails() -> None:
 
 
 def test_an_operator_that_the_runtime_expands_only_in_float16_models_is_refused_in_float32_ones() -> None:
-    assert on_htp(one("ReduceL1", IMAGE, dtype="float16", keepdims=1)).status == "lowered"
-    assert on_htp(one("ReduceL1", IMAGE, keepdims=1)).status == "unsupported"
+    assert on_htp(one("ReduceL1", IMAGE, "ints 2,3", dtype="float16", version=18)).status == "lowered"
+    assert on_htp(one("ReduceL1", IMAGE, "ints 2,3", version=18)).status == "unsupported"
 
 
-def test_htp_computes_in_float16_only() -> None:
+def test_htp_does_not_compute_in_float32() -> None:
     graph = one("Relu")
-    assert verdict(graph, graph.nodes[0], HTP, "float32").reason == "Relu in float32: computes in float16"
+    assert verdict(graph, graph.nodes[0], HTP, "float32").reason == "Relu in float32: computes in float16 or int8 or w8a16"
 
 
 def test_a_dimension_that_is_not_known_is_refused_by_an_accelerator_and_taken_by_the_cpu() -> None:

@@ -66,6 +66,13 @@ def test_dimensions_of_minus_one_are_open() -> None:
     assert from_proto(model, {"x": (5, 3)}).value("x").shape == (5, 3)
 
 
+def test_dimensions_named_by_a_question_mark_need_not_be_equal() -> None:
+    model = parsed("g (float[n, 3, h, w] x) => (float[n, 3, h, w] y) { y = Relu(x) }")
+    for axis in (2, 3):
+        model.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = "?"
+    assert from_proto(model, {"x": (1, 3, 48, 192)}).value("x").shape == (1, 3, 48, 192)
+
+
 def test_an_input_of_unknown_rank_takes_a_whole_shape() -> None:
     model = parsed("g (float[2] x) => (float[2] y) { y = Relu(x) }")
     model.graph.input[0].type.tensor_type.ClearField("shape")

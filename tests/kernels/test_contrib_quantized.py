@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import NodeProto, helper
 
+from partita.errors import KernelError
 from partita.kernels import contrib_quantized  # noqa: F401  (registers its kernels)
 from tests.kernels.oracle import Array, check, examples, ours, seeds, tensor
 from tests.kernels.single_node import run_onnxruntime
@@ -37,6 +38,23 @@ def check_codes(node: NodeProto, *inputs: Array | None, off_by_one: float = 0.0)
     difference = np.abs(result.astype(int) - expected.astype(int))
     assert difference.max(initial=0) <= (1 if off_by_one else 0)
     assert (difference > 0).mean() <= off_by_one
+
+
+@pytest.mark.parametrize("op", ["QLinearAdd", "QLinearMul"])
+@pytest.mark.parametrize("shape", [(6, 50), (1,), ()])
+def test_halves_go_where_onnxruntime_takes_them(op: str, shape: tuple[int, ...]) -> None:
+    a, b, half, one = codes(0, (6, 50), np.uint8), codes(1, shape, np.uint8), scale(0.5), scale(1)
+    zeros = [np.array(zero, np.uint8) for zero in (100, 121, 33)]
+    node = fused(op, ["a", "sa", "za", "b", "sb", "zb", "sc", "zc"], ["c"])
+    check_codes(node, a, half, zeros[0], b, half, zeros[1], one, zeros[2])
+    check_codes(node, b, half, zeros[1], a, half, zeros[0], one, zeros[2])
+
+
+def test_sums_are_of_codes_of_8_bits() -> None:
+    node = fused("QLinearAdd", ["a", "s", "z", "a", "s", "z", "s", "z"], ["c"])
+    a, s, z = np.zeros(3, np.int16), scale(1), np.zeros((), np.int16)
+    with pytest.raises(KernelError, match="must be uint8 or int8 both, are int16 and int16"):
+        ours(node, a, s, z, a, s, z, s, z, opset=1)
 
 
 @examples

@@ -117,6 +117,12 @@ def test_upsample_and_the_first_resize_are_what_onnxruntime_computes(
     np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_places_halfway_between_two_elements_are_exact() -> None:
+    sizes = np.array([1, 1, 4])  # of 7: places 0, 1.75, 3.5 and 5.25
+    attributes = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "round_prefer_ceil"}
+    check([noise(1, 1, 7), None, None, sizes], attributes)
+
+
 def test_nearest_keeps_any_dtype() -> None:
     x = np.array([[True, False]])
     np.testing.assert_array_equal(resize(x, None, np.array([1, 2], np.float32)), [[True, True, False, False]])

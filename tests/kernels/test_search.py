@@ -83,6 +83,11 @@ def test_top_k_takes_k_as_attribute_at_first_and_not_more_than_there_is() -> Non
         ours(helper.make_node("TopK", ["x"], ["v", "i"], k=6, axis=0), tensor(1, (5, 3)), opset=9)
 
 
+def test_nothing_is_found_in_an_empty_tensor() -> None:
+    node = helper.make_node("TopK", ["x", "k"], ["values", "indices"])
+    check(node, np.zeros((0, 3, 0), np.float32), np.array([0]), opset=11)
+
+
 @examples
 @given(shape=full_shapes, is_sorted=flags, flat=st.booleans(), seed=seeds, data=st.data())
 def test_unique_finds_values_positions_and_counts(

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import onnx
 from onnx import helper
 from onnxruntime.capi import onnxruntime_pybind11_state as refusals
 
@@ -23,21 +24,44 @@ REFUSALS = (
 )
 
 
+def node_of(case: Case, name: str) -> tuple[Node, list[Array | None]]:
+    """The operator as kernels see it, and copies of its inputs."""
+    proto = proto_of(case)
+    attributes = attributes_of(proto)
+    inputs = [None if x is None else in_some_layout(x) for x in case.inputs]
+    return Node(name, case.op, tuple(proto.input), tuple(proto.output), attributes, case.domain, case.opset), inputs
+
+
+def in_some_layout(x: Array) -> Array:
+    """A copy of the same tensor that lies in order, channels last, transposed, or as a view of a larger one."""
+    layout = (x.size + sum(x.shape)) % 4
+    if layout == 1 and x.ndim > 2:
+        return np.moveaxis(np.moveaxis(x, 1, -1).copy(), -1, 1)
+    if layout == 2:
+        return x.T.copy().T
+    if layout == 3 and x.ndim:
+        return np.repeat(x, 2, axis=-1)[..., ::2]
+    return x.copy()
+
+
+def proto_of(case: Case) -> onnx.NodeProto:
+    names = [f"x{i}" if x is not None else "" for i, x in enumerate(case.inputs)]
+    outputs = [f"y{i}" for i in range(case.outputs)]
+    return helper.make_node(case.op, names, outputs, domain=case.domain, **case.attributes)
+
+
 def differs(case: Case) -> str:
     """What differs, "" if nothing, or "refused" if onnxruntime does not compute it."""
-    names = tuple(f"x{i}" if x is not None else "" for i, x in enumerate(case.inputs))
-    outputs = tuple(f"y{i}" for i in range(case.outputs))
-    proto = helper.make_node(case.op, names, outputs, domain=case.domain, **case.attributes)
-    node = Node("fuzzed", case.op, names, outputs, attributes_of(proto), case.domain, case.opset)
+    node, inputs = node_of(case, "fuzzed")
     try:
         with np.errstate(all="ignore"):
-            results = tuple(compute(node, [None if x is None else x.copy() for x in case.inputs]))
+            results = tuple(compute(node, inputs))
     except PartitaError as error:
         results, refusal = (), f"we refuse it: {error}"
     else:
         refusal = ""
     try:
-        expected = run_onnxruntime(proto, case.inputs, case.opset)
+        expected = run_onnxruntime(proto_of(case), case.inputs, case.opset)
     except REFUSALS:
         return "refused"
     if refusal:

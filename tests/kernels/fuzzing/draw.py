@@ -10,6 +10,14 @@ Array = np.ndarray[Any, Any]
 Shape = tuple[int, ...]
 
 
+def int64(numbers: Any) -> Array:
+    return np.array(numbers, np.int64)
+
+
+def float32(numbers: Any) -> Array:
+    return np.array(numbers, np.float32)
+
+
 @dataclass(frozen=True, eq=False)
 class Case:
     """One operator on its inputs, and how near to onnxruntime's its outputs must be."""

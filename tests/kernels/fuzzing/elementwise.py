@@ -1,9 +1,11 @@
 """Element by element, along axes, and to other dtypes."""
 
+from typing import Any
+
 import numpy as np
 from onnx import helper
 
-from tests.kernels.fuzzing.draw import Case, Draw, draws
+from tests.kernels.fuzzing.draw import Case, Draw, draws, int64
 
 FLOATS = (np.float32, np.float64, np.float16)
 INTS = (np.int32, np.int64, np.int8, np.uint8)
@@ -65,7 +67,7 @@ _INTS_ALSO = ("Abs", "Neg", "Sign")
 def unary(draw: Draw) -> Case:
     op = draw.pick(*_UNARY)
     oldest, low, high, ranges = _UNARY[op]
-    dtype = np.float32
+    dtype: Any = np.float32
     if op in _FLOAT16_ALSO and draw.chance(0.2):
         dtype = np.float16
     elif op in _INTS_ALSO and draw.chance(0.3):
@@ -76,6 +78,25 @@ def unary(draw: Draw) -> Case:
     shape = (draw.integer(1, 70000),) if draw.chance(0.05) else draw.shape()
     x = draw.tensor(shape, dtype, low, high)
     return Case(op, (x,), attributes, max(oldest, draw.pick(7, 13, 17, 21)), tolerance=tolerance_of(dtype))
+
+
+@draws("large tensors")
+def large(draw: Draw) -> Case:
+    """Sizes at which work is done in blocks."""
+    shape = (draw.integer(1, 9), draw.integer(1, 400), draw.pick(63, 64, 255, 257))
+    op = draw.pick(
+        "Softmax", "LogSoftmax", "ReduceMean", "ReduceMax", "ReduceL2", "ArgMax", "TopK", "Transpose", "CumSum"
+    )
+    x = draw.tensor(shape)
+    axis = draw.axis(3)
+    if op == "TopK":
+        return Case(op, (x, int64([min(shape[axis], draw.integer(1, 9))])), {"axis": axis}, 11, 2)
+    if op == "Transpose":
+        return Case(op, (x,), {"perm": draw.generator.permutation(3).tolist()}, 13)
+    if op == "CumSum":
+        return Case(op, (x, np.array(axis, np.int64)), {}, 14, tolerance=1e-4)
+    attributes = {"axes": [axis]} if op.startswith("Reduce") else {"axis": axis}
+    return Case(op, (x,), attributes, 13)
 
 
 @draws("binary")
@@ -197,8 +218,8 @@ def reduction(draw: Draw) -> Case:
             attributes["noop_with_empty_axes"] = 1
         return Case(op, (x,), attributes, opset)
     if opset >= 18 or (op == "ReduceSum" and opset >= 13):
-        return Case(op, (x, np.int64(axes)), attributes, opset)
-    return Case(op, (x,), {**attributes, "axes": axes}, opset)  # type: ignore[dict-item]  # attributes are of many types
+        return Case(op, (x, int64(axes)), attributes, opset)
+    return Case(op, (x,), {**attributes, "axes": axes}, opset)
 
 
 @draws("ArgMax, ArgMin")

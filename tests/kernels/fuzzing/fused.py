@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from onnx import helper
 
-from tests.kernels.fuzzing.draw import Case, Draw, draws
+from tests.kernels.fuzzing.draw import Case, Draw, draws, int64
 from tests.kernels.fuzzing.quantized import MICROSOFT
 from tests.kernels.fuzzing.windows import window
 
@@ -87,7 +87,7 @@ def trivial(draw: Draw) -> Case:
     if op == "ConstantOfShape":
         dtype = draw.pick(np.float32, np.int64, np.uint8, np.bool_)
         value = helper.make_tensor("value", helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), [1], [draw.integer(0, 1)])
-        return Case(op, (np.int64(x.shape),), {"value": value}, 9)
+        return Case(op, (int64(x.shape),), {"value": value}, 9)
     if op == "Dropout":
         opset = draw.pick(7, 10, 12, 13)  # before 12, the mask of inference is not defined
         return Case(op, (x,), {}, opset, 1 if opset < 12 else draw.integer(1, 2))

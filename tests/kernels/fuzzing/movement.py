@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from tests.kernels.fuzzing.draw import Case, Draw, draws
+from tests.kernels.fuzzing.draw import Case, Draw, draws, int64
 
 ANY = (np.float32, np.float32, np.int64, np.int32, np.uint8, np.float64, np.bool_)
 
@@ -29,12 +29,12 @@ def split(draw: Draw) -> Case:
     attributes = {"axis": axis - (len(shape) if opset >= 11 and draw.chance(0.3) else 0)}
     x = draw.tensor(shape, draw.pick(np.float32, np.int64))
     if opset < 13:
-        return Case("Split", (x,), {**attributes, "split": sizes}, opset, len(sizes))  # type: ignore[dict-item]
+        return Case("Split", (x,), {**attributes, "split": sizes}, opset, len(sizes))
     if opset == 18 and draw.chance(0.4):
         count = draw.integer(1, max(1, shape[axis]))
         if math.ceil(shape[axis] / count) * (count - 1) < max(shape[axis], 1):
             return Case("Split", (x,), {**attributes, "num_outputs": count}, 18, count)
-    return Case("Split", (x, np.int64(sizes)), attributes, opset, len(sizes))
+    return Case("Split", (x, int64(sizes)), attributes, opset, len(sizes))
 
 
 @draws("Slice")
@@ -72,8 +72,8 @@ def pad(draw: Draw) -> Case:
         return Case("Pad", (draw.tensor(shape),), attributes, opset)
     dtype = np.float32 if opset < 13 else draw.pick(np.float32, np.int64, np.int32, np.float64)
     value = draw.tensor((), dtype) if mode == "constant" and draw.chance(0.6) else None
-    listed = np.int64(axes) if len(axes) < len(shape) or (opset >= 18 and draw.chance(0.3)) else None
-    inputs = (draw.tensor(shape, dtype), np.int64(pads), value) + ((listed,) if listed is not None else ())
+    listed = int64(axes) if len(axes) < len(shape) or (opset >= 18 and draw.chance(0.3)) else None
+    inputs = (draw.tensor(shape, dtype), int64(pads), value) + ((listed,) if listed is not None else ())
     return Case("Pad", inputs, {"mode": mode}, opset)
 
 
@@ -93,7 +93,7 @@ def reshape(draw: Draw) -> Case:
         target[-1] = -1 if draw.chance() else target[-1]
         target = [0 if axis < cut and draw.chance(0.3) else size for axis, size in enumerate(target)]
     attributes = {"allowzero": 1} if 0 in shape and opset == 14 else {}
-    return Case("Reshape", (draw.tensor(shape), np.int64(target)), attributes, opset)
+    return Case("Reshape", (draw.tensor(shape), int64(target)), attributes, opset)
 
 
 @draws("shapes")
@@ -108,9 +108,9 @@ def shapes(draw: Draw) -> Case:
     if op == "Size":
         return Case(op, (draw.tensor(shape),), {}, opset)
     if op == "Expand":
-        return Case(op, (draw.tensor(draw.broadcastable(shape)), np.int64(shape)), {}, opset)
+        return Case(op, (draw.tensor(draw.broadcastable(shape)), int64(shape)), {}, opset)
     if op == "Tile":
-        return Case(op, (draw.tensor(shape), np.int64(draw.integers(len(shape), 0, 3))), {}, opset)
+        return Case(op, (draw.tensor(shape), int64(draw.integers(len(shape), 0, 3))), {}, opset)
     if op == "Unsqueeze":
         axes = [axis % (len(shape) + 2) for axis in draw.axes(len(shape) + 2)[:2]]
         axes = axes if len(axes) == 2 else [draw.axis(len(shape) + 1)]
@@ -120,7 +120,7 @@ def shapes(draw: Draw) -> Case:
     x = draw.tensor(shape)
     if op == "Squeeze" and (not axes or draw.chance(0.3)):
         return Case(op, (x,), {}, opset)
-    return Case(op, (x,), {"axes": axes}, opset) if opset < 13 else Case(op, (x, np.int64(axes)), {}, opset)
+    return Case(op, (x,), {"axes": axes}, opset) if opset < 13 else Case(op, (x, int64(axes)), {}, opset)
 
 
 def _indices(draw: Draw, shape: tuple[int, ...], size: int) -> np.ndarray:
@@ -200,7 +200,7 @@ def blocks(draw: Draw) -> Case:
 def reverse_sequence(draw: Draw) -> Case:
     shape = tuple(draw.integers(draw.integer(2, 4), 1, 5))
     time = draw.integer(0, 1)
-    lengths = np.int64([draw.integer(1, shape[time]) for _ in range(shape[1 - time])])
+    lengths = int64([draw.integer(1, shape[time]) for _ in range(shape[1 - time])])
     return Case("ReverseSequence", (draw.tensor(shape), lengths), {"time_axis": time, "batch_axis": 1 - time}, 10)
 
 
@@ -245,7 +245,7 @@ def selection(draw: Draw) -> Case:
 def top_k(draw: Draw) -> Case:
     shape, opset = draw.shape(1, 4), draw.pick(10, 11)
     axis = draw.axis(len(shape)) if opset > 10 else draw.integer(0, len(shape) - 1)
-    k = np.int64([draw.integer(0, shape[axis])])
+    k = int64([draw.integer(0, shape[axis])])
     dtype = np.float32 if opset == 10 else draw.pick(np.float32, np.int64, np.int32, np.float64)
     x = draw.tensor(shape, np.int64, -5, 5).astype(dtype) if draw.chance() else draw.tensor(shape, dtype)
     attributes = {"axis": axis}

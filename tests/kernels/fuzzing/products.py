@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.kernels.fuzzing.draw import Case, Draw, draws
+from tests.kernels.fuzzing.draw import Case, Draw, draws, float32, int64
 
 
 @draws("MatMul")
@@ -89,7 +89,9 @@ def normalization(draw: Draw) -> Case:
     opset, groups = draw.pick(18, 21), draw.integer(1, 3)
     shape = (shape[0], shape[1] * groups, *shape[2:])
     scales = [draw.tensor((groups if opset == 18 else shape[1],)) for _ in range(2)]
-    return Case(op, (draw.tensor(shape), *scales), {**attributes, "num_groups": groups}, opset, tolerance=1e-4)
+    attributes["num_groups"] = groups
+    # Where a group hardly varies, onnxruntime loses digits: it takes the mean of squares less the square of the mean.
+    return Case(op, (draw.tensor(shape), *scales), attributes, opset, tolerance=1e-3)
 
 
 _GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
@@ -118,7 +120,7 @@ def recurrent(draw: Draw) -> Case:
     w = draw.tensor((ways, gates * hidden, features), low=-1, high=1)
     r = draw.tensor((ways, gates * hidden, hidden), low=-1, high=1)
     bias = draw.tensor((ways, 2 * gates * hidden), low=-1, high=1) if draw.chance(0.7) else None
-    lengths = np.int32(draw.integers(batch, 1, steps)) if draw.chance(0.4) else None
+    lengths = np.array(draw.integers(batch, 1, steps), np.int32) if draw.chance(0.4) else None
     state = draw.tensor((ways, batch, hidden), low=-1, high=1) if draw.chance() else None
     inputs: list[Any] = [x, w, r, bias, lengths, state]
     if op == "LSTM":
@@ -131,11 +133,11 @@ def recurrent(draw: Draw) -> Case:
 def signal(draw: Draw) -> Case:
     op = draw.pick("HannWindow", "HammingWindow", "BlackmanWindow", "MelWeightMatrix", "DFT", "STFT")
     if op.endswith("Window"):
-        return Case(op, (np.array(draw.integer(2, 40), np.int64),), {"periodic": draw.integer(0, 1)}, 17)
+        return Case(op, (int64(draw.integer(2, 40)),), {"periodic": draw.integer(0, 1)}, 17)
     if op == "MelWeightMatrix":
         bins, length = draw.integer(2, 12), 2 * draw.integer(8, 64)
-        numbers = [np.int64(bins), np.int64(length), np.int64(draw.pick(8000, 16000)), np.float32(0), np.float32(3500)]
-        return Case(op, tuple(np.asarray(x) for x in numbers), {}, 17)
+        numbers = [int64(bins), int64(length), int64(draw.pick(8000, 16000)), float32(0), float32(3500)]
+        return Case(op, tuple(numbers), {}, 17)
     if op == "DFT":
         inverse = draw.integer(0, 1)
         parts = 2 if inverse else draw.integer(1, 2)
@@ -143,11 +145,11 @@ def signal(draw: Draw) -> Case:
         attributes = {"axis": draw.pick(1, 2), "inverse": inverse}
         if parts == 1:
             attributes["onesided"] = draw.integer(0, 1)
-        length = (np.array(draw.integer(1, 20), np.int64),) if draw.chance(0.3) else ()
-        return Case(op, (x, *length), attributes, 17, tolerance=1e-4)
+        sizes = (int64(draw.integer(1, 20)),) if draw.chance(0.3) else ()
+        return Case(op, (x, *sizes), attributes, 17, tolerance=1e-4)
     frame, step = draw.integer(4, 16), draw.integer(1, 8)
     x = draw.tensor((draw.integer(1, 2), draw.integer(16, 60), 1))
-    inputs = (x, np.array(step, np.int64), draw.tensor((frame,)), np.array(frame, np.int64))
+    inputs = (x, int64(step), draw.tensor((frame,)), int64(frame))
     return Case(op, inputs, {"onesided": draw.integer(0, 1)}, 17, tolerance=1e-4)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.kernels.fuzzing.draw import Array, Case, Draw, draws
+from tests.kernels.fuzzing.draw import Array, Case, Draw, draws, float32
 from tests.kernels.fuzzing.windows import image, window
 
 BYTES = (np.uint8, np.int8)
@@ -75,9 +75,7 @@ def conv_integer(draw: Draw) -> Case:
     group, per_group = draw.pick(1, 1, 2), draw.integer(1, 4)
     x = draw.bytes(image(draw, 2, group * per_group), np.uint8)
     w = draw.bytes((group * draw.integer(1, 3), per_group, *kernel), draw.pick(*BYTES))
-    zeros = (_zero(draw, np.uint8),) if draw.chance(0.7) else ()
-    if zeros and draw.chance():
-        zeros += (_zero(draw, w.dtype),)
+    zeros = (_zero(draw, np.uint8), _zero(draw, w.dtype))[: draw.integer(0, 2)]
     return Case("ConvInteger", (x, w, *zeros), {**attributes, "group": group}, 10)
 
 
@@ -95,7 +93,7 @@ def qlinear_conv(draw: Draw) -> Case:
     w_scale = draw.tensor((filters,), np.float32, 0.005, 0.05) if by_filter else _scale(draw)
     w_zero = np.zeros((filters,), np.int8) if by_filter else _zero(draw, weights)
     bias = (draw.tensor((filters,), np.int32, -2000, 2000),) if draw.chance() else ()
-    inputs = (x, _scale(draw), _zero(draw, dtype), w, w_scale, w_zero, np.float32(0.5), _zero(draw, dtype), *bias)
+    inputs = (x, _scale(draw), _zero(draw, dtype), w, w_scale, w_zero, float32(0.5), _zero(draw, dtype), *bias)
     given = tuple(np.asarray(each) for each in inputs)
     return Case("QLinearConv", given, {**attributes, "group": group}, 10, steps=1)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.kernels.fuzzing.draw import Case, Draw, Shape, draws
+from tests.kernels.fuzzing.draw import Case, Draw, Shape, draws, int64
 
 AUTO_PADS = ("NOTSET", "NOTSET", "NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
 
@@ -20,18 +20,15 @@ def window(draw: Draw, rank: int, *, dilated: bool = True) -> tuple[Shape, dict[
     auto_pad = draw.pick(*AUTO_PADS)
     if auto_pad != "NOTSET":
         attributes["auto_pad"] = auto_pad
-        if auto_pad.startswith("SAME"):  # onnxruntime refuses dilations here
+        if auto_pad.startswith("SAME"):  # onnxruntime refuses dilations here, and crops if strides leave gaps
             attributes.pop("dilations", None)
+            if any(s > k for s, k in zip(attributes.get("strides", kernel), kernel, strict=True)):
+                attributes.pop("strides")
     elif draw.chance(0.7):
         attributes["pads"] = [
             min(pad, size - 1) for pad, size in zip(draw.integers(2 * rank, 0, 2), kernel * 2, strict=True)
         ]
     return kernel, attributes
-
-
-def is_sparse(kernel: Shape, attributes: dict[str, Any]) -> bool:
-    """Whether a stride is larger than the kernel, so that "SAME" would want negative padding."""
-    return any(s > k for s, k in zip(attributes.get("strides", kernel), kernel, strict=True))
 
 
 def image(draw: Draw, rank: int, channels: int) -> Shape:
@@ -69,6 +66,25 @@ def conv(draw: Draw) -> Case:
     return Case("Conv", (x, w, *bias), {**attributes, "group": group}, draw.pick(7, 11))
 
 
+@draws("Conv of real sizes")
+def conv_of_real_size(draw: Draw) -> Case:
+    """Shapes as in CNNs, at which other schedules are chosen than at small ones."""
+    kernel, stride, dilation = draw.pick(1, 3, 3, 5, 7), draw.pick(1, 1, 2), draw.pick(1, 1, 1, 2)
+    channels, size = draw.pick(3, 16, 24, 64, 96, 128), draw.pick(7, 14, 28, 56, 30)
+    is_depthwise = draw.chance(0.4) and channels > 3
+    filters = channels if is_depthwise else draw.pick(8, 16, 40, 64)
+    pad = dilation * (kernel // 2) if draw.chance(0.8) else draw.integer(0, 1)
+    attributes = {
+        "pads": [pad] * 4,
+        "strides": [stride] * 2,
+        "dilations": [dilation] * 2,
+        "group": channels if is_depthwise else draw.pick(1, 1, 1, 8) if channels % 8 == 0 else 1,
+    }
+    x = draw.tensor((draw.pick(1, 1, 2), channels, size, draw.pick(size, size + 3)))
+    w = draw.tensor((filters, channels // attributes["group"], kernel, kernel))
+    return Case("Conv", (x, w, draw.tensor((filters,))), attributes, 11, tolerance=3e-5)
+
+
 @draws("ConvTranspose")
 @draws("ConvTranspose again")
 def conv_transpose(draw: Draw) -> Case:
@@ -78,10 +94,6 @@ def conv_transpose(draw: Draw) -> Case:
     x = draw.tensor((draw.integer(1, 2), channels, *draw.integers(rank, 1, 6)))
     w = draw.tensor((channels, filters // group, *kernel))
     strides = attributes.get("strides", [1] * rank)
-    if is_sparse(kernel, attributes):
-        attributes.pop(
-            "auto_pad", None
-        )  # the standard wants strides * size, for which onnxruntime's output is too small
     if draw.chance(0.4):
         attributes["output_padding"] = [draw.integer(0, stride - 1) for stride in strides]
     elif draw.chance(0.3) and "auto_pad" not in attributes:
@@ -120,8 +132,6 @@ def average_pool(draw: Draw) -> Case:
         attributes["ceil_mode"] = 1
     if op == "LpPool":
         attributes["p"] = draw.integer(1, 4)
-        if is_sparse(kernel, attributes):
-            attributes.pop("auto_pad", None)  # onnxruntime then crops, as it does in no other operator
     else:
         attributes["count_include_pad"] = draw.integer(0, 1)
     x = draw.tensor(image(draw, rank, draw.integer(1, 5)))
@@ -155,7 +165,7 @@ def col_to_image(draw: Draw) -> Case:
     for i in range(rank):
         places *= (size[i] + pads[i] + pads[rank + i] - dilations[i] * (kernel[i] - 1) - 1) // strides[i] + 1
     x = draw.tensor((draw.integer(1, 2), draw.integer(1, 3) * int(np.prod(kernel)), places))
-    return Case("Col2Im", (x, np.int64(size), np.int64(kernel)), attributes, 18)
+    return Case("Col2Im", (x, int64(size), int64(kernel)), attributes, 18)
 
 
 @draws("DeformConv")
