@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from partita.devices.compose import BASE, composed
 from partita.devices.soc import Soc
 from partita.errors import SocError
 
@@ -40,7 +41,7 @@ def _preset(name: str) -> Soc:
 
 
 def soc_from_toml(path: Path, shown: str | None = None) -> Soc:
-    content = read_toml(path, shown)
+    content = _with_base(read_toml(path, shown), shown or str(path))
     soc = Soc.from_json(as_json(content), where=shown or str(path))
     for unit in soc.units:
         for folder, name in (("support", unit.support), ("fusions", unit.fusions)):
@@ -49,6 +50,19 @@ def soc_from_toml(path: Path, shown: str | None = None) -> Soc:
                 known = ", ".join(names_in(folder))
                 raise SocError(f"{shown or path}: units[{unit.name}].{folder} is {name!r}; known: {known}")
     return soc
+
+
+def _with_base(content: dict[str, Any], where: str) -> dict[str, Any]:
+    """The content with what it takes over from the preset that its field `base` names, if it names one."""
+    name = content.get(BASE)
+    if name is None:
+        return content
+    if name not in preset_names():
+        raise SocError(f"{where}: {BASE} is {name!r}, which is no preset; presets: {', '.join(preset_names())}")
+    base = read_toml(FOLDER / "presets" / f"{name}.toml", f"preset {name}")
+    if BASE in base:
+        raise SocError(f"{where}: {BASE} is {name!r}, which itself builds on {base[BASE]!r}; name that one")
+    return composed(base, content)
 
 
 def data_file(folder: str, name: str) -> tuple[Path, str]:

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 
 from partita.errors import ModelError
 from partita.graph.dtypes import OPTIONAL, SEQUENCE
+from partita.graph.fit import why_too_large
 from partita.graph.ir import Graph, Shape, Value
 
 Shapes = Mapping[str, int | tuple[int, ...]]
@@ -21,22 +22,39 @@ def bind_shapes(graph: Graph, symbols: Symbols, shapes: Shapes) -> Graph:
     """The graph with a size for every dimension of every input; ModelError that lists those left without.
 
     A whole shape of one input also sizes the symbols in it wherever else they stand. One number for an input of one
-    dimension is its shape.
+    dimension is its shape. The shape of a sequence is that of its elements; it may stay open, for they may differ.
     """
-    open_inputs = {name: _typed(graph, name) for name in graph.inputs}
-    open_inputs = {name: value for name, value in open_inputs.items() if value.dtype not in (SEQUENCE, OPTIONAL)}
-    whole = _whole_shapes(open_inputs, symbols, shapes)
+    types = {name: _typed(graph, name) for name in graph.inputs}
+    tensors = {name: tensor for name, value in types.items() if (tensor := _innermost(value)) is not None}
+    whole = _whole_shapes(tensors, symbols, shapes)
     used = set(whole)
     binding = _Binding(symbols, shapes, _sizes(whole, symbols, shapes, used), used)
     values = dict(graph.values)
-    for name, value in open_inputs.items():
-        values[name] = Value(value.dtype, whole[name] if name in whole else binding.shape(name, value))
+    for name, tensor in tensors.items():
+        shape = whole[name] if name in whole else binding.shape(name, tensor, required=types[name] is tensor)
+        values[name] = _with_innermost(types[name], Value(tensor.dtype, shape))
+        reason = why_too_large(values[name])
+        if reason is not None:
+            raise ModelError(f"input {name!r}: {reason}; give it a smaller shape")
     if binding.unbound:
         example = _example(graph, binding.unbound[0], symbols)
         listed = _listed(binding.unbound, symbols)
         raise ModelError(f"these dimensions have no size: {listed}; give each one, for example {example}")
     _check_all_used(graph, symbols, shapes, binding.used)
     return replace(graph, values=values)
+
+
+def _innermost(value: Value) -> Value | None:
+    """The type itself, or that of the tensors in a sequence or an optional; None if that is not known."""
+    if value.dtype not in (SEQUENCE, OPTIONAL):
+        return value
+    return None if value.element is None else _innermost(value.element)
+
+
+def _with_innermost(value: Value, tensor: Value) -> Value:
+    if value.element is None:
+        return tensor
+    return replace(value, element=_with_innermost(value.element, tensor))
 
 
 class _Binding:
@@ -50,11 +68,14 @@ class _Binding:
         self.unbound: list[tuple[str, int | None]] = []
         """Inputs and axes that have no size; no axis if the whole rank is unknown."""
 
-    def shape(self, name: str, value: Value) -> tuple[int | None, ...] | None:
+    def shape(self, name: str, value: Value, *, required: bool) -> tuple[int | None, ...] | None:
+        """The shape with its open dimensions sized; those left open are remembered if they are `required`."""
         if value.shape is None:
-            self.unbound.append((name, None))
+            self.unbound += [(name, None)] * required
             return None
-        return tuple(self._size(name, axis) if size is None else size for axis, size in enumerate(value.shape))
+        shape = tuple(self._size(name, axis) if size is None else size for axis, size in enumerate(value.shape))
+        self.unbound += [(name, axis) for axis, size in enumerate(shape) if size is None and required]
+        return shape
 
     def _size(self, name: str, axis: int) -> int | None:
         symbol = _symbol(self.symbols, name, axis)
@@ -62,10 +83,7 @@ class _Binding:
         if key is not None:
             self.used.add(key)
             return _checked(key, self.shapes[key])
-        if symbol in self.sizes:
-            return self.sizes[symbol]
-        self.unbound.append((name, axis))
-        return None
+        return self.sizes.get(symbol)
 
 
 def _typed(graph: Graph, name: str) -> Value:

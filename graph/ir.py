@@ -24,6 +24,8 @@ class Value:
 
     dtype: str
     shape: tuple[int | None, ...] | None
+    element: "Value | None" = None
+    """Of a sequence or an optional: the type of what it holds, None if that is not known. Of a tensor: None."""
 
     @property
     def is_concrete(self) -> bool:
@@ -45,6 +47,8 @@ class Value:
         return size_bytes(self.elements, self.dtype)
 
     def __str__(self) -> str:
+        if self.element is not None:
+            return f"{self.dtype}({self.element})"
         if self.shape is None:
             return f"{self.dtype}[?]"
         return f"{self.dtype}[{'x'.join('?' if d is None else str(d) for d in self.shape)}]"
@@ -172,7 +176,10 @@ class Graph:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the structure, types, attributes and small constants; the values of large weights are left out."""
+        """SHA-256 of the structure, types, attributes and of the constants that act as shapes, axes or indices.
+
+        The values of weights are left out, so that a model has one digest with and without its weight file.
+        """
         from partita.graph.text import to_text  # the text form reads graphs, so it cannot be imported above
 
         return hashlib.sha256(to_text(self, exact=True).encode()).hexdigest()

@@ -47,7 +47,14 @@ def tensor_proto(name: str, array: Array) -> onnx.TensorProto:
     return numpy_helper.from_array(np.asarray(array, order="C"), name)
 
 
-def type_proto(value: Value) -> onnx.TypeProto:
+def type_proto(value: Value) -> onnx.TypeProto | None:
+    """The type in ONNX's terms; None for a sequence or an optional if it is not known what it holds."""
+    if value.dtype in (SEQUENCE, OPTIONAL):
+        element = None if value.element is None else type_proto(value.element)
+        if element is None:
+            return None
+        wrap = helper.make_sequence_type_proto if value.dtype == SEQUENCE else helper.make_optional_type_proto
+        return wrap(element)
     return helper.make_tensor_type_proto(onnx_of_name(value.dtype), value.shape)
 
 
@@ -99,9 +106,8 @@ def _graph_proto(graph: Graph, functions: list[onnx.FunctionProto]) -> onnx.Grap
 
 def _value_info(graph: Graph, name: str) -> onnx.ValueInfoProto:
     value = graph.values.get(name)
-    if value is None or value.dtype in (SEQUENCE, OPTIONAL):
-        return helper.make_empty_tensor_value_info(name)
-    return helper.make_value_info(name, type_proto(value))
+    proto = None if value is None else type_proto(value)
+    return helper.make_empty_tensor_value_info(name) if proto is None else helper.make_value_info(name, proto)
 
 
 def _node_proto(node: Node, functions: list[onnx.FunctionProto]) -> onnx.NodeProto:

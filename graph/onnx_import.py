@@ -116,10 +116,19 @@ def _domain(domain: str) -> str:
 
 def _symbols(model: onnx.ModelProto) -> Symbols:
     return {
-        i.name: tuple("" if d.dim_param == NAMELESS else _name(d.dim_param) for d in i.type.tensor_type.shape.dim)
+        i.name: tuple("" if d.dim_param == NAMELESS else _name(d.dim_param) for d in tensor.shape.dim)
         for i in model.graph.input
-        if i.type.HasField("tensor_type")
+        if (tensor := _innermost(i.type)) is not None
     }
+
+
+def _innermost(proto: onnx.TypeProto) -> onnx.TypeProto.Tensor | None:
+    """The tensor type itself, or that of the tensors which a sequence or an optional holds."""
+    if proto.HasField("sequence_type"):
+        return _innermost(proto.sequence_type.elem_type)
+    if proto.HasField("optional_type"):
+        return _innermost(proto.optional_type.elem_type)
+    return proto.tensor_type if proto.HasField("tensor_type") else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,22 +293,27 @@ def _types(infos: Iterable[onnx.ValueInfoProto]) -> dict[str, Value]:
 
 
 def _type(info: onnx.ValueInfoProto) -> Value | None:
-    kind = info.type.WhichOneof("value")
+    return _type_of(info.name, info.type)
+
+
+def _type_of(name: str, proto: onnx.TypeProto) -> Value | None:
+    """The type that `proto` gives to the tensor `name`, None if it leaves it open."""
+    kind = proto.WhichOneof("value")
     if kind == "sequence_type":
-        return Value(SEQUENCE, None)
+        return Value(SEQUENCE, None, _type_of(name, proto.sequence_type.elem_type))
     if kind == "optional_type":
-        return Value(OPTIONAL, None)
+        return Value(OPTIONAL, None, _type_of(name, proto.optional_type.elem_type))
+    if kind is None:
+        return None
     if kind != "tensor_type":
-        raise ModelError(
-            f"tensor {info.name!r} is a {kind}; only dense tensors, sequences and optionals can be computed"
-        )
-    tensor = info.type.tensor_type
+        raise ModelError(f"tensor {name!r} is a {kind}; only dense tensors, sequences and optionals can be computed")
+    tensor = proto.tensor_type
     if tensor.elem_type == onnx.TensorProto.UNDEFINED:
         return None
     try:
         dtype = name_of_onnx(tensor.elem_type)
     except ModelError as error:
-        raise ModelError(f"tensor {info.name!r}: {error}") from None
+        raise ModelError(f"tensor {name!r}: {error}") from None
     if not tensor.HasField("shape"):
         return Value(dtype, None)
     # Some exporters write -1 for a size that they do not know.

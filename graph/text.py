@@ -1,24 +1,31 @@
 """The text form of a graph, for people, errors and digests."""
 
 import hashlib
+from collections.abc import Set
 from typing import Any
 
 import numpy as np
 import onnx
 
 from partita.graph.ir import Array, Graph, Node
+from partita.graph.steering import steering_names
 
 EXACT_CONSTANT_BYTES = 1024
-"""Constants up to this size are part of a graph's digest by value, larger ones by type only."""
+"""Constants that steer operators are part of a graph's digest by value up to this size, all others by type only."""
 
 
 def to_text(graph: Graph, *, exact: bool = False) -> str:
-    """One line per operator: `y float32[1x8] = Relu(x)`; with `exact`, small constants too, by their hash."""
+    """One line per operator: `y float32[1x8] = Relu(x)`; with `exact`, constants too.
+
+    Exact are the hashes of small constants that steer operators; weights, which may be absent, are shown by type.
+    """
     head = ", ".join(f"{name} {graph.values.get(name, '?')}" for name in graph.inputs)
     lines = [f"{graph.name}({head}) -> ({', '.join(graph.outputs)})"]
     if exact:
+        steering = steering_names(graph)
         lines += [
-            f"  const {name} {graph.values.get(name, '?')} {_constant_key(graph, name)}" for name in _constants(graph)
+            f"  const {name} {graph.values.get(name, '?')} {_constant_key(graph, name, steering)}"
+            for name in _constants(graph)
         ]
     lines += [_node_line(graph, node, exact=exact) for node in graph.nodes]
     return "\n".join(lines) + "\n"
@@ -28,8 +35,8 @@ def _constants(graph: Graph) -> list[str]:
     return sorted({*graph.constants, *graph.missing})
 
 
-def _constant_key(graph: Graph, name: str) -> str:
-    array = graph.constants.get(name)
+def _constant_key(graph: Graph, name: str, steering: Set[str]) -> str:
+    array = graph.constants.get(name) if name in steering else None
     if array is None or array.nbytes > EXACT_CONSTANT_BYTES:
         return "weights"
     return _hash(array)

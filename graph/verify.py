@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from partita.errors import ModelError
 from partita.graph.dtypes import OPTIONAL, SEQUENCE, name_of_numpy
+from partita.graph.fit import why_too_large
 from partita.graph.ir import Graph, Node
 
 
@@ -11,8 +12,8 @@ def verify(graph: Graph, *, concrete: bool = False) -> None:
     """ModelError that names the node if an invariant is broken; with `concrete`, unknown dimensions are refused too.
 
     The invariants: every tensor is made once and before it is read, operators have names of their own, every tensor
-    has a type, constants are as their types say, and a fused operator's body has as many inputs and outputs as it.
-    The shapes inside of regions may stay unknown.
+    has a type whose size is possible, constants are as their types say, and a fused operator's body has as many inputs
+    and outputs as it. The shapes inside of regions may stay unknown.
     """
     _check_names(graph)
     _check_constants(graph)
@@ -94,5 +95,8 @@ def _check_type(graph: Graph, name: str, where: str, *, concrete: bool) -> None:
     value = graph.values.get(name)
     if value is None:
         raise ModelError(f"{where}: tensor {name!r} has no type")
+    reason = why_too_large(value)
+    if reason is not None:
+        raise ModelError(f"{where}: tensor {name!r}: {reason}")
     if concrete and not value.is_concrete and value.dtype not in (SEQUENCE, OPTIONAL):
         raise ModelError(f"{where}: the shape of tensor {name!r} is not known in full, it is {value}")

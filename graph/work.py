@@ -66,7 +66,7 @@ def work_of(graph: Graph, node: Node, dtype: str | None = None) -> Work:
 
     The shapes that it touches must be known. A fused operator has the sum of its body's work, but only the bytes at
     its border. An If counts as its heavier branch, a Loop or Scan as one turn of its body times the turns that are
-    known before it runs, at least one.
+    known before it runs, at least one. What holds operators has the class of the heaviest of them.
     """
     if node.body is not None:
         return _fused(graph, node, node.body, dtype)
@@ -105,11 +105,14 @@ def _fused(graph: Graph, node: Node, body: Graph, dtype: str | None) -> Work:
 
 def _control_flow(graph: Graph, node: Node, dtype: str | None) -> Work:
     """What runs in its regions, operator by operator, each with all the bytes that it moves."""
-    bodies = [[work_of(_within(graph, region), inner, dtype) for inner in region.nodes] for region in node.regions]
-    chosen = max(bodies, key=lambda parts: sum(w.macs + w.element_ops + w.total_bytes for w in parts))
+    possible = [region for region in node.regions if _is_typed(region)]
+    bodies = [[work_of(_within(graph, region), inner, dtype) for inner in region.nodes] for region in possible]
+    chosen = max(bodies, key=lambda parts: sum(w.macs + w.element_ops + w.total_bytes for w in parts), default=[])
     turns = _turns(graph, node)
+    busy = [part for part in chosen if part.op_class != FREE]
+    heaviest = max(busy, key=lambda w: (w.macs, w.element_ops, w.total_bytes), default=None)
     return Work(
-        op_class=OTHER,
+        op_class=OTHER if heaviest is None else heaviest.op_class,
         macs=turns * sum(w.macs for w in chosen),
         element_ops=turns * sum(w.element_ops for w in chosen),
         input_bytes=turns * sum(w.input_bytes for w in chosen),
@@ -117,6 +120,11 @@ def _control_flow(graph: Graph, node: Node, dtype: str | None) -> Work:
         weight_bytes=turns * sum(w.weight_bytes for w in chosen),
         matmul=max((w.matmul for w in chosen if w.matmul), key=lambda product: product.macs, default=None),
     )
+
+
+def _is_typed(region: Graph) -> bool:
+    """Whether every tensor in it has a type: a branch that cannot run at the model's sizes has none."""
+    return all(name in region.values for node in region.nodes for name in node.present_outputs)
 
 
 def _within(graph: Graph, region: Graph) -> Graph:

@@ -105,7 +105,8 @@ def choose_schedule(x: Array, w: Array, windows: Windows, group: int) -> schedul
 
 def _is_worth_winograd(w: Array, windows: Windows) -> bool:
     """With fewer channels or tiles the transforms cost more than the products that they save (measured)."""
-    return min(w.shape[:2]) >= 48 and math.prod(windows.outputs) >= 144
+    least_outputs = 49 if compiled.is_available() else 144
+    return min(w.shape[:2]) >= 48 and math.prod(windows.outputs) >= least_outputs
 
 
 @kernel("ConvTranspose", since=1)

@@ -11,7 +11,7 @@ from partita.kernels import compiled
 from partita.kernels import fused_tail as tail
 from partita.kernels.convolution import conv_windows, convolve
 from partita.kernels.fused_tail import Link, Step, Tail
-from partita.kernels.registry import has_kernel, kernel_for
+from partita.kernels.registry import Kernel, has_kernel, kernel_for
 
 Function = Callable[..., Any]
 LEAST_ROWS = 16
@@ -32,7 +32,7 @@ def fused_kernel(node: Node) -> Function | None:
     attributes = {name: value for name, value in node.attributes.items() if name != "body"}
     if found.takes_output_count:
         attributes["n_outputs"] = len(node.outputs)
-    function = found.function
+    function = compiled_form(node.op, found)
     return lambda *inputs: function(*inputs, **attributes)
 
 
@@ -78,41 +78,36 @@ def _chain(node: Node, body: Graph) -> Function | None:
 
 
 def _parts(names: Sequence[str], body: Graph, result: str) -> list[_Part] | None:
-    """The tail of a chain as steps; None if one of its operators has none."""
+    """The tail of a chain as steps; None if one of its operators has none.
+
+    A name is an operator's own, or that of an activation which several operators spell out: as many as are left for
+    it when every later name takes one. x * Sigmoid(x) goes by two names.
+    """
     waiting, names = list(body.nodes[1:]), list(names)
     parts = []
-    while waiting:
-        group = _group(body, waiting, result)
-        del waiting[: len(group)]
-        used = 2 if [n.op for n in group] == ["Sigmoid", "Mul"] else 1
-        part = _part(group, body, result, names[:used])
-        if part is None:
+    while names:
+        count, used = 1, 1
+        if names[:2] == ["Sigmoid", "Mul"] and len(waiting) > 1 and result in waiting[1].inputs:
+            count, used = 2, 2
+            part: _Part | None = _Part(tail.swish(1.0))
+        elif waiting[0].op == names[0]:
+            part = _single(waiting[0], body, result)
+        else:
+            count = len(waiting) - len(names) + 1
+            part = _spelled_out(names[0], waiting[:count])
+        if part is None or count < 1:
             return None
         parts.append(part)
-        del names[:used]
-        result = group[-1].outputs[0]
-    return parts
+        result = waiting[count - 1].outputs[0]
+        del waiting[:count], names[:used]
+    return None if waiting else parts
 
 
-def _group(body: Graph, waiting: list[Node], result: str) -> list[Node]:
-    """The first of the waiting nodes up to where only one new tensor is read by the rest."""
-    for end in range(1, len(waiting) + 1):
-        rest = {name for node in waiting[end:] for name in node.inputs}
-        live = {result, *(name for node in waiting[: end - 1] for name in node.outputs)}
-        if rest.isdisjoint(live):
-            return waiting[:end]
-    return waiting
-
-
-def _part(group: list[Node], body: Graph, result: str, names: list[str]) -> _Part | None:
-    if len(group) == 1:
-        return _single(group[0], body, result)
-    if names == ["Sigmoid", "Mul"]:
-        return _Part(tail.swish(1.0))
-    if names == ["HardSwish"]:
+def _spelled_out(name: str, nodes: list[Node]) -> _Part | None:
+    if name == "HardSwish":
         return _Part(tail.hard_swish)
-    if names == ["Gelu"]:
-        return _Part(tail.gelu("none" if any(node.op == "Erf" for node in group) else "tanh"))
+    if name == "Gelu":
+        return _Part(tail.gelu("none" if any(node.op == "Erf" for node in nodes) else "tanh"))
     return None
 
 
@@ -184,13 +179,6 @@ def _is_worth_compiling(a: Array, b: Array) -> bool:
     return a.size >= LEAST_ROWS * max(a.shape[-1], 1) > 0 and b.size > 0 and compiled.suits_weight(a, b)
 
 
-def compiled_kernel(node: Node) -> Function | None:
-    """The compiled form of a single operator, where there is one."""
-    if node.op != "MatMul" or node.domain or not compiled.is_available():
-        return None
-    return lambda a, b: _matmul([a, b], {}, [])
-
-
 def _gemm(inputs: list[Any], attributes: dict[str, Any], links: list[Link]) -> Array:
     return Tail(None, links, -1).finish(kernel_for("Gemm").function(*inputs, **attributes))
 
@@ -200,3 +188,56 @@ _PRODUCE: dict[str, Callable[[list[Any], dict[str, Any], list[Link]], Array]] = 
     "MatMul": _matmul,
     "Gemm": _gemm,
 }
+
+
+def compiled_form(op: str, kernel: Kernel) -> Function:
+    """The kernel's function, or one that takes the compiled form where that is installed and fits the tensors."""
+    wrap = _COMPILED.get(op)
+    if kernel.domain or wrap is None or kernel.function is not kernel_for(op).function or not compiled.is_available():
+        return kernel.function
+    return wrap(kernel.function)
+
+
+def _compiled_matmul(plain: Function) -> Function:
+    return lambda a, b: _matmul([a, b], {}, []) if _is_worth_compiling(a, b) else plain(a, b)
+
+
+def _compiled_gelu(plain: Function) -> Function:
+    def gelu(x: Array, *, approximate: str = "none") -> Array:
+        if approximate != "none" or not compiled.suits_rows(x):
+            return plain(x, approximate=approximate)
+        y = x.copy()
+        compiled.gelu_in_place(y)
+        return y
+
+    return gelu
+
+
+def _compiled_softmax(plain: Function) -> Function:
+    def softmax(x: Array, *, axis: int = -1) -> Array:
+        if axis not in (-1, x.ndim - 1) or not compiled.suits_rows(x):
+            return plain(x, axis=axis)
+        return compiled.softmax(x)
+
+    return softmax
+
+
+def _compiled_layer_normalization(plain: Function) -> Function:
+    def layer_normalization(
+        x: Array, scale: Array, shift: Array | None = None, *, axis: int = -1, epsilon: float = 1e-5,
+        stash_type: int = 1,
+    ) -> tuple[Array, ...]:  # fmt: skip
+        if shift is None or axis not in (-1, x.ndim - 1) or not compiled.suits_rows(x, scale, shift):
+            return plain(x, scale, shift, axis=axis, epsilon=epsilon, stash_type=stash_type)
+        return compiled.layer_normalization(x, scale, shift, epsilon)
+
+    return layer_normalization
+
+
+_COMPILED: dict[str, Callable[[Function], Function]] = {
+    "MatMul": _compiled_matmul,
+    "Gelu": _compiled_gelu,
+    "Softmax": _compiled_softmax,
+    "LayerNormalization": _compiled_layer_normalization,
+}
+"""Wrappers of the newest version of each kernel."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from partita.errors import KernelError
+from partita.kernels import compiled
 from partita.kernels.activation import gelu_erf_block, gelu_tanh_block, sigmoid_block
 from partita.kernels.arrays import Array, highest, lowest, quiet
 from partita.kernels.compiled import UNLIMITED, Ending
@@ -115,6 +116,9 @@ def gelu(approximate: str) -> Step:
     whole = gelu_tanh_block if approximate == "tanh" else gelu_erf_block
 
     def step(block: Array, operand: Any) -> None:
+        if approximate == "none" and compiled.suits_rows(block):
+            compiled.gelu_in_place(block)
+            return
         result = np.empty_like(block)
         whole(block, result, np.empty_like(block))
         block[...] = result

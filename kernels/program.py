@@ -11,7 +11,7 @@ from partita.errors import KernelError, UnsupportedOperatorError
 from partita.graph.dtypes import name_of_numpy
 from partita.graph.ir import Array, Graph, Node
 from partita.kernels.arena import keep_freed_memory
-from partita.kernels.fused import compiled_kernel, fused_kernel
+from partita.kernels.fused import compiled_form, fused_kernel
 from partita.kernels.halves import to_float16, to_float32
 from partita.kernels.registry import kernel_for
 
@@ -44,7 +44,7 @@ class Call:
             kernel = kernel_for(node.op, node.domain, node.version)
         except UnsupportedOperatorError as error:
             raise UnsupportedOperatorError(f"node {node}: {error}") from None
-        self.function, self.widen = compiled_kernel(node) or kernel.function, kernel.widen
+        self.function, self.widen = compiled_form(node.op, kernel), kernel.widen
         self.regions = {name: value for name, value in node.attributes.items() if isinstance(value, Graph)}
         self.attributes = {name: value for name, value in node.attributes.items() if name not in self.regions}
         if kernel.takes_output_count:

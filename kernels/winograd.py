@@ -5,8 +5,11 @@ add, subtract and halve: the error was measured equal to that of the direct sum 
 Larger tiles save more products but lose digits.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
+from partita.kernels import compiled
 from partita.kernels.arrays import Array
 from partita.kernels.packing import packed
 from partita.kernels.windows import Windows, channels_last, channels_second
@@ -26,17 +29,26 @@ def conv_winograd(x: Array, w: Array, windows: Windows, group: int) -> Array:
     height, width = windows.outputs
     rows, columns = -(-height // 2), -(-width // 2)
     padded = _pad_to_tiles(x, windows, rows, columns)
-    weights = packed(w, "winograd", _transform_weights)
+    multiply = _multiplier(x, w)
     out = np.empty((batch, rows, 2, columns, 2, filters), np.result_type(x, w))
     step = max(1, BLOCK_ELEMENTS // (16 * columns * max(channels, filters)))
     for image in range(batch):
         for first in range(0, rows, step):
             last = min(first + step, rows)
             tiles = _transform_input(padded[image, 2 * first : 2 * last + 2], last - first, columns)
-            products = np.matmul(tiles.reshape(16, -1, channels), weights)
+            products = multiply(tiles.reshape(16, -1, channels))
             _transform_output(products.reshape(4, 4, last - first, columns, filters), out[image, first:last])
     whole = out.reshape(batch, 2 * rows, 2 * columns, filters)[:, :height, :width]
     return channels_second(np.ascontiguousarray(whole))
+
+
+def _multiplier(x: Array, w: Array) -> Callable[[Array], Array]:
+    """What multiplies transformed tiles (16, count, C) by the transformed weights: (16, count, M)."""
+    if compiled.suits_weight(x, w):
+        panels = packed(w, "winograd panels", lambda w: compiled.stack_panels(_transform_weights(w)))
+        return lambda tiles: compiled.multiply_stack(tiles, panels, w.shape[0])
+    weights = packed(w, "winograd", _transform_weights)
+    return lambda tiles: np.matmul(tiles, weights)
 
 
 def _pad_to_tiles(x: Array, windows: Windows, rows: int, columns: int) -> Array:

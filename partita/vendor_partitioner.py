@@ -4,13 +4,13 @@ Run as a module it is the process that does so: the libraries print on standard 
 must not happen to ours. Arguments: the model's file, the soc_model number, the file to write the answer to.
 """
 
-import importlib.util
 import json
 import re
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from partita.errors import SocError
@@ -39,7 +39,7 @@ class Assignment:
 
 def ask_partitioner(graph: Graph, generation: int) -> Assignment:
     """The assignment of a graph whose weights are all there; SocError if the package is not installed or crashes."""
-    if any(importlib.util.find_spec(name) is None for name in ("onnxruntime", "onnxruntime_qnn")):
+    if any(find_spec(name) is None for name in ("onnxruntime", "onnxruntime_qnn")):
         raise SocError("--verify asks the package onnxruntime-qnn, which is not installed: pip install onnxruntime-qnn")
     with tempfile.TemporaryDirectory() as folder:
         model, answer = Path(folder) / "model.onnx", Path(folder) / "answer.json"
@@ -68,7 +68,7 @@ def ask_partitioner(graph: Graph, generation: int) -> Assignment:
 def _assignment(model: str, soc_model: str) -> Assignment:
     """The assignment with the runtime's own rewriting off, so that the operators keep their names."""
     import onnxruntime
-    import onnxruntime_qnn
+    import onnxruntime_qnn  # type: ignore[import-not-found,unused-ignore]  # optional, and it ships no types
     from onnxruntime.capi.onnxruntime_pybind11_state import EPFail, Fail, InvalidGraph, RuntimeException
 
     onnxruntime.register_execution_provider_library(PROVIDER, onnxruntime_qnn.get_library_path())

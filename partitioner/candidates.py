@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from partita.devices import Soc, Unit, Verdict, operator_cost, transfer_cost, verdict
+from partita.devices import Soc, TransferCost, Unit, Verdict, operator_cost, transfer_cost, verdict
 from partita.errors import PlacementError
 from partita.graph.dtypes import OPTIONAL, SEQUENCE
 from partita.graph.ir import Graph, Node, Value
@@ -237,8 +237,13 @@ def _tensors(graph: Graph, soc: Soc, locations: Sequence[Location]) -> tuple[tup
 
 
 def _transfer_table(soc: Soc, value: Value, locations: Sequence[Location]) -> tuple[tuple[float, ...], ...]:
-    if value.dtype in (SEQUENCE, OPTIONAL) or not value.is_concrete:
-        return tuple(tuple(0.0 for _ in locations) for _ in locations)
     return tuple(
-        tuple(0.0 if a == b else transfer_cost(soc, value, a, b).latency_us for b in locations) for a in locations
+        tuple(0.0 if a == b else cost_of_transfer(soc, value, a, b).latency_us for b in locations) for a in locations
     )
+
+
+def cost_of_transfer(soc: Soc, value: Value, source: Location, target: Location) -> TransferCost:
+    """As the Soc has it; nothing for a sequence or an optional, whose tensors are not known one by one."""
+    if value.dtype in (SEQUENCE, OPTIONAL) or not value.is_concrete:
+        return TransferCost()
+    return transfer_cost(soc, value, source, target)

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from partita.devices import Soc, transfer_cost
+from partita.devices import Soc
 from partita.graph.match import fuse
 from partita.graph.plan import Baseline, Location, PlacedOperator, Plan, Proof, Segment, Transfer
-from partita.partitioner.candidates import Formulation
+from partita.partitioner.candidates import Formulation, cost_of_transfer
 from partita.partitioner.problem import evaluate
 
 
@@ -72,7 +72,7 @@ def _transfers(formulation: Formulation, soc: Soc, operators: Sequence[PlacedOpe
         for target, before in first.items():
             if target == source:
                 continue
-            cost = transfer_cost(soc, graph.value(name), source, target)
+            cost = cost_of_transfer(soc, graph.value(name), source, target)
             transfer = Transfer(
                 tensor=name, source=source, target=target, size_bytes=cost.size_bytes, sync_us=cost.sync_us,
                 copy_us=cost.copy_us, convert_us=cost.convert_us, dram_bytes=cost.dram_bytes,

@@ -11,11 +11,14 @@ import onnx
 from partita.graph.infer import schema_of
 from partita.graph.ir import Array, Graph, Node
 from partita.graph.match import prune
+from partita.graph.steering import steering_names
 from partita.passes.rewrite import RANDOM_OPS, integers, renamed_reads, with_reads_renamed
 
 SMALL_CONSTANT_BYTES = 1024
-"""Constants up to this size are compared by value, so that equal ones become one."""
+"""Constants up to this size that steer operators are compared by value, so that equal ones become one.
 
+Weights are not: their data may be absent, and a model must have the same operators with and without it.
+"""
 
 _OPTIONAL = onnx.defs.OpSchema.FormalParameterOption.Optional
 
@@ -143,7 +146,7 @@ _IDENTITY_RULES: dict[str, Callable[[Graph, Node], bool]] = {
 
 
 def merge_common_subexpressions(graph: Graph) -> Graph:
-    """With one operator where several computed the same from the same, and one constant where small ones were equal."""
+    """With one operator where several computed the same from the same, and one where equal constants steered."""
     new_name_of = _equal_constants(graph)
     seen: dict[tuple[Any, ...], Node] = {}
     kept: list[Node] = []
@@ -165,8 +168,9 @@ def merge_common_subexpressions(graph: Graph) -> Graph:
 def _equal_constants(graph: Graph) -> dict[str, str]:
     first_of: dict[tuple[Any, ...], str] = {}
     new_name_of: dict[str, str] = {}
+    steering = steering_names(graph)
     for name, array in graph.constants.items():
-        if array.nbytes <= SMALL_CONSTANT_BYTES and array.dtype.kind != "O" and name not in graph.outputs:
+        if name in steering and array.nbytes <= SMALL_CONSTANT_BYTES and name not in graph.outputs:
             first = first_of.setdefault(_content(array), name)
             if first != name:
                 new_name_of[name] = first

@@ -1,5 +1,6 @@
 """Inputs to run a graph with when the user gives none: reproducible, and valid where an index or a mask is meant."""
 
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -16,19 +17,37 @@ DEFAULT_INTEGERS = 2
 """Integers of unknown meaning are 0 or 1: valid as token types, labels, flags and most indices."""
 
 
-def random_feeds(graph: Graph, seed: int = 0) -> dict[str, Array]:
-    """One array per input of the graph, each drawn from `seed` and the input's name.
+SEQUENCE_LENGTH = 2
+"""Tensors in a sequence that is made up: the fewest that tell a sequence from its element."""
+
+
+def random_feeds(graph: Graph, seed: int = 0) -> dict[str, Any]:
+    """What to give each input of the graph, drawn from `seed` (any whole number) and the input's name.
 
     Floats are N(0, 1); masks are ones; positions count up; integers that index a table stay inside of it; other
-    integers are 0 or 1. Raises ModelError if an input's shape is not known or it is no tensor.
+    integers are 0 or 1. A sequence is a list of `SEQUENCE_LENGTH` tensors, an optional holds its tensor or sequence.
+    Raises ModelError if a shape is not known.
     """
-    return {name: _feed(graph, name, np.random.default_rng((seed, crc32(name.encode())))) for name in graph.inputs}
+    return {name: _feed(graph, name, graph.value(name), _generator(seed, name)) for name in graph.inputs}
 
 
-def _feed(graph: Graph, name: str, rng: np.random.Generator) -> Array:
-    value = graph.value(name)
-    if value.dtype in (SEQUENCE, OPTIONAL) or not value.is_concrete:
-        raise ModelError(f"no data can be made up for input {name!r} of type {value}; give it")
+def _generator(seed: int, name: str) -> np.random.Generator:
+    """The generator of one input; numpy takes no negative seeds, so the sign is a number of its own."""
+    entropy = (seed, crc32(name.encode())) if seed >= 0 else (-seed, crc32(name.encode()), 1)
+    return np.random.default_rng(entropy)
+
+
+def _feed(graph: Graph, name: str, value: Value, rng: np.random.Generator) -> Any:
+    if value.dtype == OPTIONAL and value.element is not None:
+        return _feed(graph, name, value.element, rng)
+    if value.dtype == SEQUENCE and value.element is not None:
+        return [_feed(graph, name, value.element, rng) for _ in range(SEQUENCE_LENGTH)]
+    if not value.is_concrete:
+        raise ModelError(f"no data can be made up for input {name!r} of type {value}; give it a shape")
+    return _tensor(graph, name, value, rng)
+
+
+def _tensor(graph: Graph, name: str, value: Value, rng: np.random.Generator) -> Array:
     if value.dtype == "string":
         return np.full(value.dims, "", object)
     if value.dtype == "bool":

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from partita.errors import ModelError
 from partita.graph.infer import infer_types
 from partita.graph.ir import Array, Graph, Node, Value
 from partita.passes.rewrite import with_reads_renamed
@@ -75,12 +76,20 @@ def _with_region(node: Node, key: str, region: Graph) -> Node:
 def _typed_if(
     node: Node, values: Mapping[str, Value], known: Mapping[str, Array], specialise: Specialise
 ) -> tuple[Node, Types]:
+    """Both branches are typed; one that cannot run at these sizes is not taken, and stays as it is if the other can."""
     types: list[list[Value | None]] = []
+    errors: list[ModelError] = []
     for key in ("then_branch", "else_branch"):
-        region = specialise(node.attributes[key], values, known)
+        try:
+            region = specialise(node.attributes[key], values, known)
+        except ModelError as error:
+            errors.append(error)
+            continue
         node = _with_region(node, key, region)
         types.append([region.values.get(name) or values.get(name) for name in region.outputs])
-    merged = (_common(a, b) for a, b in zip(*types, strict=True))
+    if not types:
+        raise errors[0]
+    merged = (_common(a, b) for a, b in zip(types[0], types[-1], strict=True))
     return node, {name: value for name, value in zip(node.outputs, merged, strict=True) if name and value is not None}
 
 
@@ -114,6 +123,9 @@ def _typed_scan(
     states = [values.get(name) for name in node.inputs[: len(node.inputs) - scanned_inputs]]
     axes = node.attributes.get("scan_input_axes") or (0,) * scanned_inputs
     sequences = [values.get(name) for name in node.inputs[len(states) :]]
+    for value, axis in zip(sequences, axes, strict=True):
+        if value is not None and value.shape is not None and not -len(value.shape) <= axis < len(value.shape):
+            raise ModelError(f"node {node}: it cannot scan {value} along axis {axis}, which that does not have")
     slices = [_without_axis(value, axis) for value, axis in zip(sequences, axes, strict=True)]
     body = specialise(_with_inputs(node.attributes["body"], [*states, *slices]), values, known)
     made = [body.values.get(name) or values.get(name) for name in body.outputs]
@@ -140,7 +152,7 @@ def _common(a: Value | None, b: Value | None) -> Value | None:
     if a is None or b is None or a == b:
         return a or b
     if a.shape is None or b.shape is None or len(a.shape) != len(b.shape):
-        return Value(a.dtype, None)
+        return Value(a.dtype, None, _common(a.element, b.element) if a.element and b.element else None)
     return Value(a.dtype, tuple(x if x == y else None for x, y in zip(a.shape, b.shape, strict=True)))
 
 

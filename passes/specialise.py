@@ -1,14 +1,16 @@
 """Gives every tensor its type and evaluates what depends on constants alone, so that shape arithmetic disappears."""
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import onnx
 
-from partita.graph.dtypes import name_of_numpy, numpy_of_name
+from partita.errors import ModelError
+from partita.graph.dtypes import OPTIONAL, SEQUENCE, name_of_numpy, numpy_of_name
+from partita.graph.fit import check_regions
 from partita.graph.infer import infer_types
 from partita.graph.ir import Array, Graph, Node, Value
 from partita.graph.match import prune
@@ -30,19 +32,26 @@ def specialise(graph: Graph) -> Graph:
     has the same operators with and without its weight file. An operator that makes an output of the graph stays.
     Raises ModelError, naming the node, if types do not fit.
     """
-    return _specialise_region(graph, {}, {})
+    return _specialised(graph, {}, {}, frozenset())
 
 
 class Walk:
-    """One pass over a graph or region in order; `outer_values` and `outer_known` are what surrounds a region."""
+    """One pass over a graph or region in order; what is `outer` surrounds a region."""
 
-    def __init__(self, graph: Graph, outer_values: Mapping[str, Value], outer_known: Mapping[str, Array]) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        outer_values: Mapping[str, Value],
+        outer_known: Mapping[str, Array],
+        outer_missing: Set[str],
+    ) -> None:
         self.graph = graph
         self.outer_values = outer_values
         self.values: dict[str, Value] = {**outer_values, **graph.values}
         self.known: dict[str, Array] = {**outer_known, **graph.constants}
         self.constants: dict[str, Array] = dict(graph.constants)
         self.missing: set[str] = set(graph.missing)
+        self.outer_missing = outer_missing
         self.nodes: list[Node] = []
         self.declared = {name: graph.values[name] for name in graph.outputs if name in graph.values}
 
@@ -50,6 +59,7 @@ class Walk:
         pending = list(reversed(self.graph.nodes))
         while pending:
             node = pending.pop()
+            check_regions(node)
             branch = inlined_branch(node, self.known, self.values)
             if branch is None:
                 self._visit(node)
@@ -79,7 +89,7 @@ class Walk:
     def _visit(self, node: Node) -> None:
         node, types = self._typed(node)
         for name in node.present_outputs:
-            value = _merged(types.get(name), self.declared.get(name))
+            value = _merged(node, name, types.get(name), self.declared.get(name))
             if value is not None:
                 self.values[name] = value
         results = self._evaluated(node)
@@ -96,10 +106,16 @@ class Walk:
 
     def _typed(self, node: Node) -> tuple[Node, dict[str, Value]]:
         if node.regions and node.body is None:
-            return typed_regions(node, self.values, self.known, _specialise_region)
+            return typed_regions(node, self.values, self.known, self._region)
         if node.domain and node.body is None and not onnx.defs.has(node.op, node.domain):
             return node, self._types_by_kernel(node) or infer_types(node, self.values, self.known)
         return node, infer_types(node, self.values, self.known)
+
+    def _region(self, region: Graph, values: Mapping[str, Value], known: Mapping[str, Array]) -> Graph:
+        return _specialised(region, values, known, self.missing | self.outer_missing)
+
+    def _is_missing(self, name: str) -> bool:
+        return name in self.missing or name in self.outer_missing
 
     def _types_by_kernel(self, node: Node) -> dict[str, Value] | None:
         """The types of an operator that ONNX does not define, from its kernel's results on zeros; None without one."""
@@ -146,15 +162,20 @@ class Walk:
         return np.array(known if node.op == "Shape" else np.prod(known, dtype=np.int64), np.int64)
 
     def _is_foldable(self, node: Node) -> bool:
-        """Whether an operator may become a constant, if its inputs allow: it is deterministic and not too large."""
+        """Whether an operator may become a constant, if its inputs allow: a tensor, deterministic, not too large."""
         if node.op in ("Shape", "Size") and not node.domain:
             return True
         if node.op in KEPT_OPS or node.regions or not has_kernel(node.op, node.domain, node.version):
             return False
-        if not all(name in self.known or name in self.missing for name in node.present_inputs):
+        if not all(name in self.known or self._is_missing(name) for name in node.present_inputs):
+            return False
+        if any(self._is_container(name) for name in node.present_outputs):
             return False
         size = sum(self._bytes(name) for name in node.present_outputs)
         return size <= FOLD_BYTES or size <= self._freed_bytes(node)
+
+    def _is_container(self, name: str) -> bool:
+        return name in self.values and self.values[name].dtype in (SEQUENCE, OPTIONAL)
 
     def _bytes(self, name: str) -> int:
         value = self.values.get(name)
@@ -168,19 +189,28 @@ class Walk:
     def _depends_on_missing(self, node: Node) -> bool:
         read = node.present_inputs
         is_typed = all(name in self.values and self.values[name].is_concrete for name in node.present_outputs)
-        return is_typed and bool(read) and any(name in self.missing for name in read)
+        return is_typed and bool(read) and any(self._is_missing(name) for name in read)
 
 
-def _specialise_region(region: Graph, values: Mapping[str, Value], known: Mapping[str, Array]) -> Graph:
-    walk = Walk(region, values, known)
+def _specialised(graph: Graph, values: Mapping[str, Value], known: Mapping[str, Array], missing: Set[str]) -> Graph:
+    walk = Walk(graph, values, known, missing)
     walk.run()
     return walk.result()
 
 
-def _merged(inferred: Value | None, declared: Value | None) -> Value | None:
-    """What inference found, its gaps filled by what the model's file declares for an output."""
+def _merged(node: Node, name: str, inferred: Value | None, declared: Value | None) -> Value | None:
+    """What inference found, its gaps filled by what the model's file declares for an output.
+
+    A declared shape that is wrong is passed over, as onnxruntime does; a wrong element type is a ModelError.
+    """
     if inferred is None or declared is None:
         return inferred or declared
+    if inferred.dtype != declared.dtype:
+        raise ModelError(
+            f"node {node}: its output {name!r} is {inferred}, but the model declares it as {declared}; export it again"
+        )
+    if inferred.dtype in (SEQUENCE, OPTIONAL):
+        return inferred if inferred.element is not None else declared
     if inferred.shape is None:
         return Value(inferred.dtype, declared.shape)
     if declared.shape is None or len(declared.shape) != len(inferred.shape):

@@ -17,7 +17,12 @@ from tests.devices.example_soc import changed, make, number
 
 SOC = make()
 PRESETS = {name: load_soc(name) for name in preset_names()}
-PLACES = [(soc, unit.name, dtype) for soc in (SOC, *PRESETS.values()) for unit in soc.units for dtype in unit.dtypes]
+PLACES = [
+    (soc, unit.name, dtype)
+    for soc in (SOC, *PRESETS.values())
+    for unit in soc.units
+    for dtype in (*unit.dtypes, *unit.optional_dtypes)
+]
 SIZES = st.integers(1, 200)
 
 
@@ -187,3 +192,26 @@ def test_on_the_8_gen_3_a_dense_convolution_is_fastest_on_the_npu_then_on_the_gp
     soc = PRESETS["sd8gen3-qnn"]
     times = {u.name: cost(convolution(256, 256, 14, 3), soc, u.name, u.dtypes[0]).latency_us for u in soc.units}
     assert times["npu"] < times["gpu"] < times["cpu"]
+
+
+def test_a_quantised_operator_stores_its_weights_in_a_byte_and_its_activations_in_one_or_two() -> None:
+    graph = product(4, 64, 32)
+    work = {dtype: work_of(graph, graph.nodes[0], dtype) for dtype in ("float16", "int8", "w8a16")}
+    assert [work[dtype].weight_bytes for dtype in work] == [2 * 64 * 32, 64 * 32, 64 * 32]
+    assert [work[dtype].input_bytes for dtype in work] == [2 * 4 * 64, 4 * 64, 2 * 4 * 64]
+
+
+def test_on_the_8_gen_3_a_large_convolution_is_fastest_in_8_bits_then_with_16_bit_activations() -> None:
+    soc = PRESETS["sd8gen3-qnn"]
+    graph = convolution(256, 256, 56, 3)
+    found = [cost(graph, soc, "npu", dtype).latency_us for dtype in ("int8", "w8a16", "float16")]
+    assert found == sorted(found)
+    assert found[0] < found[2] / 2
+
+
+def test_a_tensor_on_its_way_into_a_quantised_unit_arrives_in_the_size_of_its_activations() -> None:
+    soc = PRESETS["sd8gen3-qnn"]
+    value = Value("float32", (1, 64, 32, 32))
+    for dtype, size in (("int8", 1), ("w8a16", 2)):
+        back = transfer_cost(soc, value, Location("npu", dtype), Location("cpu", "float32"))
+        assert back.size_bytes == size * value.elements

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from partita.devices import Verdict, load_soc, verdict
-from partita.devices.support import support_named
+from partita.devices.support import backend_named, backend_verdict, support_named
 from partita.errors import SocError
 from partita.graph.build import GraphBuilder
 from partita.graph.ir import Graph
@@ -65,7 +65,10 @@ def on_htp(graph: Graph) -> Verdict:
             lambda: one("MaxPool", kernel_shape=(3, 3), dilations=(2, 2)),
             r"MaxPool with dilations = \[2, 2\]: dilations must be 1",
         ),
-        (lambda: one("MaxPool", (1, 4, 8, 8, 8), kernel_shape=(2, 2, 2)), "MaxPool with tensor 'x' of rank 5: rank at most 4"),
+        (
+            lambda: one("MaxPool", (1, 4, 8, 8, 8), kernel_shape=(2, 2, 2)),
+            "MaxPool with tensor 'x' of rank 5: rank at most 4",
+        ),
         (lambda: one("MaxPool", kernel_shape=(2, 2), outputs=2), "MaxPool with int64 tensor"),
         (lambda: one("LpNormalization", IMAGE, axis=1, p=1), "LpNormalization with p = 1: p must be 2"),
         (lambda: one("Sum", IMAGE), "Sum with 1 inputs: inputs at least 2"),
@@ -128,7 +131,9 @@ def test_an_operator_that_the_runtime_expands_only_in_float16_models_is_refused_
 
 def test_htp_does_not_compute_in_float32() -> None:
     graph = one("Relu")
-    assert verdict(graph, graph.nodes[0], HTP, "float32").reason == "Relu in float32: computes in float16 or int8 or w8a16"
+    assert (
+        verdict(graph, graph.nodes[0], HTP, "float32").reason == "Relu in float32: computes in float16 or int8 or w8a16"
+    )
 
 
 def test_a_dimension_that_is_not_known_is_refused_by_an_accelerator_and_taken_by_the_cpu() -> None:
@@ -264,6 +269,10 @@ CONDITIONS = {
     '{ check = "attribute", name = "k", default = 9, min = 1, max = 7 }': "Add with k = 9: k from 1 to 7",
     '{ check = "computed", inputs = [1] }': "Add of the constant 'in1': input 1 must not be constant",
     '{ check = "between", ops = ["Relu"] }': "Add next to an input: only between Relu",
+    '{ check = "beside", ops = ["Relu"] }': "Add without such a neighbour: only beside Relu",
+    '{ check = "inside" }': "Add at the model's 'x': not at the model's border",
+    '{ check = "elements", max = 9 }': "Add with 2048 elements in input 0: elements at most 9",
+    '{ check = "quantised", one_of = ["uint8", "int8"] }': "Add in floating point: activations of uint8 or int8",
     '{ check = "never", reason = "no" }': "Add: no",
 }
 
@@ -289,3 +298,157 @@ def test_an_empty_constant_leaves_an_input_out_and_is_no_reason_to_refuse() -> N
     )
     graph = b.build()
     assert verdict(graph, graph.nodes[0], HTP, "float16").status == "native"
+
+
+QUANTISED: dict[str, np.ndarray[Any, Any]] = {
+    "uint8": np.array(128, np.uint8),
+    "uint16": np.array(32768, np.uint16),
+    "int8": np.array(0, np.int8),
+}
+
+
+def qdq(op: str, scheme: str, *more: str, shape: tuple[int, ...] = IMAGE, **options: Any) -> Graph:
+    """One operator between DequantizeLinear and QuantizeLinear; `more` are quantised weights or inputs: "const 4x8"."""
+    b = GraphBuilder("qdq")
+    zero = QUANTISED[scheme]
+    scale, zero_point = b.constant("scale", np.array(0.1, np.float32)), b.constant("zero", zero)
+    names = []
+    for index, text in enumerate((f"{'x'.join(map(str, shape))}", *more)):
+        dims = tuple(int(size) for size in text.removeprefix("const ").split("x"))
+        if text.startswith("const "):
+            stored = b.constant(f"w{index}", np.zeros(dims, zero.dtype))
+        else:
+            stored = b.node("QuantizeLinear", b.input(f"x{index}", "float32", dims), scale, zero_point, version=21)
+        names.append(b.node("DequantizeLinear", stored, scale, zero_point, version=21))
+    y = b.node(op, *names, name="node", **{"version": 21, **options})
+    b.output(b.node("QuantizeLinear", y, scale, zero_point, version=21))
+    return b.build()
+
+
+def at(generation: int, graph: Graph, dtype: str = "float16") -> Verdict:
+    unit = HTP.model_copy(update={"support": f"qnn-htp:v{generation}"})
+    return verdict(graph, graph.node_named["node"], unit, dtype)
+
+
+@pytest.mark.parametrize("scheme", ["uint8", "uint16"])
+def test_what_has_no_form_for_signed_activations_is_taken_with_unsigned_ones(scheme: str) -> None:
+    assert at(73, qdq("LogSoftmax", scheme)).status == "native"
+    found = at(73, qdq("LogSoftmax", "int8"))
+    assert found.reason == "LogSoftmax with int8 activations: floating point or activations of uint8 or uint16"
+
+
+def test_the_arcsine_is_a_table_and_so_taken_only_quantised() -> None:
+    assert at(75, qdq("Asin", "uint8")).status == "native"
+    assert at(75, one("Asin")).limit == "activations of uint8 or uint16 or int8"
+
+
+def test_a_float_operator_is_judged_as_the_dtype_of_its_location_quantises_it() -> None:
+    assert at(75, one("Neg"), "int8").status == "native"
+    assert at(75, one("ReduceLogSumExp"), "w8a16").limit == "floating point only"
+    assert at(75, one("Asin"), "int8").status == "native"
+
+
+def test_a_constant_that_is_dequantised_is_still_a_constant() -> None:
+    assert at(73, qdq("Conv", "uint8", "const 16x8x3x3")).status == "native"
+    assert at(68, qdq("Conv", "uint16", "const 16x8x3x3")).status == "native"
+
+
+def test_computed_weights_beside_16_bit_activations_come_with_v73() -> None:
+    graph = qdq("Conv", "uint16", "16x8x3x3")
+    assert [at(each, graph).status for each in (68, 69, 73)] == ["accepted_then_fails", "accepted_then_fails", "native"]
+    product = qdq("Gemm", "uint16", "64x32", shape=(4, 64))
+    assert [at(each, product).status for each in (69, 73)] == ["unsupported", "native"]
+    assert at(69, qdq("Gemm", "uint8", "64x32", shape=(4, 64))).status == "native"
+
+
+def test_a_float32_operator_without_a_form_on_v68_is_accepted_and_then_fails_there() -> None:
+    assert at(68, one("Atan")).status == "accepted_then_fails"
+    assert at(68, one("Atan", dtype="float16")).status == "native"
+    assert at(69, one("Atan")).status == "native"
+    assert at(68, qdq("Selu", "uint8")).status == "accepted_then_fails"
+
+
+def test_what_the_rules_refuse_does_not_fail_late() -> None:
+    assert at(68, one("LpNormalization", IMAGE, axis=1, p=1)).status == "unsupported"
+
+
+def test_one_scale_for_each_channel_is_for_the_weights_of_convolutions() -> None:
+    b = GraphBuilder("channels")
+    one_scale, zero = b.constant("s", np.array(0.1, np.float32)), b.constant("z", np.array(128, np.uint8))
+    scales, zeros = b.constant("ss", np.full(16, 0.1, np.float32)), b.constant("zz", np.zeros(16, np.int8))
+    q = b.node("QuantizeLinear", b.input("x", "float32", (1, 16, 8, 8)), one_scale, zero, version=21)
+    x = b.node("DequantizeLinear", q, one_scale, zero, version=21)
+    stored = b.constant("w", np.zeros((16, 16, 3, 3), np.int8))
+    for axis, status in ((0, "native"), (1, "unsupported")):
+        w = b.node("DequantizeLinear", stored, scales, zeros, name=f"w_{axis}", axis=axis, version=21)
+        b.output(b.node("Conv", x, w, name=f"conv_{axis}", version=21))
+        graph = b.build()
+        found = verdict(graph, graph.node_named[f"conv_{axis}"], HTP, "float16")
+        assert found.status == status, found.reason
+
+
+def test_quantising_at_the_models_border_stays_on_the_cpu() -> None:
+    graph = qdq("Relu", "uint8")
+    first, second, *_, last = graph.nodes
+    assert verdict(graph, first, HTP, "float16").limit == "not at the model's border"
+    assert verdict(graph, second, HTP, "float16").status == "native"
+    assert verdict(graph, last, HTP, "float16").limit == "not at the model's border"
+
+
+@pytest.mark.parametrize(
+    ("equation", "shapes", "status"),
+    [
+        ("bhwc,hkc->bhwk", ((1, 3, 4, 5), "3x6x5"), "native"),
+        ("nqc, nkc -> nqk", ((1, 3, 4), "1x5x4"), "native"),
+        ("bchw,bkc->bkhw", ((1, 3, 4, 5), "1x2x3"), "unsupported"),
+    ],
+)
+def test_an_einsum_is_judged_by_its_equation_whatever_its_letters(
+    equation: str, shapes: tuple[tuple[int, ...], str], status: str
+) -> None:
+    assert on_htp(one("Einsum", shapes[0], shapes[1], equation=equation)).status == status
+
+
+def test_a_clip_is_taken_by_nnapi_only_with_the_bounds_that_it_has_names_for() -> None:
+    def clip(low: float, high: float) -> Verdict:
+        b = GraphBuilder("clip")
+        bounds = [b.constant(name, np.array(v, np.float32)) for name, v in (("low", low), ("high", high))]
+        b.output(b.node("Clip", b.input("x", "float32", IMAGE), *bounds, name="node"))
+        graph = b.build()
+        return backend_verdict(graph, graph.nodes[0], backend_named("nnapi:v30"), "float32")
+
+    assert clip(0, 6).status == clip(-1, 1).status == "native"
+    assert clip(0, 4).reason == "Clip with 4 in input 2: input 2 must be 6"
+
+
+def test_an_api_level_is_a_generation_of_nnapi() -> None:
+    graph = one("Elu")
+    levels = {level: backend_named(f"nnapi:v{level}") for level in (29, 30)}
+    found = {level: backend_verdict(graph, graph.nodes[0], backend, "float32") for level, backend in levels.items()}
+    assert (found[29].status, found[30].status) == ("unsupported", "native")
+    assert found[29].reason == "Elu is not in the list of NNAPI at API level v29"
+
+
+def test_a_file_that_is_like_another_may_refuse_what_that_one_takes() -> None:
+    graph = one("Softmax", (1, 8))
+    found = {name: backend_verdict(graph, graph.nodes[0], backend_named(name), "int8") for name in ("rk3588", "rk3566")}
+    assert found["rk3588"].status == "native"
+    assert "not in this chip's list" in found["rk3566"].reason
+    assert "RK3566" in found["rk3566"].source
+
+
+def test_without_a_generation_the_newest_is_asked() -> None:
+    assert backend_named("qnn-htp").title == "QNN HTP v81"
+    assert backend_named("rk3588").title == "the RK3588 NPU"
+
+
+@pytest.mark.parametrize(
+    ("channels", "kernel", "group", "limit"),
+    [(8, 31, 1, ""), (8, 32, 1, "dimension at most 31"), (8, 8, 8, ""), (8, 9, 8, "dimension at most 8")],
+)
+def test_a_window_on_the_rk3588_has_another_limit_if_it_is_depthwise(
+    channels: int, kernel: int, group: int, limit: str
+) -> None:
+    weights = f"const 8x{channels // group}x{kernel}x{kernel}"
+    graph = one("Conv", (1, channels, 64, 64), weights, group=group)
+    assert backend_verdict(graph, graph.nodes[0], backend_named("rk3588"), "int8").limit == limit

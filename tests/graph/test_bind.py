@@ -15,6 +15,20 @@ ONE = "g (float[batch, 3] x) => (float[batch, 3] y) { y = Relu(x) }"
 TWO = "g (float[N, seq_a] x, float[N, seq_b] z) => (float y) { a = ReduceSum(x)  b = ReduceSum(z)  y = Add(a, b) }"
 
 
+def test_the_shape_of_a_sequence_is_that_of_its_elements_and_may_stay_open() -> None:
+    text = "g (seq(float[batch, 3]) x) => (int64 y) { y = SequenceLength(x) }"
+    shapes: list[Shapes] = [{"batch": 4}, {"x": (4, 3)}, {}]
+    assert [str(bound(text, s).value("x")) for s in shapes] == [
+        "sequence(float32[4x3])", "sequence(float32[4x3])", "sequence(float32[?x3])",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("shapes", [{"batch": 2**40}, {"batch": 2**64}, {"x": (2**64, 3)}])
+def test_a_size_that_no_memory_holds_is_refused(shapes: Shapes) -> None:
+    with pytest.raises(ModelError, match=r"input 'x': .* more elements than any memory holds"):
+        bound(ONE, shapes)
+
+
 def test_a_symbol_is_sized_by_name() -> None:
     assert bound(ONE, {"batch": 4}).value("x").shape == (4, 3)
 

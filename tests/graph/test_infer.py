@@ -35,8 +35,19 @@ def test_an_unknown_dimension_stays_unknown() -> None:
     assert inferred(Node("n", "Relu", ("x",), ("y",)), x=f32(None, 3)) == {"y": f32(None, 3)}
 
 
-def test_sequences_are_known_as_such() -> None:
-    assert inferred(Node("n", "SplitToSequence", ("x",), ("y",)), x=f32(4)) == {"y": Value("sequence", None)}
+def test_sequences_know_what_they_hold() -> None:
+    assert inferred(Node("n", "SplitToSequence", ("x",), ("y",)), x=f32(4)) == {"y": Value("sequence", None, f32(1))}
+
+
+def test_what_is_taken_out_of_a_sequence_or_an_optional_has_the_type_of_what_it_holds() -> None:
+    sequence, optional = Value("sequence", None, f32(2, 3)), Value("optional", None, f32(2, 3))
+    assert inferred(Node("n", "SequenceAt", ("s", "i"), ("y",)), s=sequence, i=Value("int64", ())) == {"y": f32(2, 3)}
+    assert inferred(Node("n", "OptionalGetElement", ("o",), ("y",)), o=optional) == {"y": f32(2, 3)}
+    assert inferred(Node("n", "Optional", ("x",), ("y",)), x=f32(2, 3)) == {"y": optional}
+
+
+def test_what_is_made_of_something_without_a_type_has_none() -> None:
+    assert inferred(Node("n", "SequenceLength", ("s",), ("y",)), s=Value("sequence", None)) == {}
 
 
 def test_an_unwanted_output_has_no_type() -> None:
@@ -50,7 +61,8 @@ def test_an_unwanted_output_has_no_type() -> None:
      ("BiasGelu", "com.microsoft"), ("Gelu", "com.microsoft")],
 )  # fmt: skip
 def test_operators_that_keep_their_inputs_type_do_so_without_onnx(op: str, domain: str) -> None:
-    assert inferred(Node("n", op, ("x", "b"), ("y",), {}, domain), x=f32(2, 3), b=f32(3)) == {"y": f32(2, 3)}
+    node = Node("n", op, ("x", "b"), ("y",), {"num_groups": 3}, domain)
+    assert inferred(node, x=f32(2, 3), b=f32(3)) == {"y": f32(2, 3)}
 
 
 SCALE, ZERO = Value("float32", ()), Value("uint8", ())

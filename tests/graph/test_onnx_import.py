@@ -264,13 +264,13 @@ def test_an_input_without_a_type_is_refused() -> None:
         from_proto(model)
 
 
-def test_maps_are_refused_and_sequences_are_known_by_name() -> None:
+def test_maps_are_refused_and_sequences_are_known_with_what_they_hold() -> None:
     model = parsed(RELU)
     model.graph.input[0].type.map_type.key_type = TensorProto.INT64
     with pytest.raises(ModelError, match="tensor 'x' is a map_type; only dense tensors"):
         from_proto(model)
     model = parsed("g (seq(float[2]) x) => (int64 y) { y = SequenceLength(x) }")
-    assert from_proto(model).value("x") == Value("sequence", None)
+    assert from_proto(model).value("x") == Value("sequence", None, Value("float32", (2,)))
 
 
 def test_a_type_attribute_is_kept() -> None:

@@ -315,6 +315,7 @@ def test_a_loop_counts_every_turn_that_is_known(op: str) -> None:
     found = work_of(*loop(op, 5))
     assert found.macs == 5 * 2 * 3 * 3
     assert found.weight_bytes == 5 * 36
+    assert (found.op_class, found.matmul) == ("gemm", Matmul(batch=1, m=2, n=3, k=3))
 
 
 def test_an_if_counts_its_heavier_branch() -> None:
@@ -327,7 +328,21 @@ def test_an_if_counts_its_heavier_branch() -> None:
     b.input("x", "float32", (4,))
     b.output(b.node("If", b.input("c", "bool", ()), **branches))
     graph = b.build()
-    assert work_of(graph, graph.nodes[0]).element_ops == 4 * 8
+    found = work_of(graph, graph.nodes[0])
+    assert (found.op_class, found.element_ops) == ("elementwise", 4 * 8)
+
+
+def test_an_if_whose_branches_do_nothing_is_of_no_class_of_its_own() -> None:
+    branches: dict[str, Any] = {}
+    for name in ("then_branch", "else_branch"):
+        inner = GraphBuilder(name)
+        inner.output(inner.node("Identity", inner.captured("x", "float32", (4,)), name=name))
+        branches[name] = inner.build()
+    b = GraphBuilder("g")
+    b.input("x", "float32", (4,))
+    b.output(b.node("If", b.input("c", "bool", ()), **branches))
+    graph = b.build()
+    assert work_of(graph, graph.nodes[0]).op_class == "other"
 
 
 def naive_conv_macs(image: Shape, weight: Shape, group: int, stride: int) -> int:

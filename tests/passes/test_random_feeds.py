@@ -3,6 +3,7 @@ import pytest
 
 from partita.errors import ModelError
 from partita.graph.build import GraphBuilder
+from partita.graph.ir import Graph, Value
 from partita.passes.random_feeds import random_feeds
 
 
@@ -12,6 +13,22 @@ def test_the_same_seed_gives_the_same_feeds_and_another_seed_others() -> None:
     graph = b.build()
     np.testing.assert_array_equal(random_feeds(graph, 1)["x"], random_feeds(graph, 1)["x"])
     assert not np.array_equal(random_feeds(graph, 1)["x"], random_feeds(graph, 2)["x"])
+
+
+def test_a_negative_seed_is_a_seed_of_its_own() -> None:
+    b = GraphBuilder()
+    b.output(b.node("Relu", b.input("x", "float32", (2, 3))))
+    graph = b.build()
+    np.testing.assert_array_equal(random_feeds(graph, -1)["x"], random_feeds(graph, -1)["x"])
+    assert not np.array_equal(random_feeds(graph, -1)["x"], random_feeds(graph, 1)["x"])
+
+
+def test_a_sequence_is_a_list_of_tensors_and_an_optional_holds_one() -> None:
+    tensor = Value("float32", (2, 3))
+    values = {"s": Value("sequence", None, tensor), "o": Value("optional", None, tensor)}
+    feeds = random_feeds(Graph("g", (), ("s", "o"), (), values))
+    assert [x.shape for x in feeds["s"]] == [(2, 3), (2, 3)]
+    assert feeds["o"].shape == (2, 3)
 
 
 def test_an_index_stays_inside_of_the_table_that_it_selects_from() -> None:

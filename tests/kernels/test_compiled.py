@@ -1,0 +1,128 @@
+"""Compiled products and convolutions against numpy's. Skipped where numba is not installed."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from partita.kernels import compiled
+from partita.kernels.arrays import Array
+from partita.kernels.compiled import Ending
+from partita.kernels.conv_schedules import conv_im2col_first
+from partita.kernels.depthwise import conv_depthwise_first
+from partita.kernels.registry import kernel_for
+from partita.kernels.windows import channels_last, channels_second, make_windows
+from tests.kernels.oracle import examples, seeds
+
+pytest.importorskip("numba")
+
+
+def noise(rng: np.random.Generator, *shape: int) -> Array:
+    array = rng.standard_normal(shape, np.float32)
+    array.flags.writeable = False
+    return array
+
+
+def as_told(product: Array, ending: Ending) -> Array:
+    """`product` (rows, columns) with the ending by numpy."""
+    y = product if ending.bias is None else product + ending.bias
+    y = y if ending.addend is None else y + ending.addend
+    return np.clip(y, ending.low, ending.high)
+
+
+def an_ending(rng: np.random.Generator, rows: int, columns: int, kind: int) -> Ending:
+    low, high = (np.float32(-0.5), np.float32(1)) if kind & 4 else compiled.UNLIMITED
+    return Ending(noise(rng, columns) if kind & 1 else None, noise(rng, rows, columns) if kind & 2 else None, low, high)
+
+
+@examples
+@given(m=st.integers(1, 40), k=st.sampled_from((1, 3, 50, 800, 1700)), n=st.integers(1, 70), kind=st.integers(0, 7),
+       seed=seeds)  # fmt: skip
+def test_a_compiled_product_is_numpy_s(m: int, k: int, n: int, kind: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    a, b = noise(rng, m, k), noise(rng, k, n)
+    ending = an_ending(rng, m, n, kind)
+    expected = as_told(a.astype(np.float64) @ b.astype(np.float64), ending)
+    np.testing.assert_allclose(compiled.multiply(a, b, ending), expected, rtol=1e-4, atol=1e-4)
+
+
+sizes = st.tuples(st.integers(3, 9), st.integers(3, 9))
+
+
+shapes_of_windows = st.tuples(sizes, st.integers(1, 3), st.integers(1, 2), st.integers(1, 2), st.integers(0, 1))
+
+
+@examples
+@given(shape=shapes_of_windows, channels=st.sampled_from((1, 4, 17, 300)), kind=st.integers(0, 7), seed=seeds)
+def test_a_compiled_convolution_is_numpy_s(
+    shape: tuple[tuple[int, int], int, int, int, int], channels: int, kind: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    size, kernel, stride, dilation, pad = shape
+    assume(min(size) + 2 * pad >= (kernel - 1) * dilation + 1)
+    windows = make_windows(
+        size, (kernel,) * 2, strides=(stride,) * 2, dilations=(dilation,) * 2, pads=(pad, pad, pad, pad)
+    )
+    filters = 5 + 16 * (kind % 3)
+    x = channels_second(noise(rng, 2, *size, channels))
+    w = noise(rng, filters, channels, kernel, kernel)
+    rows = 2 * windows.outputs[0] * windows.outputs[1]
+    ending = an_ending(rng, rows, filters, kind)
+    y = channels_last(compiled.convolve(x, w, windows, ending)).reshape(rows, filters)
+    plain = channels_last(conv_im2col_first(x, w, windows, 1)).reshape(rows, filters)
+    np.testing.assert_allclose(y, as_told(plain, ending), rtol=1e-4, atol=1e-4)
+
+
+@examples
+@given(size=sizes, kernel=st.sampled_from((1, 3, 5)), stride=st.integers(1, 2), channels=st.sampled_from((1, 16, 35)),
+       kind=st.integers(0, 7), seed=seeds)  # fmt: skip
+def test_a_compiled_depthwise_convolution_is_numpy_s(
+    size: tuple[int, int], kernel: int, stride: int, channels: int, kind: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    windows = make_windows(size, (kernel,) * 2, strides=(stride,) * 2, pads=(kernel // 2,) * 4)
+    x, w = channels_second(noise(rng, 2, *size, channels)), noise(rng, channels, 1, kernel, kernel)
+    rows = 2 * windows.outputs[0] * windows.outputs[1]
+    ending = an_ending(rng, rows, channels, kind)
+    y = channels_last(compiled.convolve_depthwise(x, w, windows, ending)).reshape(rows, channels)
+    plain = channels_last(conv_depthwise_first(x, w, windows, channels)).reshape(rows, channels)
+    np.testing.assert_allclose(y, as_told(plain, ending), rtol=1e-4, atol=1e-4)
+
+
+def test_threads_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    a, b = noise(rng, 200, 300), noise(rng, 300, 400)
+    ending = an_ending(rng, 200, 400, 7)
+    results = []
+    for count in (1, 3):
+        monkeypatch.setattr(compiled, "threads", lambda count=count: count)
+        results.append(compiled.multiply(a, b, ending))
+    np.testing.assert_array_equal(results[0], results[1])
+
+
+def test_weights_that_somebody_may_write_to_are_not_kept() -> None:
+    a, b = np.ones((2, 3), np.float32), np.ones((3, 4), np.float32)
+    assert not compiled.suits_weight(a, b)
+    b.flags.writeable = False
+    assert compiled.suits_weight(a, b) == compiled.is_available()
+    assert not compiled.suits_weight(a.astype(np.float64), b)
+
+
+def test_compiled_rows_are_numpy_s() -> None:
+    rng = np.random.default_rng(0)
+    x, scale, shift = noise(rng, 7, 5, 130) * 3, noise(rng, 130), noise(rng, 130)
+    y = x.copy()
+    compiled.gelu_in_place(y)
+    np.testing.assert_allclose(y, kernel_for("Gelu").function(x), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(compiled.softmax(x), kernel_for("Softmax").function(x), rtol=1e-5, atol=1e-7)
+    results = compiled.layer_normalization(x, scale, shift, 1e-5)
+    for result, expected in zip(results, kernel_for("LayerNormalization").function(x, scale, shift), strict=True):
+        np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_compiled_rows_treat_nan_and_infinity_as_numpy_does() -> None:
+    odd = np.array([[np.nan, 1, 2], [np.inf, 1, 2], [-np.inf, 1, 2], [-1e30, 0, 88], [1e30, -200, 200]], np.float32)
+    np.testing.assert_allclose(compiled.softmax(odd), kernel_for("Softmax").function(odd), rtol=1e-5, atol=1e-37)
+    y = odd.copy()
+    compiled.gelu_in_place(y)
+    np.testing.assert_allclose(y, kernel_for("Gelu").function(odd), rtol=1e-5, atol=1e-6)
