@@ -7,7 +7,7 @@ DEMO := out/demo
 MODEL := examples/models/mobilenet_v2.onnx
 export PYTHONSAFEPATH := 1
 
-.PHONY: demo test check clean
+.PHONY: demo test test-fast check clean
 
 demo: $(VENV)/installed
 	@mkdir -p $(DEMO)
@@ -18,12 +18,17 @@ demo: $(VENV)/installed
 	@echo "Open $(DEMO)/report.html in a browser, $(DEMO)/trace.json in Perfetto (ui.perfetto.dev)."
 
 test: check
-	$(BIN)/pytest --quiet --numprocesses 2
+	PARTITA_COMPILED=0 $(BIN)/pytest --quiet --numprocesses 2
 
 check: $(VENV)/installed-for-tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+# The compiled kernels of the optional extra [fast].
+test-fast: $(VENV)/installed-for-tests
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test,fast]'
+	$(BIN)/pytest --quiet --numprocesses 2 tests/kernels
 
 clean:
 	rm -rf $(VENV) out build dist *.egg-info

@@ -18,7 +18,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from tests.kernels.fuzzing.compare import differs
 from tests.kernels.fuzzing.draw import GENERATORS, Draw
 
-
 onnxruntime.set_default_logger_severity(3)
 
 

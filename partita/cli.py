@@ -15,6 +15,7 @@ from partita import __version__
 from partita import options as given
 from partita.errors import OutputError, PartitaError, PlacementError
 from partita.files import check_outputs
+from partita.ops import EPILOG, ops
 from partita.reports.wording import printable
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 soc_app = typer.Typer(help="The chips and runtimes that Partita knows.", no_args_is_help=True)
 app.add_typer(soc_app, name="soc")
+app.command(epilog=EPILOG)(ops)
 
 USAGE_ERRORS: type[Any] = typer.BadParameter.__mro__[2]
 """Click's base of all usage errors, which Typer does not export."""
