@@ -13,7 +13,7 @@ RELATIVE = 1e-6
 
 def flaw_of(plan: Plan) -> str | None:
     """The first thing about a plan that cannot be, as part of a sentence; None for a sound one."""
-    for check in (_segments, _numbers, _locations, _tensors, _objective):
+    for check in (_segments, _numbers, _locations, misplaced_tensors, _objective):
         for flaw in check(plan):
             return flaw
     return None
@@ -61,8 +61,8 @@ def _locations(plan: Plan) -> Iterator[str]:
             yield f"the dtype of {location} is not known"
 
 
-def _tensors(plan: Plan) -> Iterator[str]:
-    """Every tensor lies where it is read, made there or brought there before."""
+def misplaced_tensors(plan: Plan) -> Iterator[str]:
+    """What keeps a plan from running: tensors read where they were neither made nor brought before."""
     lying = {(name, plan.host) for name in plan.graph.inputs}
     for segment in plan.segments:
         waiting = [(name, plan.transfers_before.get(name, ())) for name in segment.operators]

@@ -15,6 +15,7 @@ from partita.errors import PlanError
 from partita.graph.dtypes import is_floating
 from partita.graph.ir import Array, Node
 from partita.graph.plan import Location, PlacedOperator, Plan, Segment, Transfer
+from partita.graph.plan_check import misplaced_tensors
 from partita.graph.quantisation import SCHEMES, Range
 from partita.kernels.calibration import calibrate
 from partita.kernels.executor import checked_feeds
@@ -94,7 +95,8 @@ def execute(
     given = checked_feeds(plan.graph, feeds)
     if ranges is None:
         ranges = calibrate(plan.graph, [feeds]) if is_quantised(plan) else {}
-    _check_order(plan)
+    for flaw in misplaced_tensors(plan):  # a thread would wait for ever
+        raise PlanError(f"the plan cannot run: {flaw}; place it again")
     run = _Run(plan, given, ranges)
     if concurrent:
         _run_side_by_side(run)
@@ -103,31 +105,6 @@ def execute(
     for transfer in plan.transfers_before.get("", ()):
         run.move(transfer, OUTSIDE)
     return run.execution()
-
-
-def _check_order(plan: Plan) -> None:
-    """PlanError if the plan, run in its order, takes a tensor from where it does not lie yet: a thread would wait."""
-    graph = plan.graph
-    lying = {(name, plan.host) for name in graph.inputs}
-
-    def move(transfers: Iterable[Transfer]) -> None:
-        for transfer in transfers:
-            expect(transfer.tensor, transfer.source, "a transfer")
-            lying.add((transfer.tensor, transfer.target))
-
-    def expect(name: str, location: Location, reader: str) -> None:
-        if (name, location) not in lying and not graph.is_constant(name):
-            raise PlanError(f"{reader} needs tensor {name!r} at {location}, where it does not lie yet: place it again")
-
-    for name in (name for segment in plan.segments for name in segment.operators):
-        node, location = graph.node_named[name], plan.placed[name].location
-        move(plan.transfers_before.get(name, ()))
-        for tensor in graph.reads(node):
-            expect(tensor, location, f"operator {name!r}")
-        lying.update((output, location) for output in node.present_outputs)
-    move(plan.transfers_before.get("", ()))
-    for output in graph.outputs:
-        expect(output, plan.host, "the model's end")
 
 
 def _run_side_by_side(run: "_Run") -> None:

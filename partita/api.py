@@ -77,9 +77,11 @@ def calibrate(plan: Plan, samples: Iterable[Mapping[str, Any]]) -> dict[str, Ran
     return observe_ranges(plan.graph, samples)
 
 
-def execute(plan: Plan, feeds: Mapping[str, Any], ranges: Mapping[str, Range] | None = None) -> Execution:
+def execute(
+    plan: Plan, feeds: Mapping[str, Any], ranges: Mapping[str, Range] | None = None, *, concurrent: bool = False
+) -> Execution:
     """Runs the plan on real data with numpy kernels, each operator in its unit's dtype."""
-    return run_placed(plan, feeds, ranges)
+    return run_placed(plan, feeds, ranges, concurrent=concurrent)
 
 
 def simulate(plan: Plan, *, overlap: bool = False) -> Timeline:

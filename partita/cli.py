@@ -98,6 +98,12 @@ def run(
     check: Annotated[
         bool, typer.Option("--check", help="Compare with the unplaced model, and with onnxruntime if installed.")
     ] = False,
+    concurrent: Annotated[
+        bool, typer.Option("--concurrent", help="One thread per unit; the outputs are the same to the bit.")
+    ] = False,
+    timeline: Annotated[
+        str | None, typer.Option(metavar="FILE.json", help="Write when each call really ran.", show_default=False)
+    ] = None,
     save: Annotated[str | None, typer.Option(metavar="FILE.npz", help="Write the outputs.", show_default=False)] = None,
     as_json: given.Json = False,
     *,
@@ -106,18 +112,22 @@ def run(
     """Run a placed model with numpy kernels, each operator in the arithmetic of its unit."""
     from partita.reports.checking import run_and_check, save_outputs
     from partita.reports.documents import run_document, run_summary
+    from partita.reports.measured import measured_timeline
+    from partita.simulator.timeline_file import write_timeline
 
-    check_outputs([save], inputs=[model])
+    check_outputs([save, timeline], inputs=[model])
     plan = _plan(model, placing)
     with _working("running"):
-        result = run_and_check(plan, inputs or [], seed=seed, check=check)
+        result = run_and_check(plan, inputs or [], seed=seed, check=check, concurrent=concurrent)
+    if timeline is not None:
+        write_timeline(measured_timeline(plan, result.execution), timeline)
     if save is not None:
         save_outputs(save, result.execution.outputs)
     if as_json:
         _print_json(run_document(plan, result))
     else:
         out.print(run_summary(plan, result))
-        _say_written([save])
+        _say_written([save, timeline])
     if not result.is_right:
         raise typer.Exit(1)
 

@@ -69,7 +69,7 @@ class RunResult:
         return all(check.is_right for check in self.checks)
 
 
-def run_and_check(plan: Plan, inputs: Sequence[str], *, seed: int, check: bool) -> RunResult:
+def run_and_check(plan: Plan, inputs: Sequence[str], *, seed: int, check: bool, concurrent: bool = False) -> RunResult:
     """Runs the plan on the given files and random data for the rest; with `check`, compares.
 
     `inputs` are texts NAME=FILE.npy. Raises ModelError if weights are missing or a file does not fit.
@@ -78,7 +78,7 @@ def run_and_check(plan: Plan, inputs: Sequence[str], *, seed: int, check: bool) 
     feeds = {**random_feeds(plan.graph, seed), **given}
     ranges = _ranges(plan, feeds if given else None, seed)
     began = time.perf_counter()
-    execution = execute(plan, feeds, ranges)
+    execution = execute(plan, feeds, ranges, concurrent=concurrent)
     wall_s = time.perf_counter() - began
     if not check:
         return RunResult(execution=execution, wall_s=wall_s)

@@ -9,6 +9,7 @@ HOST_TRACK = "host"
 """The track of the runtime's fixed cost of an inference."""
 SEQUENTIAL = "sequential"
 OVERLAP = "overlap"
+MEASURED = "measured"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,7 @@ class Timeline:
     model_name: str
     graph_digest: str
     scenario: str
-    """`sequential` (units take turns) or `overlap` (independent segments run side by side)."""
+    """`sequential` (units take turns), `overlap` (segments run side by side), or `measured` on a machine."""
     tracks: tuple[str, ...]
     spans: tuple[Span, ...]
     counters: tuple[Counter, ...] = ()

@@ -24,7 +24,7 @@ class _Document(BaseModel):
     soc_name: str
     model_name: str
     graph_digest: str
-    scenario: Literal["sequential", "overlap"]
+    scenario: Literal["sequential", "overlap", "measured"]
     tracks: tuple[str, ...]
     spans: tuple[Span, ...]
     counters: tuple[Counter, ...]

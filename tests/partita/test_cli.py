@@ -12,6 +12,7 @@ import pytest
 
 import partita as pt
 from partita.devices import preset_names
+from partita.simulator.timeline_file import read_timeline
 from tests.partita.command_line import Result, run_cli
 
 Run = Callable[..., Result]
@@ -61,6 +62,18 @@ def test_a_plan_file_goes_through_every_other_command(run: Run) -> None:
     assert written["written"] == ["r.html", "r.md"]
     assert Path("r.html").read_text().startswith("<!doctype html>")
     assert json.loads(Path("t.json").read_text())["traceEvents"]
+
+
+def test_a_run_is_measured_in_the_form_of_a_simulation(run: Run) -> None:
+    rules = ("--random-weights", "--ban", "features.1.*=npu")
+    assert run("run", *PLACED, *rules, "--concurrent", "--timeline", "m.timeline.json", "--save", "a.npz").code == 0
+    assert run("run", *PLACED, *rules, "--save", "b.npz").code == 0
+    assert np.array_equal(np.load("a.npz")["logits"], np.load("b.npz")["logits"])
+    measured = read_timeline("m.timeline.json")
+    assert measured.scenario == "measured"
+    plan = pt.partition(pt.load(MODEL, {"batch": 1}), pt.soc("sd8gen3-qnn"), bans=[pt.Rule("features.1.*", "npu")])
+    assert sorted(s.name for s in measured.spans if s.kind == "operator") == sorted(o.node for o in plan.operators)
+    assert {s.track for s in measured.spans if s.kind == "operator"} == {s.unit for s in plan.segments}
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
