@@ -45,6 +45,8 @@ def _map(tensor: str, location: str, folder: Path) -> Array | None:
             raise ModelError(
                 f"weight {tensor!r} lies at {location!r}, outside of the model's folder; move the file beside the model"
             )
+        if path.is_symlink():  # resolved, and still a link: Python 3.13 says nothing of a loop
+            raise RuntimeError("a loop of links")
         if not path.is_file():
             return None
         return np.memmap(path, np.uint8, "r") if path.stat().st_size else np.empty(0, np.uint8)

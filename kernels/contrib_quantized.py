@@ -227,9 +227,10 @@ def qlinear_reduce_mean(
     keepdims: int = 1,
 ) -> Array:
     """Mean of a quantised tensor over `axes`, by default over all."""
-    reduced = tuple(axis_of(axis, data.ndim) for axis in axes) or None
-    mean = _real(data, data_scale, data_zero_point).mean(axis=reduced, keepdims=bool(keepdims))
-    return _stored(np.asarray(mean), reduced_scale, reduced_zero_point, data)
+    reduced = tuple(axis_of(axis, data.ndim) for axis in axes) or tuple(range(data.ndim))
+    mean = np.asarray(_real(data, data_scale, data_zero_point).mean(axis=reduced, keepdims=True))
+    mean = mean if keepdims else mean.squeeze(reduced)
+    return _stored(mean, reduced_scale, reduced_zero_point, data)
 
 
 @kernel("MulInteger", domain=MICROSOFT)
