@@ -56,10 +56,3 @@ def kernel_for(op: str, domain: str = "", version: int = 1_000_000) -> Kernel:
 
 def has_kernel(op: str, domain: str = "", version: int = 1_000_000) -> bool:
     return any(known.since <= version for known in _KERNELS.get((domain, op), ()))
-
-
-def all_kernels() -> tuple[Kernel, ...]:
-    """Every registered kernel, sorted by domain, operator and version."""
-    return tuple(
-        sorted((k for versions in _KERNELS.values() for k in versions), key=lambda k: (k.domain, k.op, k.since))
-    )
