@@ -10,7 +10,7 @@ memory: Williams, Waterman and Patterson, "Roofline", CACM 2009) with the produc
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from partita.devices.soc import Number, Soc, Unit
@@ -31,7 +31,7 @@ from partita.graph.work import (
     Work,
     work_of,
 )
-from partita.units import BYTES_PER_GB, MACS_PER_GMAC, US_PER_S, transfer_us
+from partita.units import MACS_PER_GMAC, OPS_PER_GOP, US_PER_S, transfer_us
 
 TILED_CLASSES = frozenset((DENSE_CONV, FIRST_CONV, GROUPED_CONV, GEMM, BATCHED_MATMUL, RECURRENT))
 """Classes that run on the matrix unit; depthwise convolutions run on the vector unit, which has no tile."""
@@ -113,17 +113,8 @@ def _work(graph: Graph, node: Node, dtype: str) -> Work:
         works = _WORKS[graph] = {}
     key = (node, dtype)
     if key not in works:
-        works[key] = work_of(graph, _with_weights(graph, node), dtype)
+        works[key] = work_of(graph, node, dtype)
     return works[key]
-
-
-def _with_weights(graph: Graph, node: Node) -> Node:
-    """The operator; if it is fused, its body told which of its inputs are weights, on which its class depends."""
-    if node.body is None:
-        return node
-    weights = frozenset(name for name in node.body.inputs if graph.is_constant(name))
-    body = replace(node.body, missing=node.body.missing | weights)
-    return replace(node, attributes={**node.attributes, "body": body})
 
 
 def _value(number: Number) -> float:
@@ -147,7 +138,7 @@ def _parts(work: Work, unit: Unit, dtype: str, permutes: bool, time: Pick, rate:
         compute_us += padded_macs(work, unit) / (peak * use) * US_PER_S
     if work.element_ops:
         elements_use = 1.0 if work.macs else use
-        operations = rate(unit.peak_gop_per_s[dtype]) * BYTES_PER_GB
+        operations = rate(unit.peak_gop_per_s[dtype]) * OPS_PER_GOP
         compute_us += work.element_ops / (operations * elements_use) * US_PER_S
     return time(unit.dispatch_us), compute_us, _memory_us(work, unit, permutes, use, rate)
 

@@ -1,7 +1,7 @@
 """What an operator has to do, apart from any device: multiply-accumulates, element operations, bytes moved."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from partita.graph.dtypes import is_floating, size_bytes, weight_dtype
 from partita.graph.ir import Graph, Node, Value
@@ -89,7 +89,9 @@ def work_of(graph: Graph, node: Node, dtype: str | None = None) -> Work:
 
 
 def _fused(graph: Graph, node: Node, body: Graph, dtype: str | None) -> Work:
-    parts = [work_of(body, inner, dtype) for inner in body.nodes]
+    weights_of_body = frozenset(name for name in body.inputs if graph.is_constant(name))  # classes depend on them
+    told = replace(body, missing=body.missing | weights_of_body)
+    parts = [work_of(told, inner, dtype) for inner in body.nodes]
     heaviest = max(parts, key=lambda w: (w.macs, w.element_ops), default=_NOTHING)
     inputs, outputs, weights = _border_bytes(graph, node, dtype)
     return Work(

@@ -384,3 +384,12 @@ def test_work_is_never_negative(op: str, shape: Shape) -> None:
 def test_the_products_of_any_matmul_are_results_times_depth(batch: Shape, m: int, n: int, k: int, shared: bool) -> None:
     found = work("MatMul", (*batch, m, k), (k, n) if shared else (*batch, k, n))
     assert found.macs == math.prod(batch) * m * n * k
+
+
+def test_a_fused_product_of_a_weight_is_of_the_class_that_it_has_alone() -> None:
+    b = GraphBuilder("g")
+    x = b.input("x", "float32", (1, 8))
+    b.output(b.node("Relu", b.node("MatMul", x, b.missing("w", "float32", (8, 4)), name="m"), name="r"))
+    graph = b.build()
+    fused = fuse(graph, [Match("MatMul+Relu", ("m", "r"), ("x", "w"), (graph.outputs[0],))])
+    assert work_of(fused, fused.nodes[0]).op_class == work_of(graph, graph.nodes[0]).op_class == GEMM
