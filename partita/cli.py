@@ -17,6 +17,8 @@ from partita.errors import OutputError, PartitaError, PlacementError
 from partita.files import check_outputs
 from partita.ops import EPILOG, ops
 from partita.reports.wording import printable
+from partita.validate import EPILOG as VALIDATE_EPILOG
+from partita.validate import validate
 
 if TYPE_CHECKING:
     from partita.graph.plan import Plan
@@ -33,6 +35,7 @@ app = typer.Typer(
 soc_app = typer.Typer(help="The chips and runtimes that Partita knows.", no_args_is_help=True)
 app.add_typer(soc_app, name="soc")
 app.command(epilog=EPILOG)(ops)
+app.command(epilog=VALIDATE_EPILOG)(validate)
 
 USAGE_ERRORS: type[Any] = typer.BadParameter.__mro__[2]
 """Click's base of all usage errors, which Typer does not export."""

@@ -53,3 +53,9 @@ class OutputError(PartitaError):
     """A result cannot be written where it was asked to go."""
 
     code = "output"
+
+
+class StudyError(PartitaError):
+    """A study or a table of measurements cannot be read or does not fit."""
+
+    code = "study"

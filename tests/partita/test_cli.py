@@ -111,7 +111,7 @@ def test_presets_are_listed_and_shown(run: Run) -> None:
         assert name in run("soc", "show", name).out
 
 
-@pytest.mark.parametrize("command", [("place",), ("run",), ("simulate",), ("report",), ("soc", "show")])
+@pytest.mark.parametrize("command", [("place",), ("run",), ("simulate",), ("report",), ("soc", "show"), ("validate",)])
 def test_help_shows_examples(run: Run, command: tuple[str, ...]) -> None:
     result = run(*command, "--help")
     assert result.code == 0

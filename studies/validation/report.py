@@ -1,0 +1,87 @@
+"""What a validation says: a document for `--json`, tables for people."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table as TextTable
+
+from partita.studies.validation.prediction import Prediction
+from partita.studies.validation.summary import Group, factor, summarise
+from partita.studies.validation.validate import Validation
+from partita.studies.validation.why import guess
+
+FORMAT = "partita-validation/1"
+
+
+def validation_document(validation: Validation) -> dict[str, Any]:
+    """The validation as JSON; errors and shares are fractions, measurements in each row's own unit of measure."""
+    summary = summarise(validation.predictions)
+    return {
+        "format": FORMAT,
+        "table": validation.table.name,
+        "path": str(validation.path),
+        "rows": validation.rows,
+        "predicted": len(validation.predictions),
+        "unpredicted": [{"reason": reason, "rows": rows} for reason, rows in validation.unpredicted.items()],
+        "groups": [asdict(group) for group in summary.groups],
+        "by_class": [asdict(group) for group in summary.by_class],
+        "worst": [_worst(row, validation.predictions) for row in summary.worst],
+    }
+
+
+def _worst(row: Prediction, rows: Sequence[Prediction]) -> dict[str, Any]:
+    return asdict(row) | {"error": row.error, "factor": factor(row), "guess": guess(row, rows)}
+
+
+def validation_texts(validation: Validation) -> Iterator[RenderableType]:
+    """The summary for a terminal: groups, classes, the worst rows, what could not be predicted."""
+    summary = summarise(validation.predictions)
+    in_sample = sum(row.in_sample for row in validation.predictions)
+    yield f"{validation.table.name}: {len(validation.predictions)} of {validation.rows} rows predicted"
+    if in_sample:
+        yield f"{in_sample} of them were fitted on too; the preset's fit record has the cross-validated error"
+    if summary.groups:
+        yield _groups("By unit, runtime and device", summary.groups)
+    if len(summary.by_class) > len(summary.groups):
+        yield _groups("By class of operator", summary.by_class)
+    if summary.worst:
+        yield _worst_table(summary.worst, validation.predictions)
+    for reason, rows in validation.unpredicted.items():
+        yield f"not predicted: {rows} rows: {reason}"
+
+
+def _groups(title: str, groups: Sequence[Group]) -> TextTable:
+    table = TextTable(title=title, title_justify="left")
+    for name in ("level", "unit", "runtime", "device", "precision", "class"):
+        table.add_column(name, overflow="fold")
+    for name in ("rows", "MAPE", "median", "in 10 %", "in 2x", "rank", "in 90 % interval", "FLOPs' MAPE"):
+        table.add_column(name, justify="right")
+    for g in groups:
+        table.add_row(
+            g.level, g.unit, g.runtime, g.device, g.precision, g.op_class, str(g.rows), percent(g.mape),
+            percent(g.median_error), percent(g.within_10pct), percent(g.within_2x),
+            "" if g.spearman is None else f"{g.spearman:.3f}", percent(g.coverage_90), percent(g.baseline_mape),
+        )  # fmt: skip
+    return table
+
+
+def _worst_table(worst: Sequence[Prediction], rows: Sequence[Prediction]) -> TextTable:
+    table = TextTable(title="The worst rows", title_justify="left")
+    for name in ("row", "measured", "predicted", "a guess why"):
+        table.add_column(name, overflow="fold")
+    for row in worst:
+        table.add_row(
+            f"{row.name} ({row.device})", f"{row.measured:.4g} {row.measure}", f"{row.predicted:.4g}", guess(row, rows)
+        )
+    return table
+
+
+def percent(share: float | None) -> str:
+    """A fraction as text.
+
+    >>> percent(0.0512)
+    '5.1 %'
+    """
+    return "" if share is None else f"{100 * share:.1f} %"

@@ -1,0 +1,6 @@
+"""The published tables that can be validated; a new one is a module here and a line in `TABLES`."""
+
+from partita.studies.validation.table import Table
+from partita.studies.validation.tables.qed_models import TABLE as QED_MODELS
+
+TABLES: tuple[Table, ...] = (QED_MODELS,)
