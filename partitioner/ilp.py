@@ -3,8 +3,9 @@
 `docs/formulation.md` explains the variables z, x, y, w, r, h, s and why this form has a tight relaxation.
 """
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import pulp
 
 from partita.errors import PlacementError
+from partita.partitioner.extra import Extra, Key
 from partita.partitioner.problem import HOST, Problem, Tensor, evaluate
 
 Term = tuple[pulp.LpVariable, float]
@@ -32,30 +34,43 @@ class Solution:
     solve_s: float
 
 
+class InfeasibleError(PlacementError):
+    """No choice of candidates satisfies every row."""
+
+
 def solve(
-    problem: Problem, *, start: Sequence[int] | None = None, gap: float = 1e-4, time_limit_s: float = 60.0
+    problem: Problem,
+    *,
+    start: Sequence[int] | None = None,
+    gap: float = 1e-4,
+    time_limit_s: float = 60.0,
+    extra: Extra | None = None,
+    value: Callable[[Sequence[int]], float] | None = None,
 ) -> Solution:
     """The least-time choice of candidates, proven to within `gap`, or the best one found in `time_limit_s`.
 
     `start` is a feasible choice that the solver may begin from and that is returned if nothing better is found.
-    Raises PlacementError if no choice covers every operator, or if time ran out before any was found.
+    `extra` adds rows, and another objective, of which `value` is the exact figure for a choice. Raises
+    InfeasibleError if no choice covers every operator within the rows, PlacementError if time ran out before any was
+    found.
     """
     began = time.perf_counter()
-    model = _Model(problem)
+    exact = value or (lambda chosen: evaluate(problem, chosen).total_us)
+    model = _Model(problem, extra or Extra())
     solver = _Highs(model, start, gapRel=gap, timeLimit=time_limit_s, threads=1, random_seed=0, msg=False)
     model.lp.solve(solver)
     highs = model.lp.solverModel
     status = highs.getModelStatus()
     if status == highspy.HighsModelStatus.kInfeasible:
-        raise PlacementError("no choice of kernels covers every operator")
+        raise InfeasibleError("no choice of kernels covers every operator")
     info = highs.getInfo()
     chosen = model.chosen() if info.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible else None
-    if chosen is None or (start is not None and evaluate(problem, start).total_us < evaluate(problem, chosen).total_us):
+    if chosen is None or (start is not None and exact(start) < exact(chosen)):
         chosen = tuple(start) if start is not None else None
     if chosen is None:
         raise PlacementError(f"no placement was found within {time_limit_s:g} s; give a longer --time-limit")
-    objective_us = evaluate(problem, chosen).total_us
-    bound_us = min(objective_us, info.mip_dual_bound + problem.fixed_us)
+    objective_us = exact(chosen)
+    bound_us = min(objective_us, info.mip_dual_bound + model.constant)
     return Solution(
         chosen=chosen,
         objective_us=objective_us,
@@ -69,8 +84,12 @@ def solve(
 class _Model:
     """Variables and rows of one problem. Operators are i, locations a and b, units u."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, extra: Extra) -> None:
         self.problem = problem
+        self.extra = extra
+        self.wanted = extra.keys
+        self.named: dict[Key, list[Term]] = {}
+        self.constant = problem.fixed_us if extra.objective is None else 0.0
         self.lp = pulp.LpProblem("placement", pulp.LpMinimize)
         self.cost_of: dict[pulp.LpVariable, float] = {}
         self.rows = 0
@@ -84,13 +103,14 @@ class _Model:
         for number, tensor in enumerate(problem.tensors):
             self._add_transfers(number, tensor)
         self._add_calls()
+        self._add_extra()
         self.lp.setObjective(pulp.LpAffineExpression(self.cost_of))
 
     def chosen(self) -> tuple[int, ...]:
         return tuple(c for c, z in enumerate(self.z) if (z.varValue or 0.0) > 0.5)
 
-    def _variable(self, name: str, category: str = pulp.LpContinuous) -> pulp.LpVariable:
-        return pulp.LpVariable(name, 0, 1, category)
+    def _variable(self, name: str, category: str = pulp.LpContinuous, high: float | None = 1) -> pulp.LpVariable:
+        return pulp.LpVariable(name, 0, high, category)
 
     def _pay(self, variable: pulp.LpVariable, cost_us: float) -> None:
         self.cost_of[variable] = self.cost_of.get(variable, 0.0) + cost_us
@@ -122,17 +142,22 @@ class _Model:
         paid: dict[tuple[int, int], pulp.LpVariable] = {}
         for consumer in tensor.consumers:
             sources, targets = self._at(tensor.producer), self._at(consumer)
-            dear = [(a, b) for a in sources for b in targets if a != b and cost_us[a][b] > 0]
-            if not dear:
+            moves = [(a, b) for a in sources for b in targets if a != b]
+            dear = [(a, b) for a, b in moves if cost_us[a][b] > 0 or ("w", number, a, b) in self.wanted]
+            told = [(a, b) for a, b in moves if ("y", number, consumer, a, b) in self.wanted]
+            if not dear and not told:
                 continue
             y = self._pairs(f"y_{number}_{consumer}", sources, targets)
+            self.named.update({("y", number, consumer, a, b): [(y[a, b], 1.0)] for a, b in told})
             for a, b in dear:
                 if len(tensor.consumers) == 1:
                     self._pay(y[a, b], cost_us[a][b])
+                    self.named["w", number, a, b] = [(y[a, b], 1.0)]
                     continue
                 if (a, b) not in paid:
                     paid[a, b] = self._variable(f"w_{number}_{a}_{b}")
                     self._pay(paid[a, b], cost_us[a][b])
+                    self.named["w", number, a, b] = [(paid[a, b], 1.0)]
                 self._row([(paid[a, b], 1.0), (y[a, b], -1.0)], pulp.LpConstraintGE, 0.0)
 
     def _pairs(
@@ -155,16 +180,19 @@ class _Model:
 
         An operator absorbed by a later sink leaves the floor where it was: r = h there, with h at most the r before.
         """
-        units = [u for u, us in enumerate(self.problem.call_us) if us > 0]
-        if not units:
+        asked = {key[2] for key in self.wanted if key[0] == "s"}
+        units = [u for u, us in enumerate(self.problem.call_us) if us > 0 or u in asked]
+        if not units and not any(key[0] == "r" for key in self.wanted):
             return
         before: dict[int, list[Term]] = {NOBODY: [(self.one, 1.0)]}
         for i in range(self.problem.operators):
             floor = self._floor(i, before)
+            self.named.update({("r", i, u): terms for u, terms in floor.items() if u != NOBODY})
             for u in units:
                 if not floor.get(u):
                     continue
                 s = self._variable(f"s_{i}_{u}")
+                self.named["s", i, u] = [(s, 1.0)]
                 self._pay(s, self.problem.call_us[u])
                 changes = [(variable, -factor) for variable, factor in floor[u]] + before.get(u, [])
                 self._row([(s, 1.0), *changes], pulp.LpConstraintGE, 0.0)
@@ -192,6 +220,31 @@ class _Model:
         self._row([*absorbed, *holds], pulp.LpConstraintEQ, 0.0)
         return floor
 
+    def _add_extra(self) -> None:
+        """The rows, variables and objective that `extra` adds; a key without a variable is 0."""
+        self.named.update({("z", c): [(z, 1.0)] for c, z in enumerate(self.z)})
+        for number, (key, column) in enumerate(self.extra.columns.items()):
+            category = pulp.LpInteger if column.whole else pulp.LpContinuous
+            variable = self._variable(f"own_{number}", category, None if column.high == math.inf else column.high)
+            variable.lowBound = column.low
+            self.named[key] = [(variable, 1.0)]
+        for row in self.extra.rows:
+            terms = self._terms(row.terms)
+            if row.low == row.high:
+                self._row(terms, pulp.LpConstraintEQ, row.high)
+            else:
+                self._row(terms, pulp.LpConstraintLE, row.high)
+        if self.extra.objective is not None:
+            self.cost_of = dict(self._terms(self.extra.objective))
+
+    def _terms(self, terms: Sequence[tuple[Key, float]]) -> list[Term]:
+        """The same terms in variables, each variable once."""
+        factor_of: dict[pulp.LpVariable, float] = {}
+        for key, factor in terms:
+            for variable, inner in self.named.get(key, ()):
+                factor_of[variable] = factor_of.get(variable, 0.0) + factor * inner
+        return list(factor_of.items())
+
 
 class _Highs(pulp.HiGHS):  # type: ignore[misc]  # PuLP has no types
     """PuLP's HiGHS, but the model is loaded in bulk and a start is handed over, which PuLP 3.3 does not do."""
@@ -208,7 +261,8 @@ class _Highs(pulp.HiGHS):  # type: ignore[misc]  # PuLP has no types
             variable.index = index
         count, empty = len(variables), np.zeros(0)
         cost = np.array([self._model.cost_of.get(v, 0.0) for v in variables])
-        lower, upper = np.array([v.lowBound for v in variables], float), np.array([v.upBound for v in variables], float)
+        lower = np.array([v.lowBound for v in variables], float)
+        upper = np.array([highspy.kHighsInf if v.upBound is None else v.upBound for v in variables], float)
         highs.addCols(count, cost, lower, upper, 0, np.zeros(count, np.int32), empty.astype(np.int32), empty)
         whole = np.array([v.index for v in variables if v.cat == pulp.LpInteger], np.int32)
         highs.changeColsIntegrality(len(whole), whole, np.full(len(whole), 1, np.uint8))

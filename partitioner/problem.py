@@ -1,7 +1,7 @@
 """The placement problem in plain numbers: what solvers and baselines see. It knows no ONNX and no device.
 
-Operators are numbered 0..n-1 in the order in which they run, locations and units likewise; times are in microseconds.
-`docs/formulation.md` states the objective in the same names.
+Operators are numbered 0..n-1 in the order in which they run, locations and units likewise; times are in
+microseconds, energies in millijoules. `docs/formulation.md` states the objective in the same names.
 """
 
 from collections.abc import Sequence
@@ -20,6 +20,11 @@ class Candidate:
     """Ascending; the last is the sink, and the call runs where the sink stands in the order."""
     location: int
     cost_us: float
+    energy_mj: float = 0.0
+    noise: float = 0.0
+    """Power of the rounding noise it adds, over the power of what it computes."""
+    weights: tuple[int, ...] = ()
+    """The weights that it reads, which must lie at its location."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,10 @@ class Tensor:
     """Operators, ascending; HOST may stand first."""
     transfer_us: tuple[tuple[float, ...], ...]
     """[location it is made at][location it is wanted at]; zero on the diagonal; paid once per wanting location."""
+    transfer_mj: tuple[tuple[float, ...], ...] = ()
+    """Energy in the same form; empty for none."""
+    size_bytes: tuple[int, ...] = ()
+    """Per location, what it takes there; empty for nothing."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,11 @@ class Problem:
     """Paid once whatever is chosen."""
     candidates: tuple[Candidate, ...]
     tensors: tuple[Tensor, ...]
+    call_mj: tuple[float, ...] = ()
+    """Per unit, the energy of each segment's call; empty for none."""
+    fixed_mj: float = 0.0
+    weight_bytes: tuple[tuple[int, ...], ...] = ()
+    """Per weight and location, what it takes there; held once per location, however many candidates read it."""
 
     @cached_property
     def covering(self) -> tuple[tuple[int, ...], ...]:
@@ -64,6 +78,10 @@ class Problem:
         return tuple(tuple(sorted({self.candidates[c].location for c in covering})) for covering in self.covering)
 
 
+Move = tuple[Tensor, int, int]
+"""A tensor, the location it leaves and the one it goes to."""
+
+
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """The exact time of a choice of candidates, taken apart."""
@@ -74,6 +92,8 @@ class Evaluation:
     fixed_us: float
     segments: tuple[tuple[int, tuple[int, ...]], ...]
     """(unit, candidates in the order in which they run)."""
+    energy_mj: float = 0.0
+    noise: float = 0.0
 
     @property
     def total_us(self) -> float:
@@ -82,23 +102,26 @@ class Evaluation:
 
 def evaluate(problem: Problem, chosen: Sequence[int]) -> Evaluation:
     """The time of running the chosen candidates; ValueError if they do not cover every operator exactly once."""
-    location_of: dict[int, int] = {}
-    for index in chosen:
-        candidate = problem.candidates[index]
-        for operator in candidate.operators:
-            if operator in location_of:
-                raise ValueError(f"operator {operator} is covered twice")
-            location_of[operator] = candidate.location
-    if len(location_of) != problem.operators:
-        raise ValueError(f"{problem.operators - len(location_of)} operators are not covered")
+    location_of = locations_of_choice(problem, chosen)
     segments = segments_of(problem, chosen)
+    moves = [(tensor, a, b) for tensor in problem.tensors for a, b in transfers_of(problem, tensor, location_of)]
     return Evaluation(
         kernels_us=sum(problem.candidates[index].cost_us for index in chosen),
         calls_us=sum(problem.call_us[unit] for unit, _ in segments),
-        transfers_us=sum(us for tensor in problem.tensors for us in _transfers(problem, tensor, location_of)),
+        transfers_us=sum(tensor.transfer_us[a][b] for tensor, a, b in moves),
         fixed_us=problem.fixed_us,
         segments=segments,
+        energy_mj=_energy_mj(problem, chosen, segments, moves),
+        noise=sum(problem.candidates[index].noise for index in chosen),
     )
+
+
+def _energy_mj(
+    problem: Problem, chosen: Sequence[int], segments: tuple[tuple[int, tuple[int, ...]], ...], moves: list[Move]
+) -> float:
+    calls_mj = sum(problem.call_mj[unit] for unit, _ in segments) if problem.call_mj else 0.0
+    moves_mj = sum(tensor.transfer_mj[a][b] for tensor, a, b in moves if tensor.transfer_mj)
+    return sum(problem.candidates[index].energy_mj for index in chosen) + calls_mj + moves_mj + problem.fixed_mj
 
 
 def segments_of(problem: Problem, chosen: Sequence[int]) -> tuple[tuple[int, tuple[int, ...]], ...]:
@@ -112,8 +135,22 @@ def segments_of(problem: Problem, chosen: Sequence[int]) -> tuple[tuple[int, tup
     return tuple((unit, tuple(calls)) for unit, calls in runs)
 
 
-def _transfers(problem: Problem, tensor: Tensor, location_of: dict[int, int]) -> list[float]:
-    """Time of each transfer of one tensor: one per location that wants it and does not make it."""
+def locations_of_choice(problem: Problem, chosen: Sequence[int]) -> dict[int, int]:
+    """Where each operator runs; ValueError if one is covered twice or not at all."""
+    location_of: dict[int, int] = {}
+    for index in chosen:
+        candidate = problem.candidates[index]
+        for operator in candidate.operators:
+            if operator in location_of:
+                raise ValueError(f"operator {operator} is covered twice")
+            location_of[operator] = candidate.location
+    if len(location_of) != problem.operators:
+        raise ValueError(f"{problem.operators - len(location_of)} operators are not covered")
+    return location_of
+
+
+def transfers_of(problem: Problem, tensor: Tensor, location_of: dict[int, int]) -> list[tuple[int, int]]:
+    """(from, to) of each transfer of one tensor: one per location that wants it and does not make it."""
     source = problem.host if tensor.producer == HOST else location_of[tensor.producer]
     wanted = {problem.host if c == HOST else location_of[c] for c in tensor.consumers}
-    return [tensor.transfer_us[source][target] for target in sorted(wanted) if target != source]
+    return [(source, target) for target in sorted(wanted) if target != source]
