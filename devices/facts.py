@@ -4,15 +4,24 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from partita.devices.power import Steps
 from partita.devices.soc import Number, Soc, Strict
 
 UNIT_OF_SUFFIX = {
     "_gmac_per_s": "GMAC/s",
     "_gop_per_s": "Gop/s",
     "_gb_per_s": "GB/s",
+    "_pj_per_byte": "pJ/byte",
+    "_j_per_k": "J/K",
+    "_k_per_w": "K/W",
+    "_mw": "mW",
+    "_ms": "ms",
     "_us": "us",
     "_bytes": "bytes",
     "_mhz": "MHz",
+    "_c": "C",
+    "_k": "K",
+    "_v": "V",
 }
 
 
@@ -45,6 +54,8 @@ def _inside(value: Any, path: tuple[str, ...]) -> Iterator[Fact]:
     if isinstance(value, Number):
         unit = unit_of_measure(path)
         yield Fact(".".join(path), value.value, unit, value.low, value.high, value.kind, value.source)
+    elif isinstance(value, Steps):
+        yield from _steps(value, path)
     elif isinstance(value, Strict):
         yield from _facts(value, path)
     elif isinstance(value, Mapping):
@@ -53,6 +64,13 @@ def _inside(value: Any, path: tuple[str, ...]) -> Iterator[Fact]:
     elif isinstance(value, tuple):
         for index, inner in enumerate(value):
             yield from _inside(inner, (*path, _name_of(inner, index)))
+
+
+def _steps(steps: Steps, path: tuple[str, ...]) -> Iterator[Fact]:
+    for column in ("clock_mhz", "voltage_v", "active_share"):
+        unit = unit_of_measure((column,))
+        for index, value in enumerate(getattr(steps, column) or ()):
+            yield Fact(".".join((*path, column, str(index))), value, unit, None, None, steps.kind, steps.source)
 
 
 def _name_of(record: Any, index: int) -> str:

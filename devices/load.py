@@ -11,6 +11,8 @@ from partita.devices.soc import Soc
 from partita.errors import SocError
 
 FOLDER = Path(__file__).resolve().parent
+OF_ONE_CHIP = ("power", "thermal", "sharing")
+"""Tables that a file takes over from its base only if it has a table of that name itself."""
 LARGEST_FILE_BYTES = 4_000_000
 """No Soc, support or fusion file comes near this; a bigger one is something else."""
 
@@ -62,7 +64,8 @@ def _with_base(content: dict[str, Any], where: str) -> dict[str, Any]:
     base = read_toml(FOLDER / "presets" / f"{name}.toml", f"preset {name}")
     if BASE in base:
         raise SocError(f"{where}: {BASE} is {name!r}, which itself builds on {base[BASE]!r}; name that one")
-    return composed(base, content)
+    kept = {key: value for key, value in base.items() if key not in OF_ONE_CHIP or key in content}
+    return composed(kept, content)
 
 
 def data_file(folder: str, name: str) -> tuple[Path, str]:

@@ -3,10 +3,15 @@
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from partita.devices.number import Number as Number
+from partita.devices.number import Positive
+from partita.devices.number import Strict as Strict
+from partita.devices.power import Power, Sharing
+from partita.devices.thermal import Thermal
 from partita.errors import SocError
 from partita.graph.work import OP_CLASSES
 
@@ -18,46 +23,6 @@ Dtype = Literal["float32", "float16", "bfloat16", "int8", "uint8", "int16", "uin
 QuantisedDtype = Literal["int8", "int8_symmetric", "int8_per_tensor", "w8a16"]
 """The names of `graph.quantisation.SCHEMES`."""
 Layout = Literal["NCHW", "NHWC", "any"]
-
-
-class Strict(BaseModel):
-    """A frozen record that refuses unknown fields, wrong types, infinities and NaN."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
-
-
-class Number(Strict):
-    """A quantity with the range in which it may lie, and its evidence; the unit of measure is in the field's name."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
-    kind: Literal["vendor", "measured", "derived", "estimated"]
-    source: str = Field(min_length=1)
-
-    @property
-    def least(self) -> float:
-        return self.value if self.low is None else self.low
-
-    @property
-    def most(self) -> float:
-        return self.value if self.high is None else self.high
-
-    @model_validator(mode="after")
-    def _is_ordered(self) -> Self:
-        if not 0 <= self.least <= self.value <= self.most:
-            raise ValueError(f"0 <= low <= value <= high must hold, is {self.least:g}, {self.value:g}, {self.most:g}")
-        return self
-
-
-def _above_zero(number: Number) -> Number:
-    if number.least <= 0:
-        raise ValueError(f"must be above 0, is {number.least:g}")
-    return number
-
-
-Positive = Annotated[Number, AfterValidator(_above_zero)]
-"""A Number that divides something: its whole range is above 0."""
 
 
 class Tile(Strict):
@@ -173,6 +138,10 @@ class Soc(Strict):
     units: tuple[Unit, ...] = Field(min_length=1)
     links: tuple[Link, ...] = ()
     dram: Dram
+    sharing: Sharing | None = None
+    """How units that stream at the same time divide the memory; equal max-min fair shares if it is not said."""
+    power: Power | None = None
+    thermal: Thermal | None = None
     sources: dict[str, str] = Field(default_factory=dict)
     """What the keys stand for with which the `source` of a number begins."""
 
@@ -189,6 +158,11 @@ class Soc(Strict):
                 raise ValueError(f"links[{index}] joins {link.source!r} to itself")
         for unit in self.units:
             self._check_bandwidth(unit)
+        for part in (self.sharing, self.power, self.thermal):
+            if part is not None:
+                part.check_units(names)
+        if self.thermal is not None and self.power is None:
+            raise ValueError("thermal needs [power]: nothing heats without it")
         return self
 
     def _check_bandwidth(self, unit: Unit) -> None:

@@ -8,6 +8,8 @@ BYTES_PER_GB = 1e9
 MACS_PER_GMAC = 1e9
 OPS_PER_GOP = 1e9
 BITS_PER_BYTE = 8
+MW_US_PER_MJ = 1e6
+PJ_PER_MJ = 1e9
 
 
 def transfer_us(size_bytes: float, bandwidth_gb_per_s: float) -> float:
