@@ -127,6 +127,33 @@ class Baseline:
     title: str
     latency_us: float
     segments: int
+    value: float | None = None
+    """Its figure under the plan's objective; None if that is the latency."""
+    breaks: tuple[str, ...] = ()
+    """The user's constraints that it does not keep."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """A constraint that the plan keeps, and how near it comes to it."""
+
+    option: str
+    """As on the command line, or where in the Soc it stands."""
+    demand: float
+    """What the plan needs of it."""
+    limit: float
+    unit: str
+    """Unit of measure of both."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alternative:
+    """What it would cost in total to have an operator on another unit, all others placed anew."""
+
+    node: str
+    unit: str
+    extra: float | None
+    """More of the objective than the plan has, 0 or above; None if no placement allows it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,18 +161,22 @@ class Proof:
     """How good the plan is, and who says so."""
 
     objective: str
-    objective_us: float
-    bound_us: float
-    """No placement can be better than this."""
+    """latency, makespan, throughput, energy, edp, or weights such as latency=1,energy=0.2."""
+    value: float
+    """Of the objective: us of latency, of makespan, or between two frames (throughput); mJ; mJ ms; a weighted sum."""
+    bound: float
+    """No placement can have less, if its operators run in the plan's order."""
     status: str
-    """`optimal` (within the gap asked for) or `time_limit`."""
+    """`optimal` (within the gap asked for), `time_limit`, or `not_proven` by this method."""
     solver: str
     solve_s: float
+    unit: str = "us"
+    """Unit of measure of `value` and `bound`: us, mJ, mJ ms or score."""
 
     @property
     def gap(self) -> float:
-        """(objective - bound) / objective, 0 for an empty plan."""
-        return max(0.0, self.objective_us - self.bound_us) / self.objective_us if self.objective_us > 0 else 0.0
+        """(value - bound) / value, 0 for an empty plan."""
+        return max(0.0, self.value - self.bound) / self.value if self.value > 0 else 0.0
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -171,10 +202,37 @@ class Plan:
     baselines: tuple[Baseline, ...] = ()
     options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """What was asked for beyond the defaults, by the command line's option: {"pin": ("Softmax=cpu",)}."""
+    energy_mj: float | None = None
+    """Of one inference while units take turns; None if nothing is known of the Soc's power."""
+    limits: tuple[Limit, ...] = ()
+    alternatives: tuple[Alternative, ...] = ()
+
+    @cached_property
+    def latency_us(self) -> float:
+        """One inference while units take turns, whatever the objective."""
+        if self.proof.objective == "latency":
+            return self.proof.value
+        moves_us = sum(transfer.latency_us for transfer in self.transfers)
+        kernels_us = sum(operator.cost.latency_us for operator in self.operators)
+        return self.inference_us + sum(segment.call_us for segment in self.segments) + moves_us + kernels_us
+
+    @cached_property
+    def period_us(self) -> float:
+        """Time between two pipelined frames: what the busiest unit or link has to do for one."""
+        busy_us: dict[tuple[str, str], float] = {}
+        for segment in self.segments:
+            busy_us[segment.unit, segment.unit] = busy_us.get((segment.unit, segment.unit), 0.0) + segment.call_us
+        for operator in self.operators:
+            busy_us[operator.unit, operator.unit] += operator.cost.latency_us
+        for transfer in self.transfers:
+            link = transfer.source.unit, transfer.target.unit
+            busy_us[link] = busy_us.get(link, 0.0) + transfer.latency_us
+        return max((self.inference_us, *busy_us.values()))
 
     @property
-    def latency_us(self) -> float:
-        return self.proof.objective_us
+    def bound_us(self) -> float | None:
+        """No placement in the plan's order has less latency; None if the objective is another."""
+        return self.proof.bound if self.proof.objective == "latency" else None
 
     @cached_property
     def placed(self) -> dict[str, PlacedOperator]:

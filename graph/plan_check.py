@@ -36,15 +36,15 @@ def _numbers(plan: Plan) -> Iterator[str]:
     times: dict[str, tuple[float, ...]] = {
         f"transfer of {t.tensor!r}": (t.sync_us, t.copy_us, t.convert_us) for t in plan.transfers
     }
-    times |= {f"baseline {b.name!r}": (b.latency_us,) for b in plan.baselines}
+    times |= {f"baseline {b.name!r}": (b.latency_us, b.value or 0.0) for b in plan.baselines}
     times |= {f"segment {s.index}": (s.call_us,) for s in plan.segments}
     times["inference"] = (plan.inference_us,)
-    times["proof"] = (plan.proof.objective_us, plan.proof.bound_us)
+    times["proof"] = (plan.proof.value, plan.proof.bound)
     for what, values in times.items():
         if not all(0 <= value < math.inf for value in values):
             yield f"a time of its {what} cannot be"
-    if plan.proof.bound_us > plan.proof.objective_us * (1 + RELATIVE) + RELATIVE:
-        yield "its bound is above its latency"
+    if plan.proof.bound > plan.proof.value * (1 + RELATIVE) + RELATIVE:
+        yield f"its bound is above its {plan.proof.objective}"
 
 
 def _is_sound(cost: Cost) -> bool:
@@ -91,5 +91,7 @@ def _moved(lying: set[tuple[str, Location]], transfers: "list[Transfer] | tuple[
 def _objective(plan: Plan) -> Iterator[str]:
     total_us = plan.inference_us + sum(s.call_us for s in plan.segments) + sum(t.latency_us for t in plan.transfers)
     total_us += sum(o.cost.latency_us for o in plan.operators)
-    if not math.isclose(total_us, plan.proof.objective_us, rel_tol=RELATIVE, abs_tol=RELATIVE):
-        yield f"its latency is {plan.proof.objective_us:g} us, but its parts take {total_us:g} us"
+    found = {"latency": total_us, "throughput": plan.period_us, "energy": plan.energy_mj}.get(plan.proof.objective)
+    if found is not None and not math.isclose(found, plan.proof.value, rel_tol=RELATIVE, abs_tol=RELATIVE):
+        unit = plan.proof.unit
+        yield f"its {plan.proof.objective} is {plan.proof.value:g} {unit}, but its parts take {found:g} {unit}"

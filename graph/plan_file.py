@@ -14,12 +14,24 @@ from pydantic import TypeAdapter, ValidationError
 
 from partita.errors import PlanError
 from partita.graph.ir import Graph, Source
-from partita.graph.plan import Baseline, Location, PlacedOperator, Plan, Proof, Refusal, Segment, Transfer
+from partita.graph.plan import (
+    Alternative,
+    Baseline,
+    Limit,
+    Location,
+    PlacedOperator,
+    Plan,
+    Proof,
+    Refusal,
+    Segment,
+    Transfer,
+)
 from partita.graph.plan_check import flaw_of
 
 FORMAT = "partita-plan/1"
 AGAIN = "make it again with: partita place MODEL --soc SOC -o PLAN"
 T = TypeVar("T")
+_FloatOrNone: Any = float | None
 
 
 def to_json(plan: Plan, folder: str | Path = ".") -> str:
@@ -46,6 +58,9 @@ def to_json(plan: Plan, folder: str | Path = ".") -> str:
         "refusals": [asdict(refusal) for refusal in plan.refusals],
         "baselines": [asdict(baseline) for baseline in plan.baselines],
         "options": {name: list(given) for name, given in plan.options.items()},
+        "energy_mj": plan.energy_mj,
+        "limits": [asdict(limit) for limit in plan.limits],
+        "alternatives": [asdict(alternative) for alternative in plan.alternatives],
     }
     return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
@@ -116,6 +131,9 @@ class PlanFile:
             refusals=self._part("refusals", tuple[Refusal, ...]),
             baselines=self._part("baselines", tuple[Baseline, ...]),
             options=self._part("options", dict[str, tuple[str, ...]]),
+            energy_mj=self._part("energy_mj", _FloatOrNone),
+            limits=self._part("limits", tuple[Limit, ...]),
+            alternatives=self._part("alternatives", tuple[Alternative, ...]),
         )
 
     def _part(self, name: str, kind: type[T]) -> T:

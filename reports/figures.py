@@ -101,8 +101,11 @@ def baselines_figure(plan: Plan, *, dark: bool = False) -> Figure:
     axes.set_yticks(range(len(rows)), [_drawable(shortened(title, 40)) for _, title in rows], parse_math=False)
     axes.invert_yaxis()
     axes.margins(x=0.12)
-    axes.axvline(plan.proof.bound_us / US_PER_MS, color=INK.on(dark=dark), linewidth=1, linestyle=(0, (2, 2)))
-    axes.set_xlabel("predicted latency, ms; dotted: no placement can be quicker", color=FAINT.on(dark=dark))
+    told = "predicted latency, ms"
+    if plan.bound_us is not None:
+        axes.axvline(plan.bound_us / US_PER_MS, color=INK.on(dark=dark), linewidth=1, linestyle=(0, (2, 2)))
+        told += "; dotted: no placement can be quicker"
+    axes.set_xlabel(told, color=FAINT.on(dark=dark))
     _calm(axes, dark=dark)
     _title(figure, "\n".join(_wrapped(verdict_of(account).sentence, TITLE_CHARACTERS)), dark=dark)
     return figure

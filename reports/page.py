@@ -16,6 +16,7 @@ from partita.graph.plan import PlacedOperator, Plan
 from partita.kernels.compare import Difference
 from partita.reports import colours
 from partita.reports.account import Account
+from partita.reports.aim import aim_text, figure_text
 from partita.reports.colours import Colour, unit_colour
 from partita.reports.drawing import Picture, strip_of
 from partita.reports.fallbacks import fallbacks_of
@@ -189,15 +190,15 @@ def _style_sheet_colours(palette: dict[str, Colour], units: list[Colour], *, dar
 def _figures(account: Account, verdict: Verdict) -> tuple[Figure, ...]:
     plan = account.plan
     span = f"{significant(ms(account.low_us))} to {significant(ms(account.high_us))} ms by the predictions' own ranges"
-    latency = Figure(value=ms_text(plan.latency_us), label=f"predicted {_objective(plan)}", note=span)
+    latency = Figure(value=ms_text(plan.latency_us), label="predicted latency", note=span)
     crossings = f"{count_text(account.crossings, 'transfer')} between units, {ms_text(account.transfers_us)}"
     kernels = f"{account.operators:,} operators in {len(plan.operators):,} kernels; {crossings}"
     segments = Figure(value=f"{len(plan.segments):,}", label=_plural(len(plan.segments), "segment"), note=kernels)
     left = _left(plan.proof.gap)
     solver = solver_text(plan.proof)
     gap = Figure(value=left, label="at most left to gain", note=solver.replace("_", " "))
-    speed = _speed(verdict)
-    return (latency, speed, segments, gap) if speed is not None else (latency, segments, gap)
+    figures = (latency, _aim(plan), _speed(verdict), segments, gap)
+    return tuple(figure for figure in figures if figure is not None)
 
 
 def _left(gap: float) -> str:
@@ -206,8 +207,11 @@ def _left(gap: float) -> str:
     return percent_at_most(gap) if gap < 1 else "unknown"
 
 
-def _objective(plan: Plan) -> str:
-    return printable(plan.proof.objective)
+def _aim(plan: Plan) -> Figure | None:
+    """What the placement was chosen for, if it is not the latency."""
+    if plan.proof.objective == "latency":
+        return None
+    return Figure(value=figure_text(plan.proof), label=f"predicted {printable(aim_text(plan.proof))}", note="")
 
 
 def _plural(count: int, noun: str) -> str:
@@ -250,8 +254,8 @@ def _bars(account: Account) -> tuple[Bar, ...]:
 
 
 def _bound_position(plan: Plan) -> float:
-    """Where the proven bound lies, in percent of the longest bar."""
-    return round(plan.proof.bound_us / _longest_us(plan) * 100, 2)
+    """Where the proven bound lies, in percent of the longest bar; 0 if nothing is proven of the latency."""
+    return round((plan.bound_us or 0.0) / _longest_us(plan) * 100, 2)
 
 
 def _longest_us(plan: Plan) -> float:

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from partita.graph.plan import PlacedOperator, Plan, Transfer
 from partita.reports.account import Account
+from partita.reports.aim import figure, unit_text
 from partita.reports.fallbacks import Fallback, fallbacks_of
 from partita.reports.verdict import labelled_baselines, solver_text, sure_text, verdict_of
 from partita.reports.wording import bytes_text, percent_at_most, percent_text, printable, shortened
@@ -34,10 +35,15 @@ def plan_document(plan: Plan, timeline: Timeline | None = None) -> dict[str, Any
         "soc_digest": plan.soc_digest,
         "verdict": verdict.sentence,
         "objective": plan.proof.objective,
+        "value": figure(plan.proof.value, plan.proof),
+        "bound": figure(plan.proof.bound, plan.proof),
+        "unit": unit_text(plan.proof),
         "latency_ms": ms(plan.latency_us),
         "low_ms": ms(account.low_us),
         "high_ms": ms(account.high_us),
-        "bound_ms": ms(plan.proof.bound_us),
+        "bound_ms": ms(plan.bound_us) if plan.bound_us is not None else None,
+        "period_ms": ms(plan.period_us),
+        "energy_mj": plan.energy_mj,
         "gap": plan.proof.gap,
         "status": plan.proof.status,
         "solver": plan.proof.solver,
@@ -52,6 +58,14 @@ def plan_document(plan: Plan, timeline: Timeline | None = None) -> dict[str, Any
         "evidence_ms": {evidence: ms(us) for evidence, us in account.us_by_evidence.items()},
         "baselines": {b.name: ms(b.latency_us) for b in plan.baselines},
         "baseline_segments": {b.name: b.segments for b in plan.baselines},
+        "baseline_values": {
+            b.name: figure(b.latency_us if b.value is None else b.value, plan.proof) for b in plan.baselines
+        },
+        "limits": [
+            {"option": limit.option, "demand": limit.demand, "limit": limit.limit, "unit": limit.unit}
+            for limit in plan.limits
+        ],
+        "alternatives": [{"node": a.node, "unit": a.unit, "extra": _extra(plan, a.extra)} for a in plan.alternatives],
         "placement": {name: _placement(account, name, operator) for name, operator in account.call_of.items()},
         "boundaries": [_boundary(transfer) for transfer in plan.transfers],
         "fallbacks": [_fallback(fallback) for fallback in fallbacks_of(account)],
@@ -63,6 +77,10 @@ def plan_document(plan: Plan, timeline: Timeline | None = None) -> dict[str, Any
     if timeline is not None:
         document["timeline"] = _timeline(timeline)
     return document
+
+
+def _extra(plan: Plan, extra: float | None) -> float | None:
+    return None if extra is None else figure(extra, plan.proof)
 
 
 def _unit(account: Account, index: int) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from partita.graph.plan import Baseline, Proof
 from partita.reports.account import Account
+from partita.reports.aim import aim_text, figure_text
 from partita.reports.chip import HOST_KIND
 from partita.reports.fallbacks import fallbacks_of
 from partita.reports.wording import (
@@ -33,7 +34,8 @@ class Verdict:
     """The numbers behind the sentence. Times in microseconds."""
 
     latency_us: float
-    objective: str
+    aim: str
+    """What it was chosen for and how well it does, if that is not the latency: "3.2 mJ of energy, "."""
     chip: str
     soc: str
     placement: str
@@ -67,14 +69,13 @@ class Verdict:
     def headline(self) -> str:
         """The first half: "17.2 ms on Snapdragon 8 Gen 3 (sd8gen3-qnn)"."""
         name = self.chip if self.chip == self.soc else f"{self.chip} ({self.soc})"
-        objective = "" if self.objective == "latency" else f" of {self.objective}"
-        return f"{ms_text(self.latency_us)}{objective} on {name}"
+        return f"{self.aim}{ms_text(self.latency_us)} on {name}"
 
     @property
     def comparison(self) -> str:
         """How the plan compares with the reference; empty if there is nothing to compare with."""
         if self.host_alone:
-            return f"{self.host} alone is the quickest placement found"
+            return f"{self.host} alone is the {'best' if self.aim else 'quickest'} placement found"
         where = f"all of it on {self.only_unit}, " if self.only_unit else ""
         if self.reference is None or self.speedup is None:
             return where.removesuffix(", ")
@@ -128,7 +129,7 @@ def verdict_of(account: Account, timeline: Timeline | None = None) -> Verdict:
     told = timeline is not None and abs(timeline.latency_us - latency_us) > SAME_TIMELINE * latency_us
     return Verdict(
         latency_us=latency_us,
-        objective=plan.proof.objective,
+        aim="" if plan.proof.objective == "latency" else f"{figure_text(plan.proof)} {aim_text(plan.proof)}, ",
         chip=printable(chip.short_title),
         soc=printable(chip.name),
         placement=_placement(account),
@@ -139,7 +140,7 @@ def verdict_of(account: Account, timeline: Timeline | None = None) -> Verdict:
         reference=_reference(account),
         best_baseline=min(labelled_baselines(account), key=lambda baseline: baseline.latency_us, default=None),
         gap=plan.proof.gap,
-        is_ruled=any(option in plan.options for option in ("pin", "ban")),
+        is_ruled=bool(plan.limits) or any(option in plan.options for option in ("pin", "ban")),
         status=plan.proof.status,
         simulated_us=timeline.latency_us if timeline is not None and told else None,
         scenario=timeline.scenario if timeline is not None else "",

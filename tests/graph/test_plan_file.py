@@ -53,7 +53,7 @@ def plan() -> Plan:
             Transfer(tensor="m", source=NPU, target=CPU, before="y", **crossing),  # type: ignore[arg-type]
         ),
         proof=Proof(
-            objective="latency", objective_us=28.0, bound_us=27.0, status="optimal", solver="HiGHS", solve_s=0.25
+            objective="latency", value=28.0, bound=27.0, status="optimal", solver="HiGHS", solve_s=0.25
         ),
         refusals=(Refusal(node="y", op="Softmax", unit="npu:0", verdict="unsupported", reason="é", source="a page"),),
         baselines=(Baseline(name="cpu", title="CPU alone", latency_us=40.0, segments=1),),
@@ -208,7 +208,7 @@ def sound() -> Plan:
     p = plan()
     total_us = 10.0 + 5.0 + 2 * 3.0 + 2 * 3.5
     transfers = (p.transfers[0], p.transfers[1])
-    return replace(p, transfers=transfers, proof=replace(p.proof, objective_us=total_us, bound_us=total_us))
+    return replace(p, transfers=transfers, proof=replace(p.proof, value=total_us, bound=total_us))
 
 
 def test_a_sound_plan_has_no_flaw() -> None:
@@ -224,9 +224,9 @@ def test_a_sound_plan_has_no_flaw() -> None:
         ({"transfers": (replace(sound().transfers[0], source=Location("gpu", "float32")),)}, "where it is not"),
         ({"host": Location("npu:0", "float16")}, "where it is not"),
         ({"host": Location("cpu", "banana")}, "dtype of cpu:banana is not known"),
-        ({"proof": replace(sound().proof, objective_us=1.0, bound_us=1.0)}, "its parts take 28 us"),
-        ({"proof": replace(sound().proof, bound_us=99.0)}, "bound is above"),
-        ({"proof": replace(sound().proof, objective_us=-5.0)}, "time of its proof cannot be"),
+        ({"proof": replace(sound().proof, value=1.0, bound=1.0)}, "its parts take 28 us"),
+        ({"proof": replace(sound().proof, bound=99.0)}, "bound is above"),
+        ({"proof": replace(sound().proof, value=-5.0)}, "time of its proof cannot be"),
         ({"inference_us": float("inf")}, "time of its inference cannot be"),
         ({"baselines": (Baseline(name="b", title="", latency_us=-1.0, segments=1),)}, "baseline 'b'"),
         ({"operators": (sound().operators[0], replace(sound().operators[1], unit="tpu"))}, "each on its own unit"),

@@ -320,7 +320,7 @@ def test_an_output_is_written_through_a_link_and_to_a_device(run: Run) -> None:
         (lambda d: d.update(transfers=d["transfers"][1:]), "never arrives"),
         (lambda d: d.update(segments=[]), "segments"),
         (lambda d: d["operators"][0].update(dtype="banana"), "banana"),
-        (lambda d: d["proof"].update(objective_us=1.0, bound_us=1.0), "its parts take"),
+        (lambda d: d["proof"].update(value=1.0, bound=1.0), "its parts take"),
         (lambda d: d["soc"].update(name="other"), "its Soc is not the one"),
     ],
 )

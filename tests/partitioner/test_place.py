@@ -58,7 +58,7 @@ def test_plans_are_sound_and_no_worse_than_any_baseline(graph: Graph) -> None:
     assert [o.node for o in plan.operators] == [node.name for node in plan.graph.nodes]
     assert [name for segment in plan.segments for name in segment.operators] == [o.node for o in plan.operators]
     assert all(plan.latency_us <= baseline.latency_us + 1e-6 for baseline in plan.baselines)
-    assert plan.proof.bound_us <= plan.latency_us + 1e-6
+    assert plan.proof.bound <= plan.latency_us + 1e-6
     assert plan.proof.gap <= 1e-4
 
 

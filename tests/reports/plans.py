@@ -92,7 +92,7 @@ def plan_of(layers: list[Layer], *, name: str = "mobile", prefix: str = "/featur
         host=Location("cpu", "float32"), inference_us=INFERENCE_US, operators=tuple(operators),
         segments=tuple(segments), transfers=tuple(transfers), refusals=refusals, baselines=_baselines(total),
         proof=Proof(
-            objective="latency", objective_us=total, bound_us=total * 0.9993, status="optimal", solver="HiGHS 1.11",
+            objective="latency", value=total, bound=total * 0.9993, status="optimal", solver="HiGHS 1.11",
             solve_s=0.84,
         ),
     )  # fmt: skip

@@ -18,7 +18,7 @@ def sentence(plan: Plan) -> str:
 
 
 def with_bound(plan: Plan, share: float, status: str = "optimal") -> Plan:
-    return replace(plan, proof=replace(plan.proof, bound_us=plan.proof.objective_us * share, status=status))
+    return replace(plan, proof=replace(plan.proof, bound=plan.proof.value * share, status=status))
 
 
 def test_the_verdict_of_a_mixed_plan_is_one_sentence() -> None:
