@@ -81,6 +81,9 @@ class Unit(Strict):
     """Casts between floating-point types, counted in bytes of the tensor as it is read."""
     tile: Tile | None = None
     memory_bytes: Positive | None = None
+    """What may lie at it at any time, activations and weights, if that is less than anyone needs."""
+    max_segments: Positive | None = None
+    """How many segments it takes of one model: a compiler that makes one program of the first part takes one."""
     spread: Positive
     """Factor by which the model itself may be wrong either way, beside the ranges of its numbers."""
     clusters: tuple[Cluster, ...] = ()

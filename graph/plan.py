@@ -127,9 +127,9 @@ class Baseline:
     title: str
     latency_us: float
     segments: int
-    value: float | None = None
+    value: float | None
     """Its figure under the plan's objective; None if that is the latency."""
-    breaks: tuple[str, ...] = ()
+    breaks: tuple[str, ...]
     """The user's constraints that it does not keep."""
 
 
@@ -170,7 +170,7 @@ class Proof:
     """`optimal` (within the gap asked for), `time_limit`, or `not_proven` by this method."""
     solver: str
     solve_s: float
-    unit: str = "us"
+    unit: str
     """Unit of measure of `value` and `bound`: us, mJ, mJ ms or score."""
 
     @property

@@ -17,7 +17,7 @@ from partita.graph.quantisation import Range
 from partita.kernels.calibration import calibrate as observe_ranges
 from partita.kernels.placed import Execution
 from partita.kernels.placed import execute as run_placed
-from partita.partitioner import Rule, Wishes
+from partita.partitioner import OfUnit, Rule, Wishes
 from partita.partitioner import partition as place
 from partita.passes.find_matches import find_matches
 from partita.passes.pipeline import prepare
@@ -56,20 +56,39 @@ def partition(  # noqa: PLR0913  (one keyword for each wish)
     objective: str = "latency",
     pins: Sequence[Rule] = (),
     bans: Sequence[Rule] = (),
+    together: Sequence[str] = (),
     allow: Sequence[Location] = (),
+    deadline_ms: float | None = None,
+    memory: Sequence[OfUnit] = (),
+    max_segments: Sequence[OfUnit] = (),
+    min_segment: Sequence[OfUnit] = (),
+    min_snr_db: float | None = None,
+    explain: bool = False,
     gap: float = 1e-4,
     time_limit_s: float = 60.0,
 ) -> Plan:
-    """The best placement of `graph` on `soc`, with its proof; see `partita.partitioner.partition`."""
+    """The best placement of `graph` on `soc`, with its proof; `partita.partitioner.Wishes` tells what they mean."""
     wishes = Wishes(
         objective=objective,
         pins=tuple(pins),
         bans=tuple(bans),
+        together=tuple(together),
         allow=tuple(allow),
+        deadline_ms=deadline_ms,
+        memory=tuple(memory),
+        max_segments=tuple(max_segments),
+        min_segment=tuple(min_segment),
+        min_snr_db=min_snr_db,
+        explain=explain,
         gap=gap,
         time_limit_s=time_limit_s,
     )
-    return place(graph, soc, find_matches(graph), wishes)
+    return place_as_wished(graph, soc, wishes)
+
+
+def place_as_wished(graph: Graph, soc: Soc, wishes: Wishes) -> Plan:
+    """`partition` with the wishes in one record."""
+    return place(graph, soc, find_matches(graph), wishes, lambda plan: simulate(plan, overlap=True).latency_us)
 
 
 def calibrate(plan: Plan, samples: Iterable[Mapping[str, Any]]) -> dict[str, Range]:

@@ -64,7 +64,7 @@ def place(
     *,
     placing: given.Placing,
 ) -> None:
-    """Find the fastest placement of a model on a Soc, and prove how good it is."""
+    """Find the best placement of a model on a Soc, and prove how good it is."""
     from partita.api import save_plan
     from partita.reports.summary import plan_document, plan_summary
 
@@ -276,19 +276,11 @@ def _plan(model: str, placing: given.Placing) -> "Plan":
     if placing.soc is None:
         raise PlacementError("which Soc? give --soc NAME; `partita soc list` names the presets")
     device = api.soc(placing.soc)
-    shapes = given.parse_shapes(placing.shape)
+    shapes, wishes = given.parse_shapes(placing.shape), placing.wishes()
     with _working("reading the model"):
         graph = api.load(model, shapes, random_weights=placing.random_weights)
     with _working(f"placing {len(graph.nodes)} operators"):
-        return api.partition(
-            graph,
-            device,
-            pins=given.parse_rules("--pin", placing.pin),
-            bans=given.parse_rules("--ban", placing.ban),
-            allow=given.parse_locations(placing.allow),
-            gap=placing.gap,
-            time_limit_s=placing.time_limit,
-        )
+        return api.place_as_wished(graph, device, wishes)
 
 
 @contextmanager

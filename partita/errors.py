@@ -1,5 +1,7 @@
 """Every deliberate error: what is wrong, where, and how to mend it, in one line."""
 
+from typing import Any
+
 
 class PartitaError(Exception):
     """Base of every error that bad input can cause; the command line prints it and exits with 2."""
@@ -35,6 +37,16 @@ class PlacementError(PartitaError):
     """The graph cannot be placed as asked."""
 
     code = "placement"
+
+
+class InfeasiblePlacementError(PlacementError):
+    """No placement keeps all that was asked; `clashes` holds what cannot be kept together."""
+
+    code = "infeasible"
+
+    def __init__(self, message: str, clashes: tuple[Any, ...] = ()) -> None:
+        super().__init__(message)
+        self.clashes = clashes
 
 
 class PlanError(PartitaError):

@@ -4,14 +4,15 @@ import functools
 import inspect
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import typer
 
 from partita.errors import ModelError, PlacementError
 from partita.graph.plan import Location
-from partita.partitioner import Rule
+from partita.partitioner import OfUnit, Rule, Wishes
+from partita.units import BYTES_PER_GB, BYTES_PER_KB, BYTES_PER_MB
 
 Model = Annotated[
     str, typer.Argument(metavar="MODEL|PLAN", help="An ONNX model, or a plan that `partita place -o` wrote.")
@@ -53,6 +54,64 @@ Allow = Annotated[
         show_default=False,
     ),
 ]
+Objective = Annotated[
+    str,
+    typer.Option(
+        "--objective",
+        metavar="NAME|WEIGHTS",
+        help="What to be best at: latency, makespan (units side by side), throughput (pipelined frames), energy, edp "
+        "(energy times delay), or weights of ms and mJ: latency=1,energy=0.2.",
+    ),
+]
+Together = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--together",
+        metavar="OP",
+        help="Run all operators of this name or type on one unit, whichever. Repeatable.",
+        show_default=False,
+    ),
+]
+Deadline = Annotated[
+    float | None,
+    typer.Option("--deadline-ms", metavar="MS", help="One inference may take this long.", show_default=False),
+]
+Memory = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--memory",
+        metavar="UNIT=SIZE",
+        help="What may lie at UNIT, activations and weights: npu=64MB. Repeatable.",
+        show_default=False,
+    ),
+]
+MaxSegments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--max-segments",
+        metavar="K|UNIT=K",
+        help="At most K segments, in all or of a unit: npu=1. Repeatable.",
+        show_default=False,
+    ),
+]
+MinSegment = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--min-segment",
+        metavar="N|UNIT=N",
+        help="Each segment runs at least N operators; without UNIT, of every unit but the host. Repeatable.",
+        show_default=False,
+    ),
+]
+MinSnr = Annotated[
+    float | None,
+    typer.Option(
+        "--min-snr",
+        metavar="DB",
+        help="The expected rounding noise of all operators leaves this signal-to-noise ratio.",
+        show_default=False,
+    ),
+]
 Gap = Annotated[float, typer.Option("--gap", help="Stop when the plan is proven within this share of the best.")]
 TimeLimit = Annotated[float, typer.Option("--time-limit", metavar="SECONDS", help="Stop the solver after this time.")]
 RandomWeights = Annotated[bool, typer.Option("--random-weights", help="Make up the weights whose file is not there.")]
@@ -68,6 +127,13 @@ class Placing:
     pin: Pins = None
     ban: Bans = None
     allow: Allow = None
+    objective: Objective = "latency"
+    together: Together = None
+    deadline_ms: Deadline = None
+    memory: Memory = None
+    max_segments: MaxSegments = None
+    min_segment: MinSegment = None
+    min_snr: MinSnr = None
     gap: Gap = 1e-4
     time_limit: TimeLimit = 60.0
     random_weights: RandomWeights = False
@@ -75,9 +141,24 @@ class Placing:
     @property
     def is_given(self) -> bool:
         """Whether anything that a plan says itself was given."""
-        default = Placing()
-        limits = (self.gap, self.time_limit) != (default.gap, default.time_limit)
-        return bool(self.soc or self.shape or self.pin or self.ban or self.allow or limits)
+        return replace(self, random_weights=False) != Placing()
+
+    def wishes(self) -> Wishes:
+        """What is asked of the placement; PlacementError says which text is not understood."""
+        return Wishes(
+            objective=self.objective,
+            pins=parse_rules("--pin", self.pin),
+            bans=parse_rules("--ban", self.ban),
+            together=tuple(self.together or ()),
+            allow=parse_locations(self.allow),
+            deadline_ms=self.deadline_ms,
+            memory=parse_sizes("--memory", self.memory),
+            max_segments=parse_counts("--max-segments", self.max_segments),
+            min_segment=parse_counts("--min-segment", self.min_segment),
+            min_snr_db=self.min_snr,
+            gap=self.gap,
+            time_limit_s=self.time_limit,
+        )
 
 
 def with_placing(command: Callable[..., None]) -> Callable[..., None]:
@@ -134,3 +215,31 @@ def parse_locations(texts: Sequence[str] | None) -> tuple[Location, ...]:
             raise PlacementError(f"--allow {text!r} is not understood; write UNIT:DTYPE, for example npu:int8")
         locations.append(Location(unit, dtype))
     return tuple(locations)
+
+
+def parse_counts(option: str, texts: Sequence[str] | None) -> tuple[OfUnit, ...]:
+    """`["3", "npu=1"]` as counts; PlacementError for anything else."""
+    found: list[OfUnit] = []
+    for text in texts or ():
+        unit, _, count = text.rpartition("=")
+        if not count.isdecimal() or text.startswith("="):
+            raise PlacementError(f"{option} {text!r} is not understood; write a number or UNIT=NUMBER, such as npu=1")
+        found.append(OfUnit(unit, int(count)))
+    return tuple(found)
+
+
+SIZES = {"": 1.0, "k": BYTES_PER_KB, "M": BYTES_PER_MB, "G": BYTES_PER_GB}
+
+
+def parse_sizes(option: str, texts: Sequence[str] | None) -> tuple[OfUnit, ...]:
+    """`["npu=64MB"]` as bytes; PlacementError for anything else."""
+    found: list[OfUnit] = []
+    for text in texts or ():
+        match = re.fullmatch(r"(.+)=(\d+(?:\.\d+)?) ?([kMG]?)B?", text)
+        if match is None:
+            raise PlacementError(f"{option} {text!r} is not understood; write UNIT=SIZE, for example npu=64MB")
+        unit, number, prefix = match.groups()
+        found.append(
+            OfUnit(unit, float(number) * {"": 1, "k": BYTES_PER_KB, "M": BYTES_PER_MB, "G": BYTES_PER_GB}[prefix])
+        )
+    return tuple(found)

@@ -1,6 +1,6 @@
 """Which operator goes where: the plain-number problem, its exact solution, baselines, and the Plan."""
 
-from partita.partitioner.candidates import OBJECTIVES, Rule, Wishes
 from partita.partitioner.place import partition
+from partita.partitioner.wishes import OfUnit, Rule, Wishes
 
-__all__ = ["OBJECTIVES", "Rule", "Wishes", "partition"]
+__all__ = ["OfUnit", "Rule", "Wishes", "partition"]

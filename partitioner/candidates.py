@@ -2,61 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from partita.devices import Soc, TransferCost, Unit, Verdict, operator_cost, transfer_cost, verdict
+from partita.devices.noise import noise_power
 from partita.errors import PlacementError
-from partita.graph.dtypes import OPTIONAL, SEQUENCE
+from partita.graph.dtypes import OPTIONAL, SEQUENCE, is_floating, weight_dtype
 from partita.graph.ir import Graph, Node, Value
 from partita.graph.match import Match, fused_node
 from partita.graph.plan import Cost, Location, Refusal
+from partita.graph.work import work_of
+from partita.partitioner.energy import of_kernel_mj, of_transfer_mj, of_waiting_mj
 from partita.partitioner.problem import HOST, Candidate, Problem, Tensor
+from partita.partitioner.wishes import Wishes
 
 ACCEPTED = ("native", "lowered")
 RULED_OUT = "ruled_out"
 """The verdict on a unit that could run an operator, but may not, because the user says so."""
-OBJECTIVES = ("latency",)
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A wish of the user about operators whose name or type matches a pattern."""
-
-    pattern: str
-    unit: str
-
-    def concerns(self, node: Node) -> bool:
-        """Names come first as they are: exporters write brackets, which are a pattern too."""
-        if self.pattern in (node.name, node.op):
-            return True
-        return fnmatchcase(node.name, self.pattern) or fnmatchcase(node.op, self.pattern)
-
-    def __str__(self) -> str:
-        return f"{self.pattern}={self.unit}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
-    """What the user asks of a placement beyond the graph and the Soc."""
-
-    objective: str = "latency"
-    pins: tuple[Rule, ...] = ()
-    """Operators that may run on one unit only."""
-    bans: tuple[Rule, ...] = ()
-    """Operators that may not run on a unit."""
-    allow: tuple[Location, ...] = ()
-    """Further dtypes that a unit may compute in, such as a quantised one: what they do to the outputs is the user's."""
-    gap: float = 1e-4
-    """The solver stops when the plan is proven within this share of the best."""
-    time_limit_s: float = 60.0
-
-    def __post_init__(self) -> None:
-        if self.objective not in OBJECTIVES:
-            raise PlacementError(f"objective {self.objective!r} is not known; there is: {', '.join(OBJECTIVES)}")
-        if not 0 <= self.gap < 1:
-            raise PlacementError(f"the gap must be from 0 up to, but not including, 1, is {self.gap:g}")
-        if not self.time_limit_s > 0:
-            raise PlacementError(f"the time limit must be above 0 seconds, is {self.time_limit_s:g}")
+Table = tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -74,11 +36,12 @@ class Formulation:
     refusals: tuple[Refusal, ...]
 
 
-def formulate(graph: Graph, soc: Soc, matches: Sequence[Match], wishes: Wishes = Wishes()) -> Formulation:
+def formulate(graph: Graph, soc: Soc, matches: Sequence[Match], wishes: Wishes | None = None) -> Formulation:
     """The placement problem of `graph`, whose operators run in the order in which they stand.
 
     Raises PlacementError if a pin or ban names nothing, or if no unit can run some operator.
     """
+    wishes = wishes or Wishes()
     _check_rules(graph, soc, wishes)
     locations = _locations(soc, wishes)
     builder = _Candidates(graph, soc, locations, wishes)
@@ -89,6 +52,7 @@ def formulate(graph: Graph, soc: Soc, matches: Sequence[Match], wishes: Wishes =
     builder.check_cover()
     unit_index = {unit.name: u for u, unit in enumerate(soc.units)}
     names, tensors = _tensors(graph, soc, locations)
+    has_power = soc.power is not None
     problem = Problem(
         operators=len(graph.nodes),
         unit_of_location=tuple(unit_index[location.unit] for location in locations),
@@ -97,6 +61,9 @@ def formulate(graph: Graph, soc: Soc, matches: Sequence[Match], wishes: Wishes =
         fixed_us=soc.inference_us.value,
         candidates=tuple(builder.candidates),
         tensors=tensors,
+        call_mj=tuple(of_waiting_mj(soc, unit.call_us.value) for unit in soc.units) if has_power else (),
+        fixed_mj=of_waiting_mj(soc, soc.inference_us.value),
+        weight_bytes=tuple(_weight_sizes(graph, name, locations) for name in builder.weights),
     )
     return Formulation(
         graph, problem, locations, tuple(builder.costs), tuple(builder.matches), names, tuple(builder.refusals)
@@ -144,6 +111,20 @@ def _ruled_out(node: Node, soc: Soc, wishes: Wishes) -> dict[str, str]:
     return found | {rule.unit: f"--ban {rule}" for rule in wishes.bans if rule.concerns(node)}
 
 
+class _Noise:
+    """The noise power that each operator's own arithmetic is expected to add, from measurements by class."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+
+    def of(self, node: Node, dtype: str) -> float:
+        """0 for an operator whose results are no floating-point numbers."""
+        value = self.graph.values.get(node.present_outputs[0]) if node.present_outputs else None
+        if value is None or not is_floating(value.dtype):
+            return 0.0
+        return noise_power(dtype, work_of(self.graph, node).op_class)
+
+
 class _Candidates:
     """Collects the candidates, their costs, and why units refused."""
 
@@ -154,8 +135,16 @@ class _Candidates:
         self.costs: list[Cost] = []
         self.matches: list[Match | None] = []
         self.refusals: list[Refusal] = []
-        self.single_us: dict[tuple[int, int], float] = {}
+        self.single: dict[tuple[int, int], Candidate] = {}
+        self.weights: dict[str, int] = {}
+        """Numbers of the constants that operators read."""
+        self.read_by = [self._weights_of(node) for node in graph.nodes]
+        self.noise = _Noise(graph) if wishes.min_snr_db is not None else None
         self.banned = [_ruled_out(node, soc, wishes) for node in graph.nodes]
+
+    def _weights_of(self, node: Node) -> tuple[int, ...]:
+        constants = (name for name in self.graph.reads(node) if self.graph.is_constant(name))
+        return tuple(self.weights.setdefault(name, len(self.weights)) for name in constants)
 
     def add_operator(self, index: int, node: Node) -> None:
         for unit in self.soc.units:
@@ -191,20 +180,35 @@ class _Candidates:
             if any(unit.name in self.banned[i] for i in operators):
                 continue
             cost = operator_cost(self.graph, node, unit, location.dtype)
+            candidate = self._candidate(node, operators, number, cost)
             if match is None:
-                self.single_us[operators[0], number] = cost.latency_us
-            elif self._is_useless(operators, number, cost.latency_us):
+                self.single[operators[0], number] = candidate
+            elif self._is_useless(candidate):
                 continue
-            self.candidates.append(Candidate(operators, number, cost.latency_us))
+            self.candidates.append(candidate)
             self.costs.append(cost)
             self.matches.append(match)
         return None if accepted else refused
 
-    def _is_useless(self, operators: tuple[int, ...], location: int, fused_us: float) -> bool:
+    def _candidate(self, node: Node, operators: tuple[int, ...], number: int, cost: Cost) -> Candidate:
+        location = self.locations[number]
+        return Candidate(
+            operators,
+            number,
+            cost.latency_us,
+            energy_mj=of_kernel_mj(self.soc, location.unit, cost),
+            noise=self.noise.of(node, location.dtype) if self.noise is not None else 0.0,
+            weights=tuple(sorted({weight for i in operators for weight in self.read_by[i]})),
+        )
+
+    def _is_useless(self, fused: Candidate) -> bool:
         """A fusion that saves nothing over its operators, which run one right after the other anyway."""
-        adjacent = operators[-1] - operators[0] == len(operators) - 1
-        singles = [self.single_us.get((i, location)) for i in operators]
-        return adjacent and None not in singles and fused_us >= sum(us for us in singles if us is not None)
+        adjacent = fused.operators[-1] - fused.operators[0] == len(fused.operators) - 1
+        singles = [s for i in fused.operators if (s := self.single.get((i, fused.location))) is not None]
+        if not adjacent or len(singles) < len(fused.operators):
+            return False
+        saves_time = fused.cost_us < sum(single.cost_us for single in singles)
+        return not saves_time and fused.energy_mj >= sum(single.energy_mj for single in singles)
 
     def check_cover(self) -> None:
         covered = {i for candidate in self.candidates for i in candidate.operators}
@@ -218,7 +222,7 @@ class _Candidates:
 def _tensors(graph: Graph, soc: Soc, locations: Sequence[Location]) -> tuple[tuple[str, ...], tuple[Tensor, ...]]:
     index_of = {node.name: i for i, node in enumerate(graph.nodes)}
     outputs = set(graph.outputs)
-    known: dict[Value, tuple[tuple[float, ...], ...]] = {}
+    known: dict[Value, tuple[Table, Table, tuple[int, ...]]] = {}
     names: list[str] = []
     tensors: list[Tensor] = []
     for name in (*graph.inputs, *graph.producer_of):
@@ -230,16 +234,35 @@ def _tensors(graph: Graph, soc: Soc, locations: Sequence[Location]) -> tuple[tup
             continue
         value = graph.value(name)
         if value not in known:
-            known[value] = _transfer_table(soc, value, locations)
+            known[value] = (*_transfer_tables(soc, value, locations), _sizes(value, locations))
         names.append(name)
-        tensors.append(Tensor(index_of[producer.name] if producer else HOST, consumers, known[value]))
+        tensors.append(Tensor(index_of[producer.name] if producer else HOST, consumers, *known[value]))
     return tuple(names), tuple(tensors)
 
 
-def _transfer_table(soc: Soc, value: Value, locations: Sequence[Location]) -> tuple[tuple[float, ...], ...]:
-    return tuple(
-        tuple(0.0 if a == b else cost_of_transfer(soc, value, a, b).latency_us for b in locations) for a in locations
+def _transfer_tables(soc: Soc, value: Value, locations: Sequence[Location]) -> tuple[Table, Table]:
+    """Time, and energy if the Soc's power is known, from each location to each."""
+    costs = [[cost_of_transfer(soc, value, a, b) if a != b else None for b in locations] for a in locations]
+    times_us = tuple(tuple(cost.latency_us if cost else 0.0 for cost in row) for row in costs)
+    if soc.power is None:
+        return times_us, ()
+    return times_us, tuple(
+        tuple(of_transfer_mj(soc, cost, a, b) if cost else 0.0 for b, cost in zip(locations, row, strict=True))
+        for a, row in zip(locations, costs, strict=True)
     )
+
+
+def _sizes(value: Value, locations: Sequence[Location]) -> tuple[int, ...]:
+    """Bytes that a tensor takes at each location; 0 if its shape is not known."""
+    if value.dtype in (SEQUENCE, OPTIONAL) or not value.is_concrete:
+        return (0,) * len(locations)
+    return tuple(location.stored(value).size_bytes for location in locations)
+
+
+def _weight_sizes(graph: Graph, name: str, locations: Sequence[Location]) -> tuple[int, ...]:
+    value = graph.values.get(name)
+    stored_at = [Location(location.unit, weight_dtype(location.dtype)) for location in locations]
+    return _sizes(value, stored_at) if value is not None else (0,) * len(locations)
 
 
 def cost_of_transfer(soc: Soc, value: Value, source: Location, target: Location) -> TransferCost:

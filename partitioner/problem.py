@@ -5,7 +5,7 @@ microseconds, energies in millijoules. `docs/formulation.md` states the objectiv
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 HOST = -1
@@ -133,6 +133,24 @@ def segments_of(problem: Problem, chosen: Sequence[int]) -> tuple[tuple[int, tup
             runs.append((unit, []))
         runs[-1][1].append(index)
     return tuple((unit, tuple(calls)) for unit, calls in runs)
+
+
+def reordered(problem: Problem, order: Sequence[int]) -> Problem:
+    """The same problem with its operators run in another order, in which every reader comes after what it reads.
+
+    Candidates and tensors keep their numbers; the operators inside a candidate are renumbered like all others.
+    """
+    position = {HOST: HOST} | {operator: i for i, operator in enumerate(order)}
+    return replace(
+        problem,
+        candidates=tuple(
+            replace(c, operators=tuple(sorted(position[i] for i in c.operators))) for c in problem.candidates
+        ),
+        tensors=tuple(
+            replace(t, producer=position[t.producer], consumers=tuple(sorted(position[i] for i in t.consumers)))
+            for t in problem.tensors
+        ),
+    )
 
 
 def locations_of_choice(problem: Problem, chosen: Sequence[int]) -> dict[int, int]:

@@ -53,10 +53,10 @@ def plan() -> Plan:
             Transfer(tensor="m", source=NPU, target=CPU, before="y", **crossing),  # type: ignore[arg-type]
         ),
         proof=Proof(
-            objective="latency", value=28.0, bound=27.0, status="optimal", solver="HiGHS", solve_s=0.25
+            objective="latency", value=28.0, bound=27.0, unit="us", status="optimal", solver="HiGHS", solve_s=0.25
         ),
         refusals=(Refusal(node="y", op="Softmax", unit="npu:0", verdict="unsupported", reason="é", source="a page"),),
-        baselines=(Baseline(name="cpu", title="CPU alone", latency_us=40.0, segments=1),),
+        baselines=(Baseline(name="cpu", title="CPU alone", latency_us=40.0, segments=1, value=None, breaks=()),),
         options={"pin": ("Softmax=cpu", "my relu=npu")},
     )  # fmt: skip
 
@@ -228,7 +228,10 @@ def test_a_sound_plan_has_no_flaw() -> None:
         ({"proof": replace(sound().proof, bound=99.0)}, "bound is above"),
         ({"proof": replace(sound().proof, value=-5.0)}, "time of its proof cannot be"),
         ({"inference_us": float("inf")}, "time of its inference cannot be"),
-        ({"baselines": (Baseline(name="b", title="", latency_us=-1.0, segments=1),)}, "baseline 'b'"),
+        (
+            {"baselines": (Baseline(name="b", title="", latency_us=-1.0, segments=1, value=None, breaks=()),)},
+            "baseline 'b'",
+        ),
         ({"operators": (sound().operators[0], replace(sound().operators[1], unit="tpu"))}, "each on its own unit"),
         (
             {"operators": (replace(sound().operators[0], cost=replace(COST, latency_us=9.0)), sound().operators[1])},

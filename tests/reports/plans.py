@@ -92,7 +92,7 @@ def plan_of(layers: list[Layer], *, name: str = "mobile", prefix: str = "/featur
         host=Location("cpu", "float32"), inference_us=INFERENCE_US, operators=tuple(operators),
         segments=tuple(segments), transfers=tuple(transfers), refusals=refusals, baselines=_baselines(total),
         proof=Proof(
-            objective="latency", value=total, bound=total * 0.9993, status="optimal", solver="HiGHS 1.11",
+            objective="latency", value=total, bound=total * 0.9993, unit="us", status="optimal", solver="HiGHS 1.11",
             solve_s=0.84,
         ),
     )  # fmt: skip
@@ -142,17 +142,45 @@ def _transfers(layers: list[Layer], nodes: list[Node]) -> list[Transfer]:
 
 def _baselines(total_us: float) -> tuple[Baseline, ...]:
     return (
-        Baseline(name="cpu_only", title="Kryo, four threads alone", latency_us=total_us * 2.9, segments=1),
-        Baseline(name="gpu_with_fallback", title="Adreno 750, cpu fallback", latency_us=total_us * 1.6, segments=5),
-        Baseline(name="npu_with_fallback", title="Hexagon v75, cpu fallback", latency_us=total_us * 1.12, segments=5),
+        Baseline(
+            name="cpu_only",
+            title="Kryo, four threads alone",
+            latency_us=total_us * 2.9,
+            segments=1,
+            value=None,
+            breaks=(),
+        ),
+        Baseline(
+            name="gpu_with_fallback",
+            title="Adreno 750, cpu fallback",
+            latency_us=total_us * 1.6,
+            segments=5,
+            value=None,
+            breaks=(),
+        ),
+        Baseline(
+            name="npu_with_fallback",
+            title="Hexagon v75, cpu fallback",
+            latency_us=total_us * 1.12,
+            segments=5,
+            value=None,
+            breaks=(),
+        ),
         Baseline(
             name="largest_partition_npu",
             title="Largest partition on Hexagon v75",
             latency_us=total_us * 1.21,
             segments=5,
+            value=None,
+            breaks=(),
         ),
         Baseline(
-            name="fastest_per_operator", title="Fastest unit for each operator", latency_us=total_us * 1.34, segments=9
+            name="fastest_per_operator",
+            title="Fastest unit for each operator",
+            latency_us=total_us * 1.34,
+            segments=9,
+            value=None,
+            breaks=(),
         ),
     )
 

@@ -99,7 +99,7 @@ def make_plan(steps: Sequence[Step], outputs: Sequence[str], fees: Fees = Fees()
         operators=operators,
         segments=tuple(segments),
         transfers=tuple(transfers),
-        proof=Proof(objective="latency", value=latency_us, bound=latency_us, status="optimal", solver="hand",
+        proof=Proof(objective="latency", value=latency_us, bound=latency_us, unit="us", status="optimal", solver="hand",
                     solve_s=0.0),
     )  # fmt: skip
 
