@@ -10,9 +10,7 @@ from partita.graph.ir import Graph, Node
 from partita.graph.match import Match
 from partita.graph.plan import Baseline, Plan, Proof
 from partita.partitioner import ilp
-from partita.partitioner.baselines import Simple, all_baselines
-from partita.partitioner.baselines.alone import alone
-from partita.partitioner.baselines.cover import chosen_for
+from partita.partitioner.baselines import Simple, all_baselines, alone
 from partita.partitioner.candidates import Formulation, formulate
 from partita.partitioner.constraints import Together, is_kept
 from partita.partitioner.infeasible import explain
@@ -214,7 +212,7 @@ def in_good_order(formulation: Formulation, soc: Soc) -> Graph:
     """
     problem, graph = formulation.problem, formulation.graph
     host = next(u for u, unit in enumerate(soc.units) if unit.name == soc.host)
-    choices = {u: chosen_for(problem, alone(problem, u, host), host) for u in range(len(soc.units))}
+    choices = {u: alone(problem, u, host) for u in range(len(soc.units))}
     times_us = {u: evaluate(problem, chosen).total_us for u, chosen in choices.items() if chosen is not None}
     if not times_us:
         return graph

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from partita.devices import Soc
-from partita.partitioner.baselines.alone import alone
+from partita.partitioner.baselines.alone import alone, one_unit
 from partita.partitioner.baselines.cover import Assignment, chosen_for
 from partita.partitioner.baselines.executorch import convex_groups
 from partita.partitioner.baselines.fastest import fastest
@@ -19,7 +19,7 @@ from partita.partitioner.baselines.onnxruntime import by_priority
 from partita.partitioner.baselines.pipedream import contiguous_split
 from partita.partitioner.problem import Problem, evaluate, reordered
 
-__all__ = ["Simple", "all_baselines"]
+__all__ = ["Simple", "all_baselines", "alone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +51,9 @@ def all_baselines(problem: Problem, soc: Soc) -> tuple[Simple, ...]:
 def _rules(problem: Problem, soc: Soc, host: int) -> Iterator[tuple[str, str, Assignment | None]]:
     for u, unit in enumerate(soc.units):
         if u == host:
-            yield f"{unit.name}_only", f"{unit.title} alone", alone(problem, u, host)
+            yield f"{unit.name}_only", f"{unit.title} alone", one_unit(problem, u, host)
             continue
-        yield f"{unit.name}_with_fallback", f"{unit.title}, {soc.host} fallback", alone(problem, u, host)
+        yield f"{unit.name}_with_fallback", f"{unit.title}, {soc.host} fallback", one_unit(problem, u, host)
         partition = largest_partition(problem, u, host)
         yield f"largest_partition_{unit.name}", f"Largest partition on {unit.title} (LiteRT)", partition
     priority = _quickest_first(problem, host)
@@ -69,7 +69,7 @@ def _quickest_first(problem: Problem, host: int) -> tuple[int, ...]:
     """The accelerators, that with the quickest placement first: the order in which an expert lists them."""
     times_us: dict[int, float] = {}
     for unit in range(len(problem.call_us)):
-        chosen = chosen_for(problem, alone(problem, unit, host), host) if unit != host else None
+        chosen = alone(problem, unit, host) if unit != host else None
         if chosen is not None:
             times_us[unit] = evaluate(problem, chosen).total_us
     return tuple(sorted(times_us, key=lambda u: (times_us[u], u)))
