@@ -18,7 +18,8 @@ from partita.kernels.calibration import calibrate as observe_ranges
 from partita.kernels.placed import Execution
 from partita.kernels.placed import execute as run_placed
 from partita.partitioner import OfUnit, Rule, Wishes
-from partita.partitioner import partition as place
+from partita.partitioner.place import explained
+from partita.partitioner.why import Why
 from partita.passes.find_matches import find_matches
 from partita.passes.pipeline import prepare
 from partita.passes.random_weights import fill_missing
@@ -63,7 +64,7 @@ def partition(  # noqa: PLR0913  (one keyword for each wish)
     max_segments: Sequence[OfUnit] = (),
     min_segment: Sequence[OfUnit] = (),
     min_snr_db: float | None = None,
-    explain: bool = False,
+    explain_all: bool = False,
     gap: float = 1e-4,
     time_limit_s: float = 60.0,
 ) -> Plan:
@@ -79,7 +80,7 @@ def partition(  # noqa: PLR0913  (one keyword for each wish)
         max_segments=tuple(max_segments),
         min_segment=tuple(min_segment),
         min_snr_db=min_snr_db,
-        explain=explain,
+        explain=explain_all,
         gap=gap,
         time_limit_s=time_limit_s,
     )
@@ -88,7 +89,16 @@ def partition(  # noqa: PLR0913  (one keyword for each wish)
 
 def place_as_wished(graph: Graph, soc: Soc, wishes: Wishes) -> Plan:
     """`partition` with the wishes in one record."""
-    return place(graph, soc, find_matches(graph), wishes, lambda plan: simulate(plan, overlap=True).latency_us)
+    return explain(graph, soc, wishes, ())[0]
+
+
+def explain(graph: Graph, soc: Soc, wishes: Wishes, patterns: Sequence[str]) -> tuple[Plan, tuple[Why, ...]]:
+    """`partition`, and why the operators whose name or type is like one of the patterns run where they do."""
+    return explained(graph, soc, find_matches(graph), wishes, _overlapped_us, patterns)
+
+
+def _overlapped_us(plan: Plan) -> float:
+    return simulate(plan, overlap=True).latency_us
 
 
 def calibrate(plan: Plan, samples: Iterable[Mapping[str, Any]]) -> dict[str, Range]:

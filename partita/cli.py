@@ -22,6 +22,7 @@ from partita.validate import validate
 
 if TYPE_CHECKING:
     from partita.graph.plan import Plan
+    from partita.partitioner.why import Why
 
 app = typer.Typer(
     name="partita",
@@ -54,12 +55,16 @@ Output = Annotated[
 
 @app.command(
     epilog="Examples:\n\n    partita place model.onnx --soc sd8gen3-qnn --shape batch=1 -o model.plan.json\n\n"
-    "    partita place model.onnx --soc my-soc.toml --pin Softmax=cpu --ban Resize=npu --json"
+    "    partita place model.onnx --soc my-soc.toml --pin Softmax=cpu --ban Resize=npu --json\n\n"
+    "    partita place model.onnx --soc sd855-tflite --objective energy --deadline-ms 20 --max-segments gpu=1\n\n"
+    "    partita place model.onnx --soc sd855-tflite --why Softmax"
 )
 @given.with_placing
 def place(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="An ONNX model; its weights are not needed.")],
     output: Output = None,
+    why: given.Why = None,
+    explain: given.Explain = False,
     as_json: given.Json = False,
     *,
     placing: given.Placing,
@@ -67,17 +72,18 @@ def place(
     """Find the best placement of a model on a Soc, and prove how good it is."""
     from partita.api import save_plan
     from partita.reports.summary import plan_document, plan_summary
+    from partita.reports.why import why_document, why_summary
 
     if _is_plan(model):
         raise PlacementError(f"{model}: this is a plan already; place takes an ONNX model")
     check_outputs([output], inputs=[model])
-    plan = _plan(model, placing)
+    plan, answers = _placed(model, placing, why or [], explain=explain)
     if output is not None:
         save_plan(plan, output)
     if as_json:
-        _print_json(plan_document(plan))
+        _print_json(why_document(plan, answers) if why else plan_document(plan))
         return
-    out.print(plan_summary(plan))
+    out.print(why_summary(plan, answers) if why else plan_summary(plan))
     _say_written([output])
 
 
@@ -273,14 +279,23 @@ def _plan(model: str, placing: given.Placing) -> "Plan":
             raise PlacementError(f"{model}: a plan says its Soc, shapes and rules itself; give them with an ONNX model")
         with _working("loading the plan and its model"):
             return api.load_plan(model, random_weights=placing.random_weights)
+    return _placed(model, placing, [])[0]
+
+
+def _placed(
+    model: str, placing: given.Placing, patterns: Sequence[str], *, explain: bool = False
+) -> "tuple[Plan, tuple[Why, ...]]":
+    """The plan of a model placed now, and why the operators like some patterns run where they do."""
+    from partita import api
+
     if placing.soc is None:
         raise PlacementError("which Soc? give --soc NAME; `partita soc list` names the presets")
     device = api.soc(placing.soc)
-    shapes, wishes = given.parse_shapes(placing.shape), placing.wishes()
+    shapes, wishes = given.parse_shapes(placing.shape), placing.wishes(explain=explain)
     with _working("reading the model"):
         graph = api.load(model, shapes, random_weights=placing.random_weights)
     with _working(f"placing {len(graph.nodes)} operators"):
-        return api.place_as_wished(graph, device, wishes)
+        return api.explain(graph, device, wishes, patterns)
 
 
 @contextmanager

@@ -112,6 +112,18 @@ MinSnr = Annotated[
         show_default=False,
     ),
 ]
+Why = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--why",
+        metavar="OP",
+        help="Say what the operators of this name or type would cost on other units, and what limits cost. Repeatable.",
+        show_default=False,
+    ),
+]
+Explain = Annotated[
+    bool, typer.Option("--explain", help="Add to the plan what every operator would cost on every other unit.")
+]
 Gap = Annotated[float, typer.Option("--gap", help="Stop when the plan is proven within this share of the best.")]
 TimeLimit = Annotated[float, typer.Option("--time-limit", metavar="SECONDS", help="Stop the solver after this time.")]
 RandomWeights = Annotated[bool, typer.Option("--random-weights", help="Make up the weights whose file is not there.")]
@@ -143,7 +155,7 @@ class Placing:
         """Whether anything that a plan says itself was given."""
         return replace(self, random_weights=False) != Placing()
 
-    def wishes(self) -> Wishes:
+    def wishes(self, *, explain: bool = False) -> Wishes:
         """What is asked of the placement; PlacementError says which text is not understood."""
         return Wishes(
             objective=self.objective,
@@ -156,6 +168,7 @@ class Placing:
             max_segments=parse_counts("--max-segments", self.max_segments),
             min_segment=parse_counts("--min-segment", self.min_segment),
             min_snr_db=self.min_snr,
+            explain=explain,
             gap=self.gap,
             time_limit_s=self.time_limit,
         )

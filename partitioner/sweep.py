@@ -5,6 +5,7 @@ lies and where it has been copied to, and which fusions have begun. Networks kee
 are few states. It shares nothing with the integer program but the problem, and so is its oracle.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from partita.errors import PlacementError
@@ -21,7 +22,7 @@ Begun = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class _State:
+class State:
     floor: int
     lying: tuple[Lying, ...]
     begun: tuple[Begun, ...]
@@ -42,8 +43,8 @@ def solve_by_sweep(problem: Problem) -> tuple[tuple[int, ...], float]:
     Raises PlacementError if no choice exists, or if the problem keeps so many tensors alive that there would be more
     than MOST_STATES states.
     """
-    sweep = _Sweep(problem)
-    states: dict[_State, _Best] = {sweep.start(): _Best(problem.fixed_us, -1, None)}
+    sweep = Sweep(problem)
+    states: dict[State, _Best] = {sweep.start(): _Best(problem.fixed_us, -1, None)}
     for operator in range(problem.operators):
         states = sweep.step(operator, states)
         if len(states) > MOST_STATES:
@@ -63,7 +64,7 @@ def _chosen(best: _Best) -> tuple[int, ...]:
     return tuple(sorted(chosen))
 
 
-class _Sweep:
+class Sweep:
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         self.made_by: list[list[int]] = [[] for _ in range(problem.operators)]
@@ -77,29 +78,32 @@ class _Sweep:
                     self.read_by[consumer].append(number)
             self.last_reader.append(max(tensor.consumers))
 
-    def start(self) -> _State:
+    def start(self) -> State:
         host = self.problem.host
         inputs = [
             (number, host, frozenset((host,)))
             for number, tensor in enumerate(self.problem.tensors)
             if tensor.producer == HOST and self.last_reader[number] != HOST
         ]
-        return _State(NOBODY, tuple(inputs), ())
+        return State(NOBODY, tuple(inputs), ())
 
-    def step(self, operator: int, states: dict[_State, _Best]) -> dict[_State, _Best]:
+    def step(self, operator: int, states: dict[State, _Best]) -> dict[State, _Best]:
         """The states after `operator`."""
-        found: dict[_State, _Best] = {}
+        found: dict[State, _Best] = {}
         for state, best in states.items():
-            begun = dict(state.begun)
-            for candidate in (begun[operator],) if operator in begun else self._beginning_at(operator):
-                if not self._fits(candidate, operator, begun):
-                    continue
-                after, more_us = self._after(operator, candidate, state)
+            for candidate, after, more_us in self.moves(operator, state):
                 time_us = best.time_us + more_us
                 known = found.get(after)
                 if known is None or time_us < known.time_us:
                     found[after] = _Best(time_us, candidate, best)
         return found
+
+    def moves(self, operator: int, state: State) -> Iterator[tuple[int, State, float]]:
+        """The candidates that may cover `operator`, each with the state after it and the time that it adds."""
+        begun = dict(state.begun)
+        for candidate in (begun[operator],) if operator in begun else self._beginning_at(operator):
+            if self._fits(candidate, operator, begun):
+                yield candidate, *self._after(operator, candidate, state)
 
     def _beginning_at(self, operator: int) -> tuple[int, ...]:
         candidates = self.problem.candidates
@@ -110,7 +114,7 @@ class _Sweep:
         later = (i for i in self.problem.candidates[candidate].operators if i > operator)
         return all(begun.get(i, candidate) == candidate for i in later)
 
-    def _after(self, operator: int, number: int, state: _State) -> tuple[_State, float]:
+    def _after(self, operator: int, number: int, state: State) -> tuple[State, float]:
         """The state after `operator` is covered by candidate `number`, and the time that adds."""
         problem = self.problem
         candidate = problem.candidates[number]
@@ -133,7 +137,7 @@ class _Sweep:
                 lying.append((tensor, location, places))
         begun = {i: c for i, c in state.begun if i > operator}
         begun.update((i, number) for i in candidate.operators if i > operator)
-        return _State(floor, tuple(sorted(lying, key=lambda t: t[0])), tuple(sorted(begun.items()))), more_us
+        return State(floor, tuple(sorted(lying, key=lambda t: t[0])), tuple(sorted(begun.items()))), more_us
 
     def _made(self, tensor: Tensor, location: int) -> tuple[frozenset[int], float]:
         """Where a new tensor lies; a model output goes to the host at once."""
