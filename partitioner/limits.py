@@ -120,7 +120,7 @@ NO_NOISE_DB = 999.0
 
 
 def _finite(number: float) -> float:
-    return min(number, NO_NOISE_DB) if number == math.inf else number
+    return min(float(number), NO_NOISE_DB) if number == math.inf else float(number)
 
 
 def rules_as_limits(formulation: Formulation, wishes: Wishes) -> tuple[Named, ...]:

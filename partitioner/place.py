@@ -49,6 +49,7 @@ def explained(
     if ordered is not graph:
         formulation = formulate(ordered, soc, matches, wishes)
     asked = Placing(formulation, soc, matches, wishes, overlapped)
+    asked.check_explainable()
     placing, solution = asked.best()
     plan = asked.plan(graph.digest, placing, solution)
     plan = replace(plan, options=_recorded(wishes))

@@ -39,6 +39,14 @@ class Placing:
     given_limits: tuple[Named, ...] | None = None
     """In place of the user's and the Soc's."""
 
+    def check_explainable(self) -> None:
+        """PlacementError if all operators are to be explained and no sweep can do so."""
+        if self.wishes.explain and (self.wishes.aim.quantity is None or self.limits):
+            raise PlacementError(
+                "all operators at once can be explained for latency, energy and weighted sums without further "
+                "constraints; ask for single operators with --why"
+            )
+
     def best(self) -> "tuple[Placing, ilp.Solution]":
         """The solution, and the problem in the order that it was found in: ours, or that of a simple rule."""
         solution = self.solved([rule.chosen for rule in self._simple])
@@ -71,13 +79,9 @@ class Placing:
         )
 
     def _alternatives(self, solution: ilp.Solution) -> tuple[Alternative, ...]:
-        """What each operator would cost on each other unit; PlacementError if no sweep can tell."""
+        """What each operator would cost on each other unit."""
         quantity = self.wishes.aim.quantity
-        if quantity is None or self.limits:
-            raise PlacementError(
-                "all operators at once can be explained for latency, energy and weighted sums without further "
-                "constraints; ask for single operators with --why"
-            )
+        assert quantity is not None, "checked before anything was solved"
         problem, graph = self.formulation.problem, self.formulation.graph
         found = min_marginals(priced(problem, quantity))
         here = {i: problem.candidates[c] for c in solution.chosen for i in problem.candidates[c].operators}
