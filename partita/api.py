@@ -65,7 +65,7 @@ def partition(  # noqa: PLR0913  (one keyword for each wish)
     min_segment: Sequence[OfUnit] = (),
     min_snr_db: float | None = None,
     explain_all: bool = False,
-    gap: float = 1e-4,
+    gap: float | None = None,
     time_limit_s: float = 60.0,
 ) -> Plan:
     """The best placement of `graph` on `soc`, with its proof; `partita.partitioner.Wishes` tells what they mean."""

@@ -124,7 +124,15 @@ Why = Annotated[
 Explain = Annotated[
     bool, typer.Option("--explain", help="Add to the plan what every operator would cost on every other unit.")
 ]
-Gap = Annotated[float, typer.Option("--gap", help="Stop when the plan is proven within this share of the best.")]
+Gap = Annotated[
+    float | None,
+    typer.Option(
+        "--gap",
+        help="Stop when the plan is proven within this share of the best; if not given 0.0001, but 0.001 for "
+        "throughput and makespan.",
+        show_default=False,
+    ),
+]
 TimeLimit = Annotated[float, typer.Option("--time-limit", metavar="SECONDS", help="Stop the solver after this time.")]
 RandomWeights = Annotated[bool, typer.Option("--random-weights", help="Make up the weights whose file is not there.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
@@ -146,7 +154,7 @@ class Placing:
     max_segments: MaxSegments = None
     min_segment: MinSegment = None
     min_snr: MinSnr = None
-    gap: Gap = 1e-4
+    gap: Gap = None
     time_limit: TimeLimit = 60.0
     random_weights: RandomWeights = False
 

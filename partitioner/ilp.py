@@ -38,7 +38,7 @@ class InfeasibleError(PlacementError):
     """No choice of candidates satisfies every row."""
 
 
-def solve(
+def solve(  # noqa: PLR0913  (what to solve, where from, how far)
     problem: Problem,
     *,
     start: Sequence[int] | None = None,
@@ -46,6 +46,7 @@ def solve(
     time_limit_s: float = 60.0,
     extra: Extra | None = None,
     value: Callable[[Sequence[int]], float] | None = None,
+    most_nodes: int | None = None,
 ) -> Solution:
     """The least-time choice of candidates, proven to within `gap`, or the best one found in `time_limit_s`.
 
@@ -57,7 +58,8 @@ def solve(
     began = time.perf_counter()
     exact = value or (lambda chosen: evaluate(problem, chosen).total_us)
     model = _Model(problem, extra or Extra())
-    solver = _Highs(model, start, gapRel=gap, timeLimit=time_limit_s, threads=1, random_seed=0, msg=False)
+    limits = {} if most_nodes is None else {"mip_max_nodes": most_nodes}
+    solver = _Highs(model, start, gapRel=gap, timeLimit=time_limit_s, threads=1, random_seed=0, msg=False, **limits)
     model.lp.solve(solver)
     highs = model.lp.solverModel
     status = highs.getModelStatus()

@@ -9,6 +9,7 @@ from partita.errors import PlacementError
 from partita.partitioner import ilp
 from partita.partitioner.constraints import ROUNDING, Constraint, add, is_kept
 from partita.partitioner.extra import Extra
+from partita.partitioner.frontier import MOST_UNITS, shortest_period
 from partita.partitioner.loads import bound_period, period_us
 from partita.partitioner.makespan import bound_makespan
 from partita.partitioner.problem import Problem, evaluate
@@ -19,6 +20,8 @@ NAMES = ("latency", "makespan", "throughput", "energy", "edp")
 WEIGHTED = "weighted"
 UNIT_OF = {"latency": "us", "makespan": "us", "throughput": "us", "energy": "mJ", "edp": "mJ ms", WEIGHTED: "score"}
 """The unit of measure of each objective's figure; of throughput it is the time between two frames."""
+TIE_NODES = 20
+"""Nodes of the search for less latency among choices of one period: counted, not timed, so that plans repeat."""
 MOST_CUTS = 60
 """Supporting lines of time and energy after which the energy-delay product is taken as it is."""
 
@@ -140,6 +143,32 @@ def constrained(problem: Problem, constraints: Sequence[Constraint]) -> Extra:
 def _least_period(problem: Problem, search: Search) -> ilp.Solution:
     """The shortest time between frames, and of all choices that reach it the one with the least latency."""
     began = time.perf_counter()
+    found = _by_frontier(problem, search)
+    if found is None or found.status != "optimal":
+        starts = search.starts if found is None else (*search.starts, found.chosen)
+        found = _by_program(problem, replace(search, starts=starts), found.bound_us if found is not None else 0.0)
+    left_s = search.time_limit_s - (time.perf_counter() - began)
+    quicker = _quickest_within(problem, found, search, left_s)
+    return replace(found, chosen=quicker, solve_s=time.perf_counter() - began)
+
+
+def _by_frontier(problem: Problem, search: Search) -> ilp.Solution | None:
+    """None where the sweep does not apply."""
+    if search.constraints or len(problem.call_us) > MOST_UNITS:
+        return None
+    try:
+        found = shortest_period(problem, search.starts, search.gap)
+    except PlacementError:  # too many tensors are alive
+        return None
+    if found.chosen is None:
+        return None
+    value_us = period_us(problem, found.chosen)
+    is_proven = value_us - found.bound_us <= max(search.gap, ROUNDING) * value_us
+    status = "optimal" if is_proven else "time_limit"
+    return ilp.Solution(found.chosen, value_us, found.bound_us, status, "sweep with frontiers of loads", 0.0)
+
+
+def _by_program(problem: Problem, search: Search, bound_us: float) -> ilp.Solution:
     extra = constrained(problem, search.constraints)
     extra.objective = ((bound_period(problem, extra), 1.0),)
     found = ilp.solve(
@@ -150,19 +179,19 @@ def _least_period(problem: Problem, search: Search) -> ilp.Solution:
         extra=extra,
         value=lambda chosen: period_us(problem, chosen),
     )
-    left_s = search.time_limit_s - (time.perf_counter() - began)
-    quicker = _quickest_within(problem, found, search, left_s)
-    return replace(found, chosen=quicker, solve_s=time.perf_counter() - began)
+    return replace(found, bound_us=max(found.bound_us, min(bound_us, found.objective_us)))
 
 
 def _quickest_within(problem: Problem, found: ilp.Solution, search: Search, left_s: float) -> tuple[int, ...]:
-    """A choice of the same period and less latency, if one is found in the time that is left."""
+    """A choice of the same period and less latency, if a short search finds one."""
     if left_s <= 0:
         return found.chosen
     extra = constrained(problem, search.constraints)
     extra.at_most([(bound_period(problem, extra), 1.0)], found.objective_us)
     try:
-        second = ilp.solve(problem, start=found.chosen, gap=search.gap, time_limit_s=left_s, extra=extra)
+        second = ilp.solve(
+            problem, start=found.chosen, gap=search.gap, time_limit_s=left_s, extra=extra, most_nodes=TIE_NODES
+        )
     except PlacementError:  # the solver's tolerance may find the period itself out of reach
         return found.chosen
     if period_us(problem, second.chosen) > found.objective_us * (1 + ROUNDING):

@@ -111,7 +111,7 @@ class Placing:
         search = Search(
             constraints=(*(named.constraint for named in self.limits), *more),
             starts=tuple(starts),
-            gap=self.wishes.gap,
+            gap=self.wishes.gap_share,
             time_limit_s=self.wishes.time_limit_s,
             timed=self._timed if self.overlapped is not None else None,
         )

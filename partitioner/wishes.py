@@ -9,6 +9,10 @@ from partita.graph.ir import Node
 from partita.graph.plan import Location
 from partita.partitioner.objectives import Objective, parse_objective
 
+GAP = 1e-4
+WIDE_GAP = 1e-3
+"""For the objectives that balance units against each other, whose last tenth of a percent takes most of the time."""
+
 
 def is_like(node: Node, pattern: str) -> bool:
     """Whether an operator's name or type is like a pattern.
@@ -71,13 +75,13 @@ class Wishes:
     """Signal-to-noise ratio that the expected rounding noise of all operators must leave."""
     explain: bool = False
     """Whether the plan is to say what every operator would cost elsewhere."""
-    gap: float = 1e-4
-    """The solver stops when the plan is proven within this share of the best."""
+    gap: float | None = None
+    """The solver stops when the plan is proven within this share of the best; GAP or WIDE_GAP if it is not given."""
     time_limit_s: float = 60.0
 
     def __post_init__(self) -> None:
         parse_objective(self.objective)
-        if not 0 <= self.gap < 1:
+        if self.gap is not None and not 0 <= self.gap < 1:
             raise PlacementError(f"the gap must be from 0 up to, but not including, 1, is {self.gap:g}")
         if not self.time_limit_s > 0:
             raise PlacementError(f"the time limit must be above 0 seconds, is {self.time_limit_s:g}")
@@ -89,6 +93,12 @@ class Wishes:
             for limit in numbers:
                 if not 0 <= limit.number < math.inf:
                     raise PlacementError(f"a limit on {what} must be 0 or more, is {limit}")
+
+    @property
+    def gap_share(self) -> float:
+        if self.gap is not None:
+            return self.gap
+        return WIDE_GAP if self.aim.name in ("throughput", "makespan") else GAP
 
     @property
     def aim(self) -> Objective:
