@@ -275,6 +275,13 @@ class _Highs(pulp.HiGHS):  # type: ignore[misc]  # PuLP has no types
             values[list(self._start)] = 1.0
             highs.setSolution(len(chosen), chosen, values)
 
+    def findSolutionValues(self, lp: pulp.LpProblem) -> tuple[int, int]:  # noqa: N802  (PuLP's name)
+        """PuLP's, but PuLP 3.3 knows no limit of nodes as an end: it raises after it has read the values."""
+        try:
+            return super().findSolutionValues(lp)
+        except KeyError:
+            return pulp.LpStatusOptimal, pulp.LpSolutionIntegerFeasible
+
     def _add_rows(self, highs: highspy.Highs, constraints: list[pulp.LpConstraint]) -> None:
         starts: list[int] = []
         indices: list[int] = []

@@ -20,8 +20,8 @@ NAMES = ("latency", "makespan", "throughput", "energy", "edp")
 WEIGHTED = "weighted"
 UNIT_OF = {"latency": "us", "makespan": "us", "throughput": "us", "energy": "mJ", "edp": "mJ ms", WEIGHTED: "score"}
 """The unit of measure of each objective's figure; of throughput it is the time between two frames."""
-TIE_NODES = 20
-"""Nodes of the search for less latency among choices of one period: counted, not timed, so that plans repeat."""
+TIE_NODES, TIE_GAP = 1, 0.02
+"""How far to look for less latency among choices of one period: nodes are counted, not timed, so that plans repeat."""
 MOST_CUTS = 60
 """Supporting lines of time and energy after which the energy-delay product is taken as it is."""
 
@@ -190,7 +190,7 @@ def _quickest_within(problem: Problem, found: ilp.Solution, search: Search, left
     extra.at_most([(bound_period(problem, extra), 1.0)], found.objective_us)
     try:
         second = ilp.solve(
-            problem, start=found.chosen, gap=search.gap, time_limit_s=left_s, extra=extra, most_nodes=TIE_NODES
+            problem, start=found.chosen, gap=TIE_GAP, time_limit_s=left_s, extra=extra, most_nodes=TIE_NODES
         )
     except PlacementError:  # the solver's tolerance may find the period itself out of reach
         return found.chosen
