@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
+from partita.devices.latency_table import table_cost
 from partita.devices.soc import Number, Soc, Unit
 from partita.errors import SocError
 from partita.graph.dtypes import is_floating
@@ -73,6 +74,12 @@ _WORKS: WeakKeyDictionary[Graph, dict[tuple[Node, str], Work]] = WeakKeyDictiona
 
 
 def operator_cost(graph: Graph, node: Node, unit: Unit, dtype: str) -> Cost:
+    """Time of `node` by the best evidence: the unit's table of measurements where it has one, else the law."""
+    measured = table_cost(graph, node, unit, dtype, law_cost) if unit.latencies else None
+    return measured or law_cost(graph, node, unit, dtype)
+
+
+def law_cost(graph: Graph, node: Node, unit: Unit, dtype: str) -> Cost:
     """Time of `node`, alone on `unit`, its floating-point tensors stored and computed in `dtype`.
 
     All shapes that it touches must be known. `low_us` takes every number of the unit at its fastest and the model's

@@ -1,12 +1,14 @@
 """TOML files -> Soc, support rules and fusion rules: the presets in this package, and the user's own files."""
 
 import json
+import os
 import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from partita.devices.compose import BASE, composed
+from partita.devices.latency_table import with_units
 from partita.devices.soc import Soc
 from partita.errors import SocError
 
@@ -31,10 +33,33 @@ def load_soc(name_or_path: str | Path) -> Soc:
     text = str(name_or_path)
     if text in preset_names():
         return _preset(text)
+    return soc_from_toml(named_file(name_or_path))
+
+
+def named_file(name_or_path: str | Path) -> Path:
+    """The user's own file of that name (see `user_folder`), or at that path; SocError if it is neither."""
+    text = str(name_or_path)
+    if text in user_preset_names():
+        return user_folder() / f"{text}.toml"
     if isinstance(name_or_path, str) and not text.endswith(".toml") and "/" not in text and "\\" not in text:
-        known = ", ".join(preset_names())
-        raise SocError(f"there is no preset {text!r}; presets: {known}; or give the path of a .toml file")
-    return soc_from_toml(Path(name_or_path))
+        known = ", ".join((*preset_names(), *user_preset_names()))
+        hint = "; `partita calibrate --host` writes it" if text.startswith("host") else ""
+        raise SocError(f"there is no preset {text!r}; presets: {known}; or give the path of a .toml file{hint}")
+    return Path(name_or_path)
+
+
+def user_folder() -> Path:
+    """Where a user's own presets lie: $PARTITA_PRESETS, else partita/presets in the user's data folder."""
+    given = os.environ.get("PARTITA_PRESETS")
+    if given:
+        return Path(given)
+    data = os.environ.get("XDG_DATA_HOME")
+    return (Path(data) if data else Path.home() / ".local" / "share") / "partita" / "presets"
+
+
+def user_preset_names() -> tuple[str, ...]:
+    """Names of the user's own presets, sorted."""
+    return tuple(sorted(path.stem for path in user_folder().glob("*.toml")))
 
 
 @cache
@@ -43,7 +68,16 @@ def _preset(name: str) -> Soc:
 
 
 def soc_from_toml(path: Path, shown: str | None = None) -> Soc:
-    content = _with_base(read_toml(path, shown), shown or str(path))
+    return _soc(read_toml(path, shown), path, shown)
+
+
+def soc_from_text(text: str, path: str | Path) -> Soc:
+    """The Soc that a text would be as the file at `path`."""
+    return _soc(tomllib.loads(text), Path(path), None)
+
+
+def _soc(content: dict[str, Any], path: Path, shown: str | None) -> Soc:
+    content = with_units(_with_base(content, shown or str(path)), shown or str(path))
     soc = Soc.from_json(as_json(content), where=shown or str(path))
     for unit in soc.units:
         for folder, name in (("support", unit.support), ("fusions", unit.fusions)):

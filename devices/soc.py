@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
@@ -40,6 +42,32 @@ class Cluster(Strict):
     core: str
     cores: Positive
     clock_mhz: Positive
+
+
+class Latency(Strict):
+    """What one operator, or several that ran as one kernel, took on a unit; see `devices.latency_table`."""
+
+    op: str
+    """The operator's type; of a fused chain its pattern, such as "Conv+Relu"."""
+    attributes: str = ""
+    """Those that differ from the standard's defaults, as text: "group=32 strides=2x2"."""
+    inputs: tuple[str, ...]
+    """Shapes, with the type if it is no floating-point one: "1x32x56x56", "const 32x1x3x3", "int64 1x128"."""
+    outputs: tuple[str, ...]
+    dtype: Dtype | QuantisedDtype
+    work: int = Field(ge=0)
+    """Multiply-accumulates; element operations if there are none; bytes moved if there are neither."""
+    latency_us: Number
+
+    @property
+    def name(self) -> str:
+        words = " ".join(filter(None, (self.op, self.attributes, ", ".join(self.inputs))))
+        return f"{words} -> {', '.join(self.outputs)} ({self.dtype})"
+
+    @property
+    def family(self) -> tuple[str, ...]:
+        """What operators that differ in nothing but sizes have in common."""
+        return (self.op, self.attributes, self.dtype, *(re.sub(r"\d+", "#", shape) for shape in self.inputs))
 
 
 class Unit(Strict):
@@ -87,6 +115,15 @@ class Unit(Strict):
     spread: Positive
     """Factor by which the model itself may be wrong either way, beside the ranges of its numbers."""
     clusters: tuple[Cluster, ...] = ()
+    latencies: tuple[Latency, ...] = ()
+    """Measured operators, which come before any law; in a file they stand under `[[latencies]]` with their `unit`."""
+
+    @cached_property
+    def latencies_by_family(self) -> dict[tuple[str, ...], tuple[Latency, ...]]:
+        found: dict[tuple[str, ...], list[Latency]] = {}
+        for latency in self.latencies:
+            found.setdefault(latency.family, []).append(latency)
+        return {family: tuple(members) for family, members in found.items()}
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:

@@ -13,6 +13,8 @@ from rich.console import Console
 
 from partita import __version__
 from partita import options as given
+from partita.calibrate import EPILOG as CALIBRATE_EPILOG
+from partita.calibrate import calibrate
 from partita.errors import OutputError, PartitaError, PlacementError
 from partita.files import check_outputs
 from partita.ops import EPILOG, ops
@@ -37,6 +39,7 @@ soc_app = typer.Typer(help="The chips and runtimes that Partita knows.", no_args
 app.add_typer(soc_app, name="soc")
 app.command(epilog=EPILOG)(ops)
 app.command(epilog=VALIDATE_EPILOG)(validate)
+app.command(epilog=CALIBRATE_EPILOG)(calibrate)
 
 USAGE_ERRORS: type[Any] = typer.BadParameter.__mro__[2]
 """Click's base of all usage errors, which Typer does not export."""

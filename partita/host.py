@@ -1,0 +1,201 @@
+"""`partita calibrate --host`: this machine as a Soc of two CPU units, each one core, measured and fitted."""
+
+import os
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from datetime import date
+from importlib.util import find_spec
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from partita import host_timing as timing
+from partita.devices import Soc
+from partita.devices.calibration.fit import Fit, Sample, fitted
+from partita.devices.calibration.soc_text import soc_text
+from partita.devices.load import soc_from_text, user_folder
+from partita.errors import OutputError, SocError
+from partita.files import check_outputs, write_atomically
+from partita.graph.ir import Graph
+from partita.host_cases import cases
+from partita.host_overheads import Overheads, Rates, onnxruntime_overheads, plan_overheads, transfer_rates
+from partita.host_soc import (
+    DTYPE,
+    NO_OVERHEADS,
+    NO_RATES,
+    NUMPY,
+    ONNXRUNTIME,
+    UNITS,
+    Machine,
+    assembled,
+    cores,
+    draft_unit,
+    machine_facts,
+)
+
+NAME = "host"
+FULL_BUDGET_S, QUICK_BUDGET_S = 0.1, 0.02
+OVERHEAD_BUDGET_S = 0.3
+THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+Step = Callable[[], None]
+
+
+def calibrate_host(
+    output: str | None, *, with_onnxruntime: bool, quick: bool, seed: int, quiet: bool
+) -> dict[str, Any]:
+    """Measures this machine and writes the preset; what was found, as the command's JSON document."""
+    if with_onnxruntime and find_spec(ONNXRUNTIME) is None:
+        raise SocError("--with-onnxruntime: onnxruntime is not installed; install it or leave the option out")
+    runtimes = (NUMPY, ONNXRUNTIME) if with_onnxruntime else (NUMPY,)
+    targets = _targets(output, len(runtimes))
+    machine = machine_facts(with_onnxruntime=with_onnxruntime)
+    graphs = cases(quick=quick, seed=seed)
+    budget_s = QUICK_BUDGET_S if quick else FULL_BUDGET_S
+    console = Console(stderr=True)
+    with Progress(console=console, disable=quiet or not console.is_terminal) as progress:
+        bar = progress.add_task("measuring this machine", total=len(UNITS) * len(graphs) * len(runtimes) + 2)
+        times = _Measurer(graphs, seed, budget_s, lambda: progress.advance(bar)).everything(runtimes)
+    made = []
+    for runtime, target in zip(runtimes, targets, strict=True):
+        soc, fits = _fitted(runtime, target.stem, graphs, machine, times)
+        text = soc_text(soc, _heading(machine, fits))
+        soc_from_text(text, target)
+        write_atomically(target, text.encode())
+        made.append(_document(soc, fits, target))
+    return {"format": "partita-host/1", "machine": machine.description, "quick": quick, "seed": seed, "presets": made}
+
+
+def _targets(output: str | None, count: int) -> list[Path]:
+    """Where the presets go: the user's folder of presets, or the file named and one beside it."""
+    if output is not None and not output.endswith(".toml"):
+        raise OutputError(f"cannot write {output!r}: Soc files end in .toml")
+    if output is None:
+        folder = user_folder()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot make the folder {str(folder)!r}: {error.strerror}; use -o FILE.toml") from None
+        output = str(folder / f"{NAME}.toml")
+    first = Path(output)
+    found = [first, first.with_name(f"{first.stem}-{ONNXRUNTIME}.toml")][:count]
+    check_outputs(found)
+    return found
+
+
+class _Times:
+    """All that was measured: overheads by runtime, rates, and by runtime and unit the time of each case."""
+
+    def __init__(self, rates: Rates) -> None:
+        self.rates = rates
+        self.overheads: dict[str, Overheads] = {}
+        self.kernels_us: dict[tuple[str, str], list[float]] = {}
+
+
+class _Measurer:
+    """Runs the measurements, one at a time, in child processes."""
+
+    def __init__(self, graphs: Sequence[Graph], seed: int, budget_s: float, step: Step) -> None:
+        self._graphs, self._seed, self._budget_s, self._step = graphs, seed, budget_s, step
+
+    def everything(self, runtimes: Sequence[str]) -> _Times:
+        times = self._beside_kernels(runtimes)
+        for unit, core in zip(UNITS, _pair_of_cores(), strict=True):
+            with _child(core) as child:
+                for runtime in runtimes:
+                    time = timing.time_numpy if runtime == NUMPY else timing.time_onnxruntime
+                    times.kernels_us[runtime, unit] = [
+                        self._stepped(child.submit(time, graph, self._seed, self._budget_s).result())
+                        for graph in self._graphs
+                    ]
+        return times
+
+    def _beside_kernels(self, runtimes: Sequence[str]) -> _Times:
+        """Costs of dispatch, calls and transfers, which take both cores."""
+        machine = machine_facts(with_onnxruntime=False)
+        units = [draft_unit(name, NUMPY, machine, NO_OVERHEADS, NO_RATES) for name in UNITS]
+        soc = assembled("draft", NUMPY, machine, NO_OVERHEADS, NO_RATES, units, "to run plans with")
+        budget_s = max(self._budget_s, OVERHEAD_BUDGET_S)
+        with _child(None) as child:
+            times = _Times(self._stepped(child.submit(transfer_rates, budget_s).result()))
+            ours = self._stepped(child.submit(plan_overheads, soc, self._seed, budget_s).result())
+            times.overheads[NUMPY] = ours
+            if ONNXRUNTIME in runtimes:
+                times.overheads[ONNXRUNTIME] = child.submit(onnxruntime_overheads, ours, self._seed, budget_s).result()
+        return times
+
+    def _stepped(self, result: Any) -> Any:
+        self._step()
+        return result
+
+
+def _pair_of_cores() -> tuple[int | None, int | None]:
+    """A core for each unit; the same one twice where there is only one."""
+    found = cores()
+    return found[0], found[1 % len(found)]
+
+
+@contextmanager
+def _child(core: int | None) -> Iterator[ProcessPoolExecutor]:
+    """A process with one BLAS thread, bound to a core; libraries read the number of threads when they are loaded."""
+    kept = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    try:
+        context = get_context("spawn")
+        with ProcessPoolExecutor(1, mp_context=context, initializer=timing.pin, initargs=(core,)) as child:
+            yield child
+    finally:
+        for name, value in kept.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _fitted(runtime: str, name: str, graphs: Sequence[Graph], machine: Machine, times: _Times) -> tuple[Soc, list[Fit]]:
+    overheads = times.overheads[runtime]
+    fits = []
+    for unit_name, core in zip(UNITS, _pair_of_cores(), strict=True):
+        samples = [
+            Sample(graph, max(us + overheads.beside_kernel_us, 0.1))
+            for graph, us in zip(graphs, times.kernels_us[runtime, unit_name], strict=True)
+        ]
+        unit = draft_unit(unit_name, runtime, machine, overheads, times.rates)
+        fits.append(fitted(unit, samples, DTYPE, "HOST" if core is None else f"HOST, core {core}"))
+    source = f"{machine.description}, {date.today().isoformat()}"
+    return assembled(name, runtime, machine, overheads, times.rates, [fit.unit for fit in fits], source), fits
+
+
+def _heading(machine: Machine, fits: Sequence[Fit]) -> str:
+    """The comment at the top of the file: what the figures rest on, and how far the law is off."""
+    lines = [f"Measured on {machine.description}; written by `partita calibrate --host`.", ""]
+    for fit in fits:
+        count = sum(map(len, fit.factors_of.values()))
+        lines.append(f"{fit.unit.name}: {count} operators, median error of the law {fit.median_error:.0%}; by class:")
+        for op_class, factors in sorted(fit.factors_of.items()):
+            error = statistics.median(abs(each - 1) for each in factors)
+            lines.append(f"  {op_class}: {len(factors)} operators, {error:.0%}")
+    return "\n".join(lines)
+
+
+def _document(soc: Soc, fits: Sequence[Fit], target: Path) -> dict[str, Any]:
+    return {
+        "name": soc.name,
+        "written": str(target),
+        "units": {
+            fit.unit.name: {
+                "operators": sum(map(len, fit.factors_of.values())),
+                "median_error": fit.median_error,
+                "error_by_class": {
+                    op_class: statistics.median(abs(each - 1) for each in factors)
+                    for op_class, factors in sorted(fit.factors_of.items())
+                },
+            }
+            for fit in fits
+        },
+    }
