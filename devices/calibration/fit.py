@@ -20,7 +20,7 @@ from partita.units import MACS_PER_GMAC, OPS_PER_GOP, US_PER_S
 
 GRIDS = (tuple(2.0 ** (i / 2) for i in range(-12, 13)), tuple(2.0 ** (i / 16) for i in range(-8, 9)))
 """Factors by which a parameter is changed: first coarse, then fine."""
-SWEEPS = 2
+SWEEPS = 3
 FITTED = ("on_chip_bytes", "weights_gb_per_s", "on_chip_gb_per_s", "layout_gb_per_s")
 """Numbers of a unit that are fitted to all operators; `bandwidth_gb_per_s` is measured by itself."""
 LEAST_UTILISATION = 1e-4
@@ -59,6 +59,8 @@ def fitted(unit: Unit, samples: Sequence[Sample], dtype: str, source: str) -> Fi
     """`unit` with the peaks, rates and utilisations that explain the samples best, each with its range."""
     used = [sample for sample in samples if sample.op_class != FREE and sample.measured_us > 0]
     unit = _with_peaks(unit, used, dtype, source)
+    for op_class in dict.fromkeys(sample.op_class for sample in used):
+        unit = _with_use(op_class, source, 1.0, unit)
     for grid in GRIDS:
         for _ in range(SWEEPS):
             for name in FITTED:
@@ -133,11 +135,7 @@ def _with_ranges(unit: Unit, samples: Sequence[Sample], dtype: str, source: str)
     factors: dict[str, list[float]] = {}
     for sample in samples:
         factors.setdefault(sample.op_class, []).append(factor(unit, sample, dtype))
-    uses = {
-        op_class: _ranged(unit.utilisation_of(op_class), found, source)
-        for op_class, found in factors.items()
-        if op_class in unit.utilisation
-    }
+    uses = {op_class: _ranged(unit.utilisation_of(op_class), found, source) for op_class, found in factors.items()}
     median = Number(
         value=_rounded(statistics.median(number.value for number in uses.values())) if uses else 1.0,
         kind="derived",
