@@ -13,8 +13,8 @@ from rich.console import Console
 
 from partita import __version__
 from partita import options as given
-from partita.calibrate import EPILOG as CALIBRATE_EPILOG
-from partita.calibrate import calibrate
+from partita.calibration import EPILOG as CALIBRATE_EPILOG
+from partita.calibration import calibrate
 from partita.errors import OutputError, PartitaError, PlacementError
 from partita.files import check_outputs
 from partita.ops import EPILOG, ops

@@ -8,6 +8,7 @@ import numpy as np
 
 from partita.graph.build import GraphBuilder
 from partita.graph.ir import Graph
+from partita.graph.match import Match, fuse
 
 Build = Callable[[GraphBuilder], str]
 DENSE = (
@@ -17,6 +18,11 @@ DENSE = (
     (40, 120, 28, 1, 1), (960, 160, 7, 1, 1), (64, 256, 1, 1, 1),
 )  # fmt: skip
 """Channels in and out, side, window, stride: as MobileNets, ResNets and detectors have them."""
+NARROW = ((8, 8, 120, 5), (32, 1, 96, 3), (16, 4, 96, 3), (1, 32, 120, 7), (33, 1, 120, 3), (8, 2, 56, 3))
+"""Channels in and out, side, window: products with few columns, which fill no block."""
+CHAINS = ((16, 32, 112, 1), (128, 128, 28, 1), (384, 1536, 64, 0), (32, 64, 56, 3))
+"""Channels in and out, side, window of products with a tail; without a window a product of so many rows."""
+TAILS = (("Relu",), ("HardSwish",), ("Sigmoid",), ("Add", "Gelu"))
 DEPTHWISE = ((32, 112, 3, 1), (96, 112, 3, 2), (144, 56, 3, 1), (192, 28, 5, 1), (240, 28, 5, 2),
              (384, 14, 3, 1), (576, 14, 3, 2), (960, 7, 5, 1), (64, 80, 3, 1), (128, 40, 3, 2))  # fmt: skip
 PRODUCTS = ((1, 1280, 1000), (1, 512, 512), (16, 384, 384), (128, 768, 768), (128, 768, 3072), (64, 256, 512),
@@ -29,6 +35,7 @@ ROWS = ((1, 128, 768), (1, 197, 192), (8, 64, 256), (1, 1, 384), (1, 512, 512))
 def cases(*, quick: bool, seed: int) -> tuple[Graph, ...]:
     """The graphs in an order that `seed` decides, so that a slow spell of the machine does not hit one class."""
     graphs = [_graph(f"case{index}", build) for index, build in enumerate(_builds(quick=quick))]
+    graphs += [_chain(sizes, tail) for sizes in CHAINS[:: 2 if quick else 1] for tail in TAILS]
     random.Random(seed).shuffle(graphs)
     return tuple(graphs)
 
@@ -39,12 +46,31 @@ def _graph(name: str, build: Build) -> Graph:
     return b.build()
 
 
+def _chain(sizes: tuple[int, int, int, int], tail: Sequence[str]) -> Graph:
+    """A convolution, or a product if its window is 0, with a tail of element-wise operators, as one operator."""
+    channels, filters, side, window = sizes
+    b = GraphBuilder(f"{'+'.join(tail)} after {sizes}")
+    y = (_conv(channels, filters, side, window, 1) if window else _gemm(side, channels, filters))(b)
+    inputs = ["x", *(["w", "bias"] if window else ["w"])]
+    nodes = ["op"]
+    for op in tail:
+        operands = [b.missing("b", "float32", (filters, 1, 1) if window else (filters,))] if op == "Add" else []
+        inputs += operands
+        nodes.append(op)
+        y = b.node(op, y, *operands, name=op)
+    b.output(y)
+    graph = b.build()
+    return fuse(graph, [Match("+".join(("Conv" if window else "MatMul", *tail)), tuple(nodes), tuple(inputs), (y,))])
+
+
 def _builds(*, quick: bool) -> Iterator[Build]:
     step = 2 if quick else 1
     yield from (_conv(*sizes) for sizes in DENSE[::step])
     yield from (_conv(3, filters, side, 3, 2) for filters, side in ((16, 224), (32, 160), (64, 96))[::step])
     yield from (_conv(c, c, side, 3, 1, group=g) for c, side, g in ((128, 28, 32), (64, 56, 4), (256, 14, 8))[::step])
     yield from (_conv(c, c, side, k, stride, group=c) for c, side, k, stride in DEPTHWISE[::step])
+    yield from (_conv(c, filters, side, window, 1) for c, filters, side, window in NARROW[::step])
+    yield from (_rows(length) for length in (22_000, 5_000)[::step])
     yield from (_gemm(*sizes) for sizes in PRODUCTS[::step])
     yield from (_batched(*sizes) for sizes in BATCHED[::step])
     for shape in MAPS[::step]:
@@ -70,6 +96,16 @@ def _conv(channels: int, filters: int, side: int, window: int, stride: int, grou
         bias = b.missing("bias", "float32", (filters,))
         pads = (window // 2,) * 4
         return b.node("Conv", x, w, bias, name="op", group=group, pads=pads, strides=(stride, stride))
+
+    return build
+
+
+def _rows(length: int) -> Build:
+    """A one-dimensional convolution, as audio models begin with."""
+
+    def build(b: GraphBuilder) -> str:
+        x, w = b.input("x", "float32", (1, 1, 1, length)), b.missing("w", "float32", (1, 1, 1, 256))
+        return b.node("Conv", x, w, name="op", strides=(1, 2))
 
     return build
 

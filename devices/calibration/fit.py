@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from partita.devices.cost import law_cost
-from partita.devices.soc import DEFAULT, Number, Unit
+from partita.devices.soc import DEFAULT, Number, Tile, Unit
 from partita.graph.ir import Graph
-from partita.graph.op_class import FREE, class_of
+from partita.graph.op_class import FREE
 from partita.graph.work import work_of
 from partita.units import MACS_PER_GMAC, OPS_PER_GOP, US_PER_S
 
@@ -24,6 +24,8 @@ SWEEPS = 3
 FITTED = ("on_chip_bytes", "weights_gb_per_s", "on_chip_gb_per_s", "layout_gb_per_s")
 """Numbers of a unit that are fitted to all operators; `bandwidth_gb_per_s` is measured by itself."""
 LEAST_UTILISATION = 1e-4
+BLOCKS = (1, 4, 8, 16, 32, 64)
+"""Sizes of the block of a product, along its columns and along what is summed up: a CPU's kernels have some too."""
 CENTRAL = (0.1, 0.9)
 """The share of the errors that ranges cover: from the 10th to the 90th percentile."""
 
@@ -37,7 +39,7 @@ class Sample:
 
     @property
     def op_class(self) -> str:
-        return class_of(self.graph, self.graph.nodes[0])
+        return work_of(self.graph, self.graph.nodes[0]).op_class
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,9 @@ def fitted(unit: Unit, samples: Sequence[Sample], dtype: str, source: str) -> Fi
             for name in FITTED:
                 if getattr(unit, name) is not None:
                     unit = _moved(unit, used, dtype, grid, partial(_with_number, name))
+            unit = _moved(unit, used, dtype, grid, partial(_with_element_rate, dtype))
+            for side in ("n", "k"):
+                unit = _moved(unit, used, dtype, BLOCKS, partial(_with_block, side, source))
             for op_class in dict.fromkeys(sample.op_class for sample in used):
                 own = [sample for sample in used if sample.op_class == op_class]
                 unit = _moved(unit, own, dtype, grid, partial(_with_use, op_class, source))
@@ -90,7 +95,7 @@ def _moved(
 
 
 def _with_peaks(unit: Unit, samples: Sequence[Sample], dtype: str, source: str) -> Unit:
-    """Peaks: the highest rates that any operator reached, so that utilisations stay at 1 and below."""
+    """Peaks to begin with: the highest rates that any operator reached."""
     macs_rate = ops_rate = 0.0
     for sample in samples:
         cost = law_cost(sample.graph, sample.graph.nodes[0], unit, dtype)
@@ -124,8 +129,22 @@ def _with_number(name: str, change: float, unit: Unit) -> Unit:
     return unit.model_copy(update={name: number.model_copy(update={"value": value})})
 
 
+def _with_element_rate(dtype: str, change: float, unit: Unit) -> Unit:
+    """Another rate of element operations, at which those beside products run; element-wise operators stay as fast."""
+    peak = unit.peak_gop_per_s[dtype]
+    value = peak.value * change
+    return unit.model_copy(update={"peak_gop_per_s": {dtype: peak.model_copy(update={"value": value})}})
+
+
+def _with_block(side: str, source: str, size: float, unit: Unit) -> Unit:
+    one = Number(value=1.0, kind="derived", source=source)
+    tile = unit.tile or Tile(m=one, n=one, k=one)
+    block = Number(value=float(size), kind="derived", source=source)
+    return unit.model_copy(update={"tile": tile.model_copy(update={side: block})})
+
+
 def _with_use(op_class: str, source: str, change: float, unit: Unit) -> Unit:
-    value = min(1.0, max(LEAST_UTILISATION, unit.utilisation_of(op_class).value * change))
+    value = max(LEAST_UTILISATION, unit.utilisation_of(op_class).value * change)
     number = Number(value=value, kind="derived", source=source)
     return unit.model_copy(update={"utilisation": {**unit.utilisation, op_class: number}})
 
@@ -151,6 +170,7 @@ def _with_ranges(unit: Unit, samples: Sequence[Sample], dtype: str, source: str)
                 value=_rounded(spread), kind="measured", source=f"{source}: 80 % of the operators timed lie within it"
             ),
             **rates,
+            "peak_gop_per_s": {dtype: _rate(unit.peak_gop_per_s[dtype], f"{source}: beside products, fitted")},
         }
     )
     return Fit(final, {op_class: tuple(found) for op_class, found in factors.items()})
