@@ -1,4 +1,4 @@
-"""How far the preset `host` is from real runs: python benchmarks/host_latency.py host.toml MODEL[,DIM=SIZE...] ...
+"""How far the preset `host` is from real runs: python benchmarks/host_latency.py host.toml MODEL[,NAME=SIZE...] ...
 
 Each model is placed on one unit and run in a process bound to one core with one BLAS thread; with a Soc file whose name
 holds "onnxruntime", a session of one thread is timed instead. Time is the thread's own, as in the calibration.
@@ -16,12 +16,13 @@ from partita import host_timing as timing
 from partita.host import THREAD_VARIABLES
 from partita.host_soc import cores
 from partita.kernels.placed import execute
+from partita.options import parse_shapes
 from partita.partitioner import Rule
 
 BUDGET_S = 3.0
 
 
-def measured_us(model: str, shapes: Mapping[str, int], soc_file: str) -> tuple[float, float, int]:
+def measured_us(model: str, shapes: Mapping[str, int | tuple[int, ...]], soc_file: str) -> tuple[float, float, int]:
     """Predicted and measured latency in microseconds, and the number of kernel calls."""
     graph = pt.load(model, dict(shapes))
     soc = pt.soc(soc_file)
@@ -41,7 +42,7 @@ def main(soc_file: str, *models: str) -> None:
     with ProcessPoolExecutor(1, mp_context=context, initializer=timing.pin, initargs=(cores()[0],)) as child:
         for text in models:
             model, *sizes = text.split(",")
-            shapes = {name: int(size) for name, size in (each.rsplit("=", 1) for each in sizes)}
+            shapes = parse_shapes(sizes)
             predicted, us, kernels = child.submit(measured_us, model, shapes, soc_file).result()
             cells = f"{kernels:7} {predicted / 1e3:12.3f} {us / 1e3:12.3f} {predicted / us - 1:+7.0%}"
             print(f"{Path(model).stem[:34]:34} {cells}", flush=True)
