@@ -63,8 +63,8 @@ def _once_ns(run: Callable[[], Any], count: int, clock: Callable[[], int]) -> in
 def kernel_us(run: Callable[[], Any], activations: Iterable[Any], budget_s: float) -> float:
     """The lower quartile of the thread's times of `run` as in a model: weights cold, activations warm.
 
-    Between the repeats a buffer is swept that pushes the weights out of the core's own caches, as the other operators of
-    a model do; then the activations are read, which the operator before has just written.
+    Between the repeats a buffer is swept that pushes the weights out of the core's own caches, as the other operators
+    of a model do; then the activations are read, which the operator before has just written.
     """
     swept = np.zeros(SWEPT_BYTES // 8)
     warmed = [each for each in activations if isinstance(each, np.ndarray)]
