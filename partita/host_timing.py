@@ -6,7 +6,7 @@ other processes do on the same core does not count, and of them the lower quarti
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,6 @@ WARM_UPS = 2
 LEAST_TIMED_NS = 50_000
 INDICES = 500
 """Integers are indices into tables of more rows than this."""
-SWEPT_BYTES = 4 << 20
-"""More than the caches of one core hold, less than what the cores share."""
 TINY = 16
 """Elements of a tensor that takes no time to work on."""
 COPIED_BYTES = 64 << 20
@@ -60,31 +58,6 @@ def _once_ns(run: Callable[[], Any], count: int, clock: Callable[[], int]) -> in
     return clock() - start
 
 
-def kernel_us(run: Callable[[], Any], activations: Iterable[Any], budget_s: float) -> float:
-    """The lower quartile of the thread's times of `run` as in a model: weights cold, activations warm.
-
-    Between the repeats a buffer is swept that pushes the weights out of the core's own caches, as the other operators
-    of a model do; then the activations are read, which the operator before has just written.
-    """
-    swept = np.zeros(SWEPT_BYTES // 8)
-    warmed = [each for each in activations if isinstance(each, np.ndarray)]
-    for _ in range(WARM_UPS):
-        run()
-    clock_ns = min(_once_ns(_nothing, 1, time.thread_time_ns) for _ in range(LEAST_REPEATS))
-    times_ns: list[float] = []
-    until = time.perf_counter() + budget_s
-    while len(times_ns) < LEAST_REPEATS or (time.perf_counter() < until and len(times_ns) < MOST_REPEATS):
-        np.add(swept, 1.0, out=swept)
-        for each in warmed:
-            each.sum()
-        times_ns.append(_once_ns(run, 1, time.thread_time_ns) - clock_ns)
-    return float(np.percentile(times_ns, 25)) / NS_PER_US
-
-
-def _nothing() -> None:
-    pass
-
-
 def filled(graph: Graph) -> Graph:
     """The graph with made-up weights."""
     return fill_missing(graph)
@@ -109,14 +82,14 @@ def time_numpy(graph: Graph, seed: int, budget_s: float) -> float:
     known: Mapping[str, Any] = {**constants, **feeds_of(graph, seed)}
     inputs = [known[name] if name else None for name in node.inputs]
     call = Call(node)
-    return kernel_us(lambda: call(inputs), (known[name] for name in graph.inputs), budget_s)
+    return time_us(lambda: call(inputs), budget_s)
 
 
 def time_onnxruntime(graph: Graph, seed: int, budget_s: float) -> float:
     """Microseconds that a session of the one operator of a graph takes, its own fixed cost included."""
     session = onnxruntime_session(filled(graph))
     feeds = feeds_of(graph, seed)
-    return kernel_us(lambda: session.run(None, feeds), feeds.values(), budget_s)
+    return time_us(lambda: session.run(None, feeds), budget_s)
 
 
 def onnxruntime_session(graph: Graph) -> Any:
