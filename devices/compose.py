@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 BASE = "base"
-"""The field that names the Soc to build on."""
+"""The field that names the Soc files to build on: one name, or a list in which the later stands over the earlier."""
 _MARK_OF_A_NUMBER = "value"
 
 

@@ -21,6 +21,8 @@ from partita.devices.tensor_conditions import (
     QuantisedCondition,
     RankCondition,
     ScaleCondition,
+    SizesCondition,
+    TensorName,
     TypeCondition,
     ValuesCondition,
 )
@@ -40,6 +42,10 @@ class AttributeCondition(Strict):
     default: Scalar | None = None
     absent: bool | None = None
     """True asks that the attribute be absent, False that it be there."""
+    any: bool = False
+    """One value that is allowed is enough; else each must be."""
+    alike: bool | None = None
+    """True asks that its values be all the same, False that they be not."""
 
     def failure(self, subject: Subject) -> Failure | None:
         node = subject.node
@@ -50,8 +56,11 @@ class AttributeCondition(Strict):
         if found is None:
             return None
         values = list(found) if isinstance(found, Sequence) and not isinstance(found, str | bytes) else [found]
+        if self.alike is not None and (len(set(values)) == 1) != self.alike:
+            limit = f"{self.name} must {'be the same' if self.alike else 'differ'} in all directions"
+            return Failure(f"{node.op} with {self.name} = {values}: {limit}", limit, f"{self.name} = {values}")
         bad = [value for value in values if not self._allows(plain(value))]
-        if not bad:
+        if not bad or (self.any and len(bad) < len(values)):
             return None
         limit = self._limit()
         shown = plain(values[0]) if len(values) == 1 else [plain(value) for value in values]
@@ -132,6 +141,21 @@ class BesideCondition(Strict):
         return Failure(f"{subject.node.op} without such a neighbour: {limit}", limit, "none")
 
 
+class ChainCondition(Strict):
+    """An input is the end of a chain of operators of the given kinds, the nearest first."""
+
+    check: Literal["chain"]
+    of: TensorName
+    ops: tuple[str, ...]
+
+    def failure(self, subject: Subject) -> Failure | None:
+        name = subject.name_at(self.of)
+        if name is not None and _ends_chain(subject, name, self.ops):
+            return None
+        limit = f"{self.of} must come from {' after '.join(self.ops)}"
+        return Failure(f"{subject.node.op}: {limit}", limit, "another origin")
+
+
 class PatternCondition(Strict):
     """The operator is taken only as part of a larger pattern, never alone."""
 
@@ -170,11 +194,13 @@ Condition = Annotated[
     | CountCondition
     | QuantisedCondition
     | ScaleCondition
+    | SizesCondition
     | AttributeCondition
     | EquationCondition
     | OpsetCondition
     | BetweenCondition
     | BesideCondition
+    | ChainCondition
     | PatternCondition
     | NeverCondition,
     Field(discriminator="check"),
@@ -190,6 +216,13 @@ def _neighbours(subject: Subject) -> tuple[list[Node | None], list[Node]]:
     graph = subject.graphs[0]
     before = [graph.producer_of.get(name) for name in subject.node.present_inputs]
     return before, [node for name in subject.node.present_outputs for node in graph.consumers_of.get(name, ())]
+
+
+def _ends_chain(subject: Subject, name: str, ops: Sequence[str]) -> bool:
+    producer = subject.producer(name)
+    if producer is None or producer.op != ops[0]:
+        return False
+    return len(ops) == 1 or any(_ends_chain(subject, each, ops[1:]) for each in producer.present_inputs)
 
 
 def plain(value: Any) -> Any:

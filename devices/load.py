@@ -14,7 +14,9 @@ from partita.errors import SocError
 
 FOLDER = Path(__file__).resolve().parent
 OF_ONE_CHIP = ("power", "thermal", "sharing")
-"""Tables that a file takes over from its base only if it has a table of that name itself."""
+"""Tables that a file takes over from a preset only if it has a table of that name itself."""
+PARTS = ("chips", "runtimes")
+"""Folders of files that hold a part of a Soc each."""
 LARGEST_FILE_BYTES = 4_000_000
 """No Soc, support or fusion file comes near this; a bigger one is something else."""
 
@@ -22,6 +24,11 @@ LARGEST_FILE_BYTES = 4_000_000
 def preset_names() -> tuple[str, ...]:
     """Names of the Socs in this package, sorted."""
     return names_in("presets")
+
+
+def part_names() -> tuple[str, ...]:
+    """Chips and runtimes, of which Soc files may be composed: "chips/rpi5"."""
+    return tuple(f"{folder}/{name}" for folder in PARTS for name in names_in(folder))
 
 
 def names_in(folder: str) -> tuple[str, ...]:
@@ -77,7 +84,7 @@ def soc_from_text(text: str, path: str | Path) -> Soc:
 
 
 def _soc(content: dict[str, Any], path: Path, shown: str | None) -> Soc:
-    content = with_units(_with_base(content, shown or str(path)), shown or str(path))
+    content = with_units(_with_base(content, shown or str(path), path.parent, (path.resolve(),)), shown or str(path))
     soc = Soc.from_json(as_json(content), where=shown or str(path))
     for unit in soc.units:
         for folder, name in (("support", unit.support), ("fusions", unit.fusions)):
@@ -88,18 +95,34 @@ def _soc(content: dict[str, Any], path: Path, shown: str | None) -> Soc:
     return soc
 
 
-def _with_base(content: dict[str, Any], where: str) -> dict[str, Any]:
-    """The content with what it takes over from the preset that its field `base` names, if it names one."""
-    name = content.get(BASE)
-    if name is None:
+def _with_base(content: dict[str, Any], where: str, folder: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+    """The content on top of the files that its field `base` names, the later over the earlier; `above` use it."""
+    named = content.get(BASE)
+    if named is None:
         return content
-    if name not in preset_names():
-        raise SocError(f"{where}: {BASE} is {name!r}, which is no preset; presets: {', '.join(preset_names())}")
-    base = read_toml(FOLDER / "presets" / f"{name}.toml", f"preset {name}")
-    if BASE in base:
-        raise SocError(f"{where}: {BASE} is {name!r}, which itself builds on {base[BASE]!r}; name that one")
-    kept = {key: value for key, value in base.items() if key not in OF_ONE_CHIP or key in content}
-    return composed(kept, content)
+    names = named if isinstance(named, list) and named else [named]
+    result: dict[str, Any] = {}
+    for name in names:
+        path, shown = _base_file(name, where, folder)
+        if path in above:
+            raise SocError(f"{where}: {BASE} is {name!r}, which builds on this very file; name another")
+        below = _with_base(read_toml(path, shown), shown, path.parent, (*above, path))
+        is_part = path.parent.name in PARTS
+        kept = {key: value for key, value in below.items() if is_part or key not in OF_ONE_CHIP or key in content}
+        result = composed(result, kept)
+    return composed(result, content)
+
+
+def _base_file(name: Any, where: str, folder: Path) -> tuple[Path, str]:
+    """A preset by its name, a part of one by its folder and name (chips/rpi5), or a file by its path from `folder`."""
+    if isinstance(name, str) and name.endswith(".toml"):
+        return (folder / name).resolve(), name
+    if name in preset_names():
+        return FOLDER / "presets" / f"{name}.toml", f"preset {name}"
+    if name in part_names():
+        return FOLDER / f"{name}.toml", f"{name}.toml"
+    known = f"presets: {', '.join(preset_names())}; parts: {', '.join(part_names())}"
+    raise SocError(f"{where}: {BASE} is {name!r}, which is no preset; {known}; or the path of a .toml file")
 
 
 def data_file(folder: str, name: str) -> tuple[Path, str]:

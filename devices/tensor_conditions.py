@@ -97,21 +97,63 @@ class ConstantCondition(Strict):
         return None
 
 
+class SizesCondition(Strict):
+    """How the length of one axis compares with another's, which may be of another tensor."""
+
+    check: Literal["sizes"]
+    of: TensorName
+    axis: int
+    than: TensorName
+    than_axis: int
+    relation: Literal["equal", "differ", "at_least"]
+
+    def failure(self, subject: Subject) -> Failure | None:
+        left, right = self._size(subject, self.of, self.axis), self._size(subject, self.than, self.than_axis)
+        if left is None or right is None or self._holds(left, right):
+            return None
+        words = {"equal": "be equal to", "differ": "differ from", "at_least": "be at least"}[self.relation]
+        limit = f"axis {self.axis} of {self.of} must {words} axis {self.than_axis} of {self.than}"
+        return Failure(f"{subject.node.op} with {left} against {right}: {limit}", limit, f"{left} against {right}")
+
+    def _holds(self, left: int, right: int) -> bool:
+        if self.relation == "at_least":
+            return left >= right
+        return (left == right) == (self.relation == "equal")
+
+    @staticmethod
+    def _size(subject: Subject, tensor: str, axis: int) -> int | None:
+        dims = subject.dims(tensor)
+        return None if dims is None or not -len(dims) <= axis < len(dims) else dims[axis]
+
+
 class ValuesCondition(Strict):
     """The values of a constant input; one that is absent, or whose data is not there, meets it."""
 
     check: Literal["values"]
     of: TensorName
-    one_of: tuple[int | float, ...]
+    at: tuple[int, ...] | None = None
+    """Which of them, counted from 0; all if absent."""
+    one_of: tuple[int | float, ...] | None = None
+    min: float | None = None
+    max: float | None = None
 
     def failure(self, subject: Subject) -> Failure | None:
         name = subject.name_at(self.of)
         data = subject.data(name) if name else None
-        found = [] if data is None else [value for value in data.reshape(-1).tolist() if value not in self.one_of]
+        values = [] if data is None else data.reshape(-1).tolist()
+        looked_at = values if self.at is None else [values[i] for i in self.at if i < len(values)]
+        found = [value for value in looked_at if not self._allows(value)]
         if not found:
             return None
-        limit = f"{self.of} must be {' or '.join(f'{value:g}' for value in self.one_of)}"
+        limit = range_limit(self.of, self.min, self.max)
+        if self.one_of is not None:
+            limit = f"{self.of} must be {' or '.join(f'{value:g}' for value in self.one_of)}"
         return Failure(f"{subject.node.op} with {found[0]:g} in {self.of}: {limit}", limit, f"{found[0]:g}")
+
+    def _allows(self, value: float) -> bool:
+        if self.one_of is not None and value not in self.one_of:
+            return False
+        return (self.min is None or value >= self.min) and (self.max is None or value <= self.max)
 
 
 class ComputedCondition(Strict):

@@ -19,6 +19,7 @@ from partita.errors import OutputError, PartitaError, PlacementError
 from partita.files import check_outputs
 from partita.ops import EPILOG, ops
 from partita.reports.wording import printable
+from partita.soc_commands import soc_app
 from partita.validate import EPILOG as VALIDATE_EPILOG
 from partita.validate import validate
 
@@ -35,7 +36,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-soc_app = typer.Typer(help="The chips and runtimes that Partita knows.", no_args_is_help=True)
 app.add_typer(soc_app, name="soc")
 app.command(epilog=EPILOG)(ops)
 app.command(epilog=VALIDATE_EPILOG)(validate)
@@ -233,28 +233,6 @@ def report(
         return
     out.print(made.verdict)
     _say_written(output)
-
-
-@soc_app.command("list")
-def soc_list(as_json: given.Json = False) -> None:
-    """List the presets."""
-    from partita.devices import load_soc, preset_names
-    from partita.reports.documents import soc_list_document, soc_list_table
-
-    socs = [load_soc(name) for name in preset_names()]
-    _print_json(soc_list_document(socs)) if as_json else out.print(soc_list_table(socs))
-
-
-@soc_app.command("show", epilog="Example:\n\n    partita soc show sd8gen3-qnn")
-def soc_show(
-    name: Annotated[str, typer.Argument(metavar="SOC", help="A preset or a Soc file.")], as_json: given.Json = False
-) -> None:
-    """Print every number of a Soc with its range, kind of evidence and source."""
-    from partita.devices import load_soc
-    from partita.reports.documents import soc_document, soc_table
-
-    soc = load_soc(name)
-    _print_json(soc_document(soc)) if as_json else out.print(soc_table(soc))
 
 
 @app.callback(invoke_without_command=True)

@@ -48,7 +48,10 @@ def test_a_file_may_build_on_a_preset_and_say_only_what_differs(tmp_path: Path) 
     [
         ('base = "sd9"\n', "base is 'sd9', which is no preset; presets: "),
         ("base = 3\n", "base is 3, which is no preset"),
-        ('base = "sd8gen2-qnn"\n', "base is 'sd8gen2-qnn', which itself builds on 'sd8gen3-qnn'; name that one"),
+        ("base = []\n", r"base is \[\], which is no preset"),
+        ('base = ["sd8gen3-qnn", 3]\n', "base is 3, which is no preset"),
+        ('base = "mine.toml"\n', "base is 'mine.toml', which builds on this very file; name another"),
+        ('base = "chips/abacus"\n', "base is 'chips/abacus', which is no preset; .*parts: .*chips/rpi5"),
         (HEAD + "speed = 3\n", "speed is not a known field"),
         (HEAD + '[[units]]\nname = "npu"\nsupport = "abacus"\n', r"units\[npu\].support is 'abacus'; known: "),
     ],
@@ -69,3 +72,19 @@ def test_the_fast_chips_of_one_family_are_faster_in_every_figure_of_the_npu() ->
         assert slow.bandwidth_gb_per_s.value < fast.bandwidth_gb_per_s.value
         assert slow.call_us.value > fast.call_us.value
         assert slow.support < fast.support
+
+
+def test_a_file_may_build_on_a_file_that_builds_on_another(tmp_path: Path) -> None:
+    (tmp_path / "house.toml").write_text('base = "sd8gen2-qnn"\nname = "house"\ndescription = "of the house"\n')
+    (tmp_path / "mine.toml").write_text('base = "house.toml"\nname = "mine"\n')
+    mine = load_soc(tmp_path / "mine.toml")
+    assert (mine.name, mine.description) == ("mine", "of the house")
+    assert mine.units == load_soc("sd8gen2-qnn").units
+
+
+def test_of_several_bases_the_later_stands_over_the_earlier(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text('base = "sd8gen3-qnn"\nname = "a"\ndescription = "a"\n')
+    (tmp_path / "b.toml").write_text('description = "b"\n')
+    (tmp_path / "mine.toml").write_text('base = ["a.toml", "b.toml"]\n')
+    mine = load_soc(tmp_path / "mine.toml")
+    assert (mine.name, mine.description) == ("a", "b")
