@@ -31,7 +31,7 @@ def draft(soc: Soc, base: str, name: str) -> str:
     for field, value in _fields(soc):
         if field in ("format", "name", "sources"):
             continue
-        if isinstance(value, tuple) and value and isinstance(value[0], Strict):
+        if _is_matched(value):
             tables += [line for entry in value for line in _entry(f"[[{field}]]", entry)]
         elif isinstance(value, Strict) and not isinstance(value, Number):
             tables += _entry(f"[{field}]", value)
@@ -47,13 +47,21 @@ def _entry(header: str, record: Strict) -> Iterator[str]:
     yield header
     inner: list[str] = []
     for field, value in _fields(record):
-        if isinstance(value, tuple) and value and isinstance(value[0], Strict):
+        if _is_matched(value):
             inner += [line for entry in value for line in _entry(f"[[{header.strip('[]')}.{field}]]", entry)]
         elif field in _STRUCTURAL and isinstance(value, str):
             yield f"{field} = {_text(value)}"
         else:
             yield from _lines(field, value)
     yield from inner
+
+
+def _is_matched(value: Any) -> bool:
+    """Whether it is a list whose entries a file may change one by one, because names tell them apart."""
+    if not (isinstance(value, tuple) and value and isinstance(value[0], Strict)):
+        return False
+    fields = type(value[0]).model_fields
+    return "name" in fields or {"source", "target"} <= set(fields)
 
 
 def _fields(record: Strict) -> Iterator[tuple[str, Any]]:

@@ -6,7 +6,6 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-from partita.devices import soc
 from partita.devices.compose import BASE
 from partita.devices.load import part_names, preset_names
 from partita.devices.soc import Soc, Strict
@@ -23,7 +22,8 @@ def soc_file_schema() -> dict[str, Any]:
     """The schema of a Soc file; one with the field `base` may leave out what it takes over."""
     whole = Soc.model_json_schema()
     records = {**whole.pop("$defs"), "Soc": whole}
-    described = {name: _described(name, record) for name, record in records.items()}
+    types = {each.__name__: each for each in Strict.__subclasses__()}
+    described = {name: _described(types[name], record) for name, record in records.items()}
     partial = {f"{PARTIAL}{name}": _partial(record) for name, record in described.items() if name not in _TAKEN_WHOLE}
     partial[f"{PARTIAL}Soc"]["properties"] = {BASE: _base(), **partial[f"{PARTIAL}Soc"]["properties"]}
     return {
@@ -45,9 +45,9 @@ def _base() -> dict[str, Any]:
     }
 
 
-def _described(name: str, record: Mapping[str, Any]) -> dict[str, Any]:
+def _described(kind: type[Strict], record: Mapping[str, Any]) -> dict[str, Any]:
     """A record with what its fields' docstrings say, and without nulls, which TOML does not have."""
-    texts = _docstrings(getattr(soc, name))
+    texts = _docstrings(kind)
     fields = {field: _field(content, texts.get(field)) for field, content in record["properties"].items()}
     return {**record, "properties": fields}
 

@@ -12,6 +12,9 @@ from partita.graph.ir import Node, Value
 
 MICROSOFT = "com.microsoft"
 STAND_IN_OPSET = 17
+TRANSPOSED_PRODUCTS = ("FusedMatMul", "TransposeMatMul")
+MATRIX_RANK = 2
+Dims = tuple[int | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,7 @@ STAND_INS = {
     )},
     "FusedConv": StandIn("Conv", (0, 1), 0, ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")),
     "FusedGemm": StandIn("Gemm", (0, 1), 0, ("transA", "transB")),
+    **{op: StandIn("MatMul", (0, 1)) for op in TRANSPOSED_PRODUCTS},
     "QLinearAdd": StandIn("Add", (0, 3)),
     "QLinearMul": StandIn("Mul", (0, 3)),
     "QLinearAveragePool": StandIn("AveragePool", (0,), 0, _WINDOW),
@@ -57,10 +61,23 @@ def stand_in(node: Node, types: Mapping[str, Value]) -> tuple[Node, dict[str, Va
     rule = STAND_INS.get(node.op) if node.domain == MICROSOFT else None
     if rule is None:
         return None
-    given = {f"{i}": Value("float32", input_type(node, types, i).shape) for i in rule.inputs}
+    given = {f"{i}": Value("float32", _as_read(node, i, input_type(node, types, i).shape)) for i in rule.inputs}
     attributes = {name: value for name, value in node.attributes.items() if name in rule.attributes}
     standard = Node(node.name, rule.op, tuple(given), node.outputs[:1], attributes, "", STAND_IN_OPSET)
     return standard, given, input_type(node, types, rule.dtype_of).dtype
+
+
+def _as_read(node: Node, index: int, shape: Dims | None) -> Dims | None:
+    """The shape in which an operand of FusedMatMul enters the product; every other input's own shape.
+
+    `transBatch` brings the first dimension behind the batch, then `trans` swaps the last two; a vector stays as it is.
+    """
+    if node.op not in TRANSPOSED_PRODUCTS or shape is None or len(shape) < MATRIX_RANK:
+        return shape
+    side = "AB"[index]
+    if node.attributes.get(f"transBatch{side}", 0):
+        shape = (*shape[1:-1], shape[0], shape[-1])
+    return (*shape[:-2], shape[-1], shape[-2]) if node.attributes.get(f"trans{side}", 0) else shape
 
 
 def _same_as_first(node: Node, types: Mapping[str, Value]) -> dict[str, Value]:

@@ -77,6 +77,11 @@ def u8(*shape: int) -> Value:
     [
         ("FusedConv", (f32(1, 3, 8, 8), f32(4, 3, 3, 3)), {"activation": "Relu", "strides": (2, 2)}, f32(1, 4, 3, 3)),
         ("FusedGemm", (f32(3, 2), f32(3, 4)), {"transA": 1, "activation": "Relu"}, f32(2, 4)),
+        ("FusedMatMul", (f32(2, 3, 5), f32(4, 5)), {"transB": 1, "alpha": 0.5}, f32(2, 3, 4)),
+        ("FusedMatMul", (f32(3, 5, 4), f32(3, 6, 5)), {"transA": 1, "transB": 1}, f32(3, 4, 6)),
+        ("FusedMatMul", (f32(3, 2, 5), f32(2, 5, 6)), {"transBatchA": 1}, f32(2, 3, 6)),
+        ("TransposeMatMul", (f32(5, 4), f32(5, 6)), {"transA": 1}, f32(4, 6)),
+        ("FusedMatMul", (f32(5), f32(2, 6, 5)), {"transA": 1, "transB": 1}, f32(2, 6)),
         ("QLinearAdd", (u8(2, 3), SCALE, ZERO, u8(3), SCALE, ZERO, SCALE, ZERO), {}, u8(2, 3)),
         ("QLinearAveragePool", (u8(1, 2, 4, 4), SCALE, ZERO, SCALE, ZERO), {"kernel_shape": (2, 2)}, u8(1, 2, 3, 3)),
         ("QLinearGlobalAveragePool", (u8(1, 2, 4, 4), SCALE, ZERO, SCALE, ZERO), {}, u8(1, 2, 1, 1)),
