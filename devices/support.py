@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
+from weakref import WeakKeyDictionary
 
 from pydantic import ValidationError
 
@@ -24,6 +25,7 @@ from partita.graph.ir import FUSED_DOMAIN, Graph, Node
 
 Status = Literal["native", "lowered", "unsupported", "accepted_then_fails"]
 ANY_OPERATOR = "*"
+_STOPS: WeakKeyDictionary[Graph, dict[tuple[str, str], dict[str, str]]] = WeakKeyDictionary()
 FLOAT = "float"
 """Stands in a list of element types for every floating-point type that a unit may exchange for its own."""
 
@@ -114,6 +116,8 @@ class Support(Strict):
     rules: tuple[Rule, ...]
     failures: tuple[LateFailure, ...] = ()
     """What goes wrong after the rules have accepted; the first whose `when` holds is told."""
+    one_piece: bool = False
+    """It takes one piece of a model, from its inputs on: what depends on a refused operator is refused too."""
     like: str | None = None
     """Another support file whose rules hold after these, on the word of this file's source."""
 
@@ -210,7 +214,12 @@ def verdict(graph: Graph, node: Node, unit: Unit, dtype: str) -> Verdict:
     backend = backend_named(unit.support)
     if node.body is None or not is_chain(node.op):
         return backend_verdict(graph, node, backend, dtype)
-    if not fuses(unit, node.op, dtype):
+    return _in_one_piece(graph, node, backend, dtype, _chain_verdict(graph, node, unit, dtype))
+
+
+def _chain_verdict(graph: Graph, node: Node, unit: Unit, dtype: str) -> Verdict:
+    backend = backend_named(unit.support)
+    if node.body is None or not fuses(unit, node.op, dtype):
         reason = f"{node.op}: {backend.title} does not run it as one kernel"
         source = backend.support.source
         return Verdict("unsupported", reason, limit="not a chain it fuses", found=node.op, source=source)
@@ -221,7 +230,39 @@ def verdict(graph: Graph, node: Node, unit: Unit, dtype: str) -> Verdict:
 
 def backend_verdict(graph: Graph, node: Node, backend: Backend, dtype: str) -> Verdict:
     """Whether the backend takes an operator that is no chain; see `verdict`."""
-    return _judge(backend, Subject(node, (graph,), dtype))
+    return _in_one_piece(graph, node, backend, dtype, _judge(backend, Subject(node, (graph,), dtype)))
+
+
+def _in_one_piece(graph: Graph, node: Node, backend: Backend, dtype: str, own: Verdict) -> Verdict:
+    """The verdict on an operator by itself, unless the backend takes one piece and has been stopped before."""
+    if not (backend.support.one_piece and own.is_accepted):
+        return own
+    stopped_by = _stops(graph, backend, dtype)
+    for name in node.present_inputs:
+        producer = graph.producer_of.get(name)
+        stop = stopped_by.get(producer.name) if producer is not None else None
+        if stop is not None:
+            limit = "one piece, which ends at the first operator that is refused"
+            reason = f"{node.op} after {stop!r}, which is refused: {backend.title} takes {limit}"
+            return Verdict("unsupported", reason, limit, f"after {stop!r}", backend.support.source)
+    return own
+
+
+def _stops(graph: Graph, backend: Backend, dtype: str) -> dict[str, str]:
+    """By operator that is not in the piece, the first refused operator that it is or depends on."""
+    stops = _STOPS.setdefault(graph, {})
+    key = (backend.title, dtype)
+    if key not in stops:
+        found: dict[str, str] = {}
+        for node in graph.nodes:
+            producers = (graph.producer_of.get(name) for name in node.present_inputs)
+            before = next((found[p.name] for p in producers if p is not None and p.name in found), None)
+            if before is not None:
+                found[node.name] = before
+            elif not _judge(backend, Subject(node, (graph,), dtype)).is_accepted:
+                found[node.name] = node.name
+        stops[key] = found
+    return stops[key]
 
 
 def _judge(backend: Backend, subject: Subject) -> Verdict:

@@ -452,3 +452,99 @@ def test_a_window_on_the_rk3588_has_another_limit_if_it_is_depthwise(
     weights = f"const 8x{channels // group}x{kernel}x{kernel}"
     graph = one("Conv", (1, channels, 64, 64), weights, group=group)
     assert backend_verdict(graph, graph.nodes[0], backend_named("rk3588"), "int8").limit == limit
+
+
+def on(backend: str, graph: Graph, node: str = "node") -> Verdict:
+    found = backend_named(backend)
+    return backend_verdict(graph, graph.node_named[node], found, found.support.dtypes[0])
+
+
+def test_what_follows_a_refused_operator_is_outside_the_one_piece_of_an_edge_tpu() -> None:
+    b = GraphBuilder("piece")
+    x = b.input("x", "float32", IMAGE)
+    before = b.node("Relu", x, name="before")
+    b.output(b.node("Tanh", before, name="beside"))
+    b.output(b.node("Sigmoid", b.node("Erf", before, name="stop"), name="after"))
+    graph = b.build()
+    assert on("coral-edgetpu", graph, "before").status == on("coral-edgetpu", graph, "beside").status == "native"
+    assert on("coral-edgetpu", graph, "stop").reason == "Erf is not in the list of the Coral Edge TPU"
+    after = on("coral-edgetpu", graph, "after")
+    assert (after.status, after.found) == ("unsupported", "after 'stop'")
+    assert on("rk3588", graph, "after").status == "native"
+
+
+def test_a_chain_behind_a_refused_operator_is_outside_the_piece_too() -> None:
+    b = GraphBuilder("piece")
+    x = b.node("Erf", b.input("x", "float32", IMAGE), name="stop")
+    w = b.missing("w", "float32", (8, 8, 1, 1))
+    b.output(b.node("Relu", b.node("Conv", x, w, name="conv"), name="relu"))
+    fused = fuse(b.build(), [Match("Conv+Relu", ("conv", "relu"), (x, w), ("relu",))])
+    tpu = load_soc("coral-edgetpu").unit_named("tpu")
+    assert verdict(fused, fused.nodes[-1], tpu, "int8").found == "after 'stop'"
+
+
+@pytest.mark.parametrize(
+    ("backend", "graph", "limit"),
+    [
+        ("tensorrt-dla:v2", lambda: one("Conv", (1, 8, 64, 64), "const 8x8x33x1"), "dimension from 1 to 32"),
+        ("tensorrt-dla:v2", lambda: one("MaxPool", kernel_shape=(9, 9)), "kernel_shape from 1 to 8"),
+        ("tensorrt-dla:v1", lambda: one("Softmax", (1, 8, 1, 1), axis=1), "never"),
+        ("tensorrt-gpu", lambda: one("Conv", (1, 8, 16), "const 8x8x3"), "rank from 4 to 5"),
+        (
+            "tensorrt-gpu",
+            lambda: one("Resize", IMAGE, "", "", "ints 1,8,32,32", mode="cubic"),
+            "mode must be nearest or linear",
+        ),
+        ("coreml-ane", lambda: one("Conv", IMAGE, "const 8x8x3x3", dilations=(2, 2)), "dilations must be 1"),
+        ("coreml-ane", lambda: one("Gather", IMAGE, "ints 0,1"), "never"),
+        ("hailo8", lambda: one("MatMul", (2, 3, 8, 8), "2x3x8x8"), "dimension at most 1"),
+        ("qnn-htp:v73", lambda: one("TopK", (8, 5, 9), "ints 3", axis=-2, outputs=2), "axis at least -1"),
+    ],
+)
+def test_limits_of_further_backends(backend: str, graph: Callable[[], Graph], limit: str) -> None:
+    found = on(backend, graph())
+    assert (found.status, found.limit) == ("unsupported", limit)
+
+
+@pytest.mark.parametrize(
+    ("backend", "graph"),
+    [
+        ("tensorrt-dla:v2", lambda: one("Conv", (1, 8, 64, 64), "const 8x8x32x1")),
+        ("tensorrt-dla:v2", lambda: one("Softmax", (1, 8, 1, 1), axis=1)),
+        ("tensorrt-gpu", lambda: one("Conv", IMAGE, "const 8x8x3x3")),
+        ("coreml-ane", lambda: one("Conv", IMAGE, "const 8x8x3x3")),
+        ("qnn-htp:v73", lambda: one("TopK", (8, 5, 9), "ints 3", axis=1, outputs=2)),
+    ],
+)
+def test_what_just_fits_is_taken(backend: str, graph: Callable[[], Graph]) -> None:
+    assert on(backend, graph()).is_accepted
+
+
+@pytest.mark.parametrize(
+    ("kernel", "strides", "fails"),
+    [
+        ("5x3", (2, 2), False),
+        ("5x1", (2, 2), True),
+        ("3x3", (2, 3), True),
+        ("3x3", (2, 2), False),
+        ("5x1", (2, 1), False),
+    ],
+)
+def test_quantised_depthwise_convolutions_that_the_htp_takes_and_cannot_make(
+    kernel: str, strides: tuple[int, int], fails: bool
+) -> None:
+    graph = one("Conv", IMAGE, f"const 8x1x{kernel}", group=8, strides=strides)
+    found = backend_verdict(graph, graph.nodes[-1], backend_named("qnn-htp:v73"), "int8")
+    assert (found.status == "accepted_then_fails") == fails
+
+
+@pytest.mark.parametrize("weight_first", [True, False])
+def test_a_norm_by_reciprocal_fails_only_with_its_weight_first(weight_first: bool) -> None:
+    b = GraphBuilder("norm")
+    x, w = b.input("x", "float32", (1, 16, 8)), b.missing("w", "float32", (8,))
+    mean = b.node("ReduceMean", b.node("Pow", x, b.constant("two", np.float32(2))), axes=(-1,))
+    root = b.node("Sqrt", b.node("Add", mean, b.constant("eps", np.float32(1e-5))))
+    normed = b.node("Mul", x, b.node("Reciprocal", root))
+    b.output(b.node("Mul", *((w, normed) if weight_first else (normed, w)), name="node"))
+    expected = "accepted_then_fails" if weight_first else "native"
+    assert on("qnn-htp:v73", b.build()).status == expected
