@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from partita.graph.plan import Plan
 from partita.kernels.compare import Difference
 from partita.reports.account import Account
+from partita.reports.estimates import estimates_line, estimates_of
 from partita.reports.fallbacks import fallbacks_of
 from partita.reports.provenance import provenance_of
 from partita.reports.verdict import labelled_baselines, sure_text, verdict_of
@@ -23,7 +24,7 @@ def markdown(plan: Plan, timeline: Timeline, checks: Sequence[Difference] = ()) 
         f"# {escaped(plan.graph.name)} on {escaped(account.chip.title)}",
         f"**{escaped(verdict_of(account, timeline).sentence)}**",
         f"Predicted {ms_text(account.low_us)} to {ms_text(account.high_us)}; operators' time by evidence: "
-        f"{escaped(sure_text(account))}.",
+        f"{escaped(sure_text(account))}. {escaped(estimates_line(estimates_of(plan)))}",
         _units(account),
         _baselines(account),
         _fallbacks(account),

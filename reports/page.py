@@ -19,6 +19,7 @@ from partita.reports.account import Account
 from partita.reports.aim import aim_text, figure_text
 from partita.reports.colours import Colour, unit_colour
 from partita.reports.drawing import Picture, strip_of
+from partita.reports.estimates import estimates_line, estimates_of
 from partita.reports.fallbacks import fallbacks_of
 from partita.reports.provenance import command_of, provenance_of
 from partita.reports.verdict import (
@@ -141,6 +142,7 @@ def page(plan: Plan, timeline: Timeline, checks: Sequence[Difference] = ()) -> s
         boundaries=boundaries[:MOST_BOUNDARIES],
         operators=_operator_rows(account),
         checks=checks,
+        hangs_on=estimates_line(estimates_of(plan)),
         provenance=provenance_of(plan),
         command=command_of(plan),
         palette=PALETTE,

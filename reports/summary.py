@@ -9,6 +9,7 @@ from rich.text import Text
 from partita.graph.plan import PlacedOperator, Plan, Transfer
 from partita.reports.account import Account
 from partita.reports.aim import figure, unit_text
+from partita.reports.estimates import estimates_document, estimates_line, estimates_of
 from partita.reports.fallbacks import Fallback, fallbacks_of
 from partita.reports.verdict import labelled_baselines, solver_text, sure_text, verdict_of
 from partita.reports.wording import bytes_text, percent_at_most, percent_text, printable, shortened
@@ -56,6 +57,7 @@ def plan_document(plan: Plan, timeline: Timeline | None = None) -> dict[str, Any
         "runtime_ms": ms(plan.inference_us),
         "units": {total.unit.name: _unit(account, i) for i, total in enumerate(account.units)},
         "evidence_ms": {evidence: ms(us) for evidence, us in account.us_by_evidence.items()},
+        "estimates": estimates_document(estimates_of(plan)),
         "baselines": {b.name: ms(b.latency_us) for b in plan.baselines},
         "baseline_segments": {b.name: b.segments for b in plan.baselines},
         "baseline_values": {
@@ -160,7 +162,8 @@ def plan_summary(plan: Plan, timeline: Timeline | None = None) -> RenderableType
         f"Predicted {ms(account.low_us):.3f} to {ms(account.high_us):.3f} ms; operators' time by evidence: "
         f"{sure_text(account)}; gap at most {percent_at_most(plan.proof.gap)} ({solver_text(plan.proof)}).",
     )
-    parts: list[RenderableType] = [verdict, sure, units_table(account), baselines_table(account)]
+    hangs_on = Text(estimates_line(estimates_of(plan)))
+    parts: list[RenderableType] = [verdict, sure, hangs_on, units_table(account), baselines_table(account)]
     fallbacks = fallbacks_of(account)
     if fallbacks:
         parts.append(fallbacks_table(fallbacks))
