@@ -105,19 +105,21 @@ class SizesCondition(Strict):
     axis: int
     than: TensorName
     than_axis: int
-    relation: Literal["equal", "differ", "at_least"]
+    relation: Literal["equal", "differ", "at_least_or_divides"]
 
     def failure(self, subject: Subject) -> Failure | None:
         left, right = self._size(subject, self.of, self.axis), self._size(subject, self.than, self.than_axis)
         if left is None or right is None or self._holds(left, right):
             return None
-        words = {"equal": "be equal to", "differ": "differ from", "at_least": "be at least"}[self.relation]
+        words = {"equal": "be equal to", "differ": "differ from", "at_least_or_divides": "be at least or divide"}[
+            self.relation
+        ]
         limit = f"axis {self.axis} of {self.of} must {words} axis {self.than_axis} of {self.than}"
         return Failure(f"{subject.node.op} with {left} against {right}: {limit}", limit, f"{left} against {right}")
 
     def _holds(self, left: int, right: int) -> bool:
-        if self.relation == "at_least":
-            return left >= right
+        if self.relation == "at_least_or_divides":
+            return left >= right or (left > 0 and right % left == 0)
         return (left == right) == (self.relation == "equal")
 
     @staticmethod
