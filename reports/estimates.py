@@ -5,7 +5,8 @@ the high end of its range, all others at their value. Nothing is solved again, s
 not found; a number that is named here does change the order, one that is not named may still move operators.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +20,7 @@ from partita.graph.work import work_of
 from partita.partitioner import Wishes
 from partita.partitioner.baselines import all_baselines
 from partita.partitioner.candidates import Formulation, cost_of_transfer, formulate
-from partita.partitioner.problem import Problem, Tensor, evaluate
+from partita.partitioner.problem import Problem, Tensor, evaluate, reordered
 from partita.passes.find_matches import find_matches
 from partita.reports.wording import count_text
 from partita.units import ms
@@ -104,13 +105,14 @@ def _ends(pricing: "_Pricing", knob: _Knob) -> Iterator[Estimate]:
     for end in dict.fromkeys((knob.number.least, knob.number.most)):
         if end == knob.number.value or (end == 0 and knob.field not in TIMES):
             continue
-        problem = pricing.problem_with(knob.at(pricing.soc, end), knob)
-        plan_us = evaluate(problem, pricing.chosen).total_us
+        price = pricing.with_number(knob.at(pricing.soc, end), knob)
+        plan_us = price(pricing.plan)
+        limit_us = plan_us * (1 - LEAST_SAVING)
+        hopeful = [rule for rule in pricing.alternatives if rule.least_us < limit_us]
         name, best_us = min(
-            ((name, evaluate(problem, chosen).total_us) for name, chosen in pricing.alternatives.items()),
-            key=lambda pair: pair[1],
+            ((rule.title, price(rule)) for rule in hopeful), key=lambda pair: pair[1], default=("", plan_us)
         )
-        if best_us < plan_us * (1 - LEAST_SAVING):
+        if best_us < limit_us:
             yield Estimate(
                 path=knob.path, value=knob.number.value, end=end, source=knob.number.source, alternative=name,
                 plan_us=plan_us, alternative_us=best_us,
@@ -130,40 +132,78 @@ def _knobs(soc: Soc) -> Iterator[_Knob]:
                     yield _Knob(owner, field, key, number)
 
 
+@dataclass(frozen=True, slots=True)
+class _Priced:
+    """A choice of candidates at the Soc's own numbers."""
+
+    title: str
+    order: tuple[int, ...] | None
+    chosen: Choice
+    total_us: float
+    least_us: float
+    """It cannot take less whatever the numbers are within their ranges: its kernels alone, all at their quickest."""
+    calls: Mapping[int, int]
+    """Segments per unit."""
+
+
 class _Pricing:
-    """The plan and the simpler rules as choices of one problem, and that problem on a changed Soc."""
+    """The plan and the simpler rules as choices of one problem, and what they take on a changed Soc."""
 
     def __init__(self, plan: Plan, soc: Soc) -> None:
         self.soc = soc
         graph = _primitives(plan.graph)
         allow = tuple(Location(*text.split(":", 1)) for text in plan.options.get("allow", ()))
         self.formulation = formulate(graph, soc, find_matches(graph), Wishes(allow=allow))
-        self.chosen = _choice_of(plan, self.formulation)
-        if not self.chosen:
-            self.alternatives: dict[str, Choice] = {}
+        chosen = _choice_of(plan, self.formulation)
+        self.alternatives: tuple[_Priced, ...] = ()
+        if not chosen:
             return
-        others = {baseline.name: choice for baseline, choice in all_baselines(self.formulation, soc).items()}
-        self.alternatives = {name: choice for name, choice in others.items() if set(choice) != set(self.chosen)}
-        used = sorted({index for choice in (self.chosen, *self.alternatives.values()) for index in choice})
+        self.plan = self._priced(plan.proof.objective, None, chosen)
+        rules = all_baselines(self.formulation.problem, soc)
+        others = [rule for rule in rules if rule.order or set(rule.chosen) != set(chosen)]
+        self.alternatives = tuple(self._priced(rule.title, rule.order, rule.chosen) for rule in others)
+        used = sorted({index for each in (self.plan, *self.alternatives) for index in each.chosen})
         self.nodes = {index: _node_of(self.formulation, index) for index in used}
         self.classes = {index: work_of(graph, node, "float32").op_class for index, node in self.nodes.items()}
 
-    def problem_with(self, soc: Soc, knob: _Knob) -> Problem:
-        """The problem priced on `soc`, on which that number is another."""
-        formulation = self.formulation
-        problem = formulation.problem
-        candidates = list(problem.candidates)
-        for index in self._touched(knob):
-            location = formulation.locations[candidates[index].location]
-            cost = operator_cost(formulation.graph, self.nodes[index], soc.unit_named(location.unit), location.dtype)
-            candidates[index] = replace(candidates[index], cost_us=cost.latency_us)
-        moves = isinstance(knob.owner, Link) or knob.field in OF_TRANSFERS
-        return replace(
-            problem,
-            candidates=tuple(candidates),
-            call_us=tuple(unit.call_us.value for unit in soc.units),
-            tensors=_moved(formulation, soc) if moves else problem.tensors,
+    def _priced(self, title: str, order: tuple[int, ...] | None, chosen: Choice) -> _Priced:
+        costs = self.formulation.costs
+        found = evaluate(_in_order(self.formulation.problem, order), chosen)
+        return _Priced(
+            title=title,
+            order=order,
+            chosen=chosen,
+            total_us=found.total_us,
+            least_us=sum(min(costs[index].low_us, costs[index].latency_us) for index in chosen),
+            calls=Counter(unit for unit, _ in found.segments),
         )
+
+    def with_number(self, soc: Soc, knob: _Knob) -> Callable[[_Priced], float]:
+        """What a choice takes on `soc`, on which that number is another. Only what depends on it is priced again."""
+        problem = self.formulation.problem
+        touched = frozenset(self._touched(knob))
+        calls_us = tuple(unit.call_us.value for unit in soc.units)
+        new_us: dict[int, float] = {}
+        moves = isinstance(knob.owner, Link) or knob.field in OF_TRANSFERS
+        moved = replace(problem, tensors=_moved(self.formulation, soc)) if moves else None
+
+        def kernel_us(index: int) -> float:
+            if index not in new_us:
+                location = self.formulation.locations[problem.candidates[index].location]
+                unit = soc.unit_named(location.unit)
+                new_us[index] = operator_cost(
+                    self.formulation.graph, self.nodes[index], unit, location.dtype
+                ).latency_us
+            return new_us[index]
+
+        def price(choice: _Priced) -> float:
+            changed_us = sum(kernel_us(i) - problem.candidates[i].cost_us for i in choice.chosen if i in touched)
+            called_us = sum(count * (calls_us[u] - problem.call_us[u]) for u, count in choice.calls.items())
+            if moved is None:
+                return choice.total_us + changed_us + called_us
+            return evaluate(_in_order(moved, choice.order), choice.chosen).total_us + changed_us + called_us
+
+        return price
 
     def _touched(self, knob: _Knob) -> Iterator[int]:
         """The candidates whose cost depends on a number."""
@@ -176,6 +216,10 @@ class _Pricing:
             op_class = self.classes[index]
             if knob.field != "utilisation" or knob.key == (op_class if op_class in unit.utilisation else DEFAULT):
                 yield index
+
+
+def _in_order(problem: Problem, order: tuple[int, ...] | None) -> Problem:
+    return problem if order is None else reordered(problem, order)
 
 
 def _moved(formulation: Formulation, soc: Soc) -> tuple[Tensor, ...]:
