@@ -1,9 +1,10 @@
 """Inner blocks of compiled products, written as LLVM vector code: they keep a tile of results in registers.
 
-Imported only where numba is installed. Both blocks read their input through row offsets and tap offsets (in bytes), so
-that one block serves matrix products (a row is a row, one tap) and convolutions of channels-last data (a row is where
-the window of an output position begins, a tap is where an element of the window lies from there). Both begin with the
-bias or with what the output already holds, and end with an optional addend and limits that let NaN through.
+Imported only where numba is installed. The blocks find rows of their input, their output and an addend by offsets (in
+bytes), and the elements of a window by offsets from the row. So one block serves matrix products (a row is a row, one
+tap) and convolutions of channels-last data (a row is where the window of an output position begins, a tap is where an
+element of the window lies from there), with any border around any of the tensors. Blocks begin with the bias or with
+what the output already holds, and end with an optional addend and limits that let NaN through.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,30 +39,36 @@ def tile_of_host() -> Tile:
 TILE = tile_of_host()
 VECTOR = ir.VectorType(FLOAT, TILE.lanes)
 MASK = ir.VectorType(ir.IntType(1), TILE.lanes)
+VECTOR_BYTES = FLOAT_BYTES * TILE.lanes
 Grid = list[list[ir.Value]]
-Body = Callable[["Code", ir.Value, Grid, list[ir.Value]], Grid]
 ARGUMENTS = (
-    "input", "row_offsets", "tap_offsets", "taps", "depth", "weights", "weights_step", "bias", "addend", "output",
-    "output_step", "begins", "columns", "low", "high",
+    "input", "input_rows", "taps", "tap_count", "depth", "weights", "weights_step", "bias", "addend", "addend_rows",
+    "output", "output_rows", "begins", "columns", "low", "high",
 )  # fmt: skip
 """Addresses, counts and steps (in bytes) as integers, then the limits.
 
+`input_rows`, `addend_rows` and `output_rows` are where the offsets of the rows lie, `taps` where those of the taps do.
 `depth` counts the inputs per tap; `weights_step` leads from one of them, or from one tap of a depthwise filter, to the
 next. The bias counts if `begins` is set; an `addend` at 0 is none; `columns` are as many as are left of the output.
 """
-SIGNATURE = types.void(*(types.intp,) * 13, types.float32, types.float32)
+SIGNATURE = types.void(*(types.intp,) * 14, types.float32, types.float32)
 
 
 class Code:
-    """The parts of a block. `at` holds the arguments by name."""
+    """Vector code under construction. `at` holds the arguments by name."""
 
-    def __init__(self, builder: ir.IRBuilder, arguments: Sequence[ir.Value], rows: int, vectors: int) -> None:
-        self.b, self.rows, self.vectors = builder, rows, vectors
-        self.at = dict(zip(ARGUMENTS, arguments, strict=True))
-        columns = self.splat(builder.trunc(self.at["columns"], INT), INT)
+    def __init__(self, builder: ir.IRBuilder, names: Sequence[str], arguments: Sequence[ir.Value]) -> None:
+        self.b = builder
+        self.at = dict(zip(names, arguments, strict=True))
+        self.masks: list[ir.Value | None] = [None]
+        """For each vector of a row which lanes count; None for all."""
+
+    def mask_columns(self, columns: ir.Value, vectors: int) -> None:
+        """Let only the first `columns` lanes of `vectors` vectors count."""
+        wide = self.splat(self.b.trunc(columns, INT), INT)
         lane = ir.VectorType(INT, TILE.lanes)
         numbers = [lane([TILE.lanes * v + i for i in range(TILE.lanes)]) for v in range(vectors)]
-        self.masks = [builder.icmp_signed("<", each, columns) for each in numbers]
+        self.masks = [self.b.icmp_signed("<", each, wide) for each in numbers]
 
     def function(self, name: str, result: ir.Type, *arguments: ir.Type) -> ir.Function:
         known = self.b.module.globals
@@ -71,6 +78,9 @@ class Code:
         kind = ir.VectorType(element, TILE.lanes)
         one = self.b.insert_element(kind(ir.Undefined), number, INT(0))
         return self.b.shuffle_vector(one, kind(ir.Undefined), ir.VectorType(INT, TILE.lanes)([0] * TILE.lanes))
+
+    def constant(self, number: float) -> ir.Value:
+        return VECTOR([number] * TILE.lanes)
 
     def pointer(self, address: ir.Value, kind: ir.Type) -> ir.Value:
         return self.b.inttoptr(address, kind.as_pointer())
@@ -84,32 +94,46 @@ class Code:
     def load(self, address: ir.Value, kind: ir.Type) -> ir.Value:
         return self.b.load(self.pointer(address, kind), align=FLOAT_BYTES)
 
-    def vector(self, address: ir.Value, v: int) -> ir.Value:
+    def vector(self, address: ir.Value, v: int = 0) -> ir.Value:
         """The v-th vector from `address` on, with zeros where the columns have ended."""
+        place = self.pointer(self.plus(address, VECTOR_BYTES * v), VECTOR)
+        if self.masks[v] is None:
+            return self.b.load(place, align=FLOAT_BYTES)
         name = f"llvm.masked.load.v{TILE.lanes}f32.p0"
         load = self.function(name, VECTOR, VECTOR.as_pointer(), INT, MASK, VECTOR)
-        place = self.pointer(self.plus(address, FLOAT_BYTES * TILE.lanes * v), VECTOR)
-        return self.b.call(load, [place, INT(FLOAT_BYTES), self.masks[v], VECTOR([0.0] * TILE.lanes)])
+        return self.b.call(load, [place, INT(FLOAT_BYTES), self.masks[v], self.constant(0.0)])
 
-    def store(self, value: ir.Value, address: ir.Value, v: int) -> None:
+    def store(self, value: ir.Value, address: ir.Value, v: int = 0) -> None:
+        place = self.pointer(self.plus(address, VECTOR_BYTES * v), VECTOR)
+        if self.masks[v] is None:
+            self.b.store(value, place, align=FLOAT_BYTES)
+            return
         name = f"llvm.masked.store.v{TILE.lanes}f32.p0"
         store = self.function(name, ir.VoidType(), VECTOR, VECTOR.as_pointer(), INT, MASK)
-        place = self.pointer(self.plus(address, FLOAT_BYTES * TILE.lanes * v), VECTOR)
         self.b.call(store, [value, place, INT(FLOAT_BYTES), self.masks[v]])
+
+    def prefetch(self, name: str, row: ir.Value, vectors: int) -> None:
+        """Fetch what will be read or written at the end of a long loop."""
+        kind = ir.IntType(8).as_pointer()
+        fetch = self.function("llvm.prefetch.p0", ir.VoidType(), kind, INT, INT, INT)
+        for v in range(vectors):
+            place = self.pointer(self.plus(row, VECTOR_BYTES * v), ir.IntType(8))
+            self.b.call(fetch, [place, INT(1 if name == "output" else 0), INT(3), INT(1)])
 
     def multiply_add(self, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
         fma = self.function(f"llvm.fma.v{TILE.lanes}f32", VECTOR, VECTOR, VECTOR, VECTOR)
         return self.b.call(fma, [a, b, c])
 
-    def input_rows(self) -> list[ir.Value]:
-        """The address at which each row of the input begins."""
-        offsets = [self.load(self.plus(self.at["row_offsets"], LONG_BYTES * r), LONG) for r in range(self.rows)]
-        return [self.b.add(self.at["input"], offset) for offset in offsets]
+    def limited(self, x: ir.Value) -> ir.Value:
+        """`x` between the arguments `low` and `high`; NaN stays."""
+        low, high = self.splat(self.at["low"]), self.splat(self.at["high"])
+        raised = self.b.select(self.b.fcmp_ordered("<", x, low), low, x)
+        return self.b.select(self.b.fcmp_ordered(">", raised, high), high, raised)
 
-    def held(self, name: str) -> Grid:
-        """The tile of the output, or of the addend, which lies like it."""
-        rows = [self.step(self.at[name], LONG(r), self.at["output_step"]) for r in range(self.rows)]
-        return [[self.vector(row, v) for v in range(self.vectors)] for row in rows]
+    def rows_of(self, name: str, count: int) -> list[ir.Value]:
+        """The addresses at which the next `count` rows of the tensor `name` begin."""
+        offsets = [self.load(self.plus(self.at[f"{name}_rows"], LONG_BYTES * r), LONG) for r in range(count)]
+        return [self.b.add(self.at[name], offset) for offset in offsets]
 
     def loop(self, count: ir.Value, carried: Grid, body: Callable[[ir.Value, Grid], Grid]) -> Grid:
         """What is left of the carried values after `body(index, values)` for each index below `count` (at least 1)."""
@@ -143,88 +167,120 @@ class Code:
             phi.add_incoming(b, no_block)
         return merged
 
-    def begin(self) -> Grid:
-        """The bias in every row, or what the output holds already."""
-
-        def bias() -> Grid:
-            row = [self.vector(self.at["bias"], v) for v in range(self.vectors)]
-            return [row] * self.rows
-
-        return self.choose("begins", bias, lambda: self.held("output"))
-
-    def finish(self, sums: Grid) -> None:
-        """Write the sums plus the addend, within the limits."""
+    def finish(self, sums: Grid, outputs: list[ir.Value], column: ir.Value) -> None:
+        """Write the sums plus the addend, within the limits; `column` is where they begin in a row (in bytes)."""
 
         def added() -> Grid:
-            pairs = zip(sums, self.held("addend"), strict=True)
-            return [[self.b.fadd(x, y) for x, y in zip(*pair, strict=True)] for pair in pairs]
+            rows = [self.b.add(row, column) for row in self.rows_of("addend", len(sums))]
+            return [
+                [self.b.fadd(x, self.vector(row, v)) for v, x in enumerate(each)]
+                for row, each in zip(rows, sums, strict=True)
+            ]
 
-        low, high = self.splat(self.at["low"]), self.splat(self.at["high"])
-        for r, row in enumerate(self.choose("addend", added, lambda: sums)):
-            address = self.step(self.at["output"], LONG(r), self.at["output_step"])
-            for v, x in enumerate(row):
-                raised = self.b.select(self.b.fcmp_ordered("<", x, low), low, x)
-                self.store(self.b.select(self.b.fcmp_ordered(">", raised, high), high, raised), address, v)
+        for row, each in zip(outputs, self.choose("addend", added, lambda: sums), strict=True):
+            for v, x in enumerate(each):
+                self.store(self.limited(x), self.b.add(row, column), v)
 
 
 def _flat(grid: Grid) -> list[ir.Value]:
     return [value for row in grid for value in row]
 
 
-def _product(code: Code, tap: ir.Value, sums: Grid, rows: list[ir.Value]) -> Grid:
-    """Add the products of one tap: each input number times a row of weights."""
-    depth, step = code.at["depth"], code.at["weights_step"]
-    weights = code.step(code.at["weights"], code.b.mul(tap, depth), step)
+def _product(code: Code, rows: int, vectors: int) -> None:
+    """A tile of a product: the bias or what is held already, plus each tap's inputs times their rows of weights."""
+    at, b = code.at, code.b
+    code.mask_columns(at["columns"], vectors)
+    inputs, outputs = code.rows_of("input", rows), code.rows_of("output", rows)
+    for row in outputs:
+        code.prefetch("output", row, vectors)
+    with b.if_then(b.icmp_signed("!=", at["addend"], LONG(0))):
+        for row in code.rows_of("addend", rows):
+            code.prefetch("addend", row, vectors)
 
-    def multiply(k: ir.Value, sums: Grid) -> Grid:
-        here = code.step(weights, k, step)
-        factors = [code.load(code.plus(here, FLOAT_BYTES * TILE.lanes * v), VECTOR) for v in range(code.vectors)]
-        results = []
-        for row, old in zip(rows, sums, strict=True):
-            number = code.splat(code.load(code.step(row, k, LONG(FLOAT_BYTES)), FLOAT))
-            results.append([code.multiply_add(number, f, x) for f, x in zip(factors, old, strict=True)])
-        return results
+    def bias() -> Grid:
+        return [[code.vector(at["bias"], v) for v in range(vectors)]] * rows
 
-    return code.loop(depth, sums, multiply)
+    def held() -> Grid:
+        return [[code.vector(row, v) for v in range(vectors)] for row in outputs]
+
+    def over_tap(tap: ir.Value, sums: Grid) -> Grid:
+        offset = code.load(code.step(at["taps"], tap, LONG(LONG_BYTES)), LONG)
+        places = [b.add(row, offset) for row in inputs]
+        weights = code.step(at["weights"], b.mul(tap, at["depth"]), at["weights_step"])
+
+        def multiply(k: ir.Value, sums: Grid) -> Grid:
+            here = code.step(weights, k, at["weights_step"])
+            factors = [code.load(code.plus(here, VECTOR_BYTES * v), VECTOR) for v in range(vectors)]
+            numbers = [code.splat(code.load(code.step(place, k, LONG(FLOAT_BYTES)), FLOAT)) for place in places]
+            return [
+                [code.multiply_add(number, f, x) for f, x in zip(factors, old, strict=True)]
+                for number, old in zip(numbers, sums, strict=True)
+            ]
+
+        return code.loop(at["depth"], sums, multiply)
+
+    sums = code.loop(at["tap_count"], code.choose("begins", bias, held), over_tap)
+    code.finish(sums, outputs, LONG(0))
 
 
-def _depthwise(code: Code, tap: ir.Value, sums: Grid, rows: list[ir.Value]) -> Grid:
-    """Add the products of one tap: each channel times its own weight."""
-    weights = code.step(code.at["weights"], tap, code.at["weights_step"])
-    factors = [code.vector(weights, v) for v in range(code.vectors)]
-    return [
-        [code.multiply_add(code.vector(row, v), factors[v], old[v]) for v in range(code.vectors)]
-        for row, old in zip(rows, sums, strict=True)
-    ]
+def _depthwise(code: Code, rows: int) -> None:
+    """Positions of a depthwise convolution, all channels: each channel times its own weights, a vector at a time."""
+    at, b = code.at, code.b
+    inputs, outputs = code.rows_of("input", rows), code.rows_of("output", rows)
 
-
-def _block(body: Body, rows: int, vectors: int) -> Any:
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> Any:
-        code = Code(builder, arguments, rows, vectors)
-        starts = code.input_rows()
-
+    def channels(column: ir.Value) -> None:
         def over_tap(tap: ir.Value, sums: Grid) -> Grid:
-            offset = code.load(code.step(code.at["tap_offsets"], tap, LONG(LONG_BYTES)), LONG)
-            return body(code, tap, sums, [builder.add(start, offset) for start in starts])
+            offset = code.load(code.step(at["taps"], tap, LONG(LONG_BYTES)), LONG)
+            offset = b.add(offset, column)
+            factors = code.vector(b.add(code.step(at["weights"], tap, at["weights_step"]), column))
+            return [
+                [code.multiply_add(code.vector(b.add(row, offset)), factors, old[0])]
+                for row, old in zip(inputs, sums, strict=True)
+            ]
 
-        code.finish(code.loop(code.at["taps"], code.begin(), over_tap))
+        start = [[code.vector(b.add(at["bias"], column))]] * rows
+        code.finish(code.loop(at["tap_count"], start, over_tap), outputs, column)
+
+    over_columns(code, channels)
+
+
+def over_columns(code: Code, body: Callable[[ir.Value], None]) -> None:
+    """`body(offset in bytes)` for each vector of `columns` columns, the last of them masked if it is not whole."""
+    b, columns = code.b, code.at["columns"]
+    whole = b.sdiv(columns, LONG(TILE.lanes))
+
+    def step(index: ir.Value, carried: Grid) -> Grid:
+        body(b.mul(index, LONG(VECTOR_BYTES)))
+        return []
+
+    with b.if_then(b.icmp_signed(">", whole, LONG(0))):
+        code.loop(whole, [], step)
+    left = b.srem(columns, LONG(TILE.lanes))
+    with b.if_then(b.icmp_signed(">", left, LONG(0))):
+        code.mask_columns(left, 1)
+        body(b.mul(whole, LONG(VECTOR_BYTES)))
+
+
+def _block(generate: Callable[[Code], None]) -> Any:
+    def build(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> Any:
+        generate(Code(builder, ARGUMENTS, arguments))
         return context.get_dummy_value()
 
     def declare(
-        typing: Any, input: Any, row_offsets: Any, tap_offsets: Any, taps: Any, depth: Any, weights: Any,
-        weights_step: Any, bias: Any, addend: Any, output: Any, output_step: Any, begins: Any, columns: Any,
-        low: Any, high: Any,
+        typing: Any, input: Any, input_rows: Any, taps: Any, tap_count: Any, depth: Any, weights: Any,
+        weights_step: Any, bias: Any, addend: Any, addend_rows: Any, output: Any, output_rows: Any, begins: Any,
+        columns: Any, low: Any, high: Any,
     ) -> Any:  # fmt: skip
-        return SIGNATURE, generate
+        return SIGNATURE, build
 
     return intrinsic(declare)
 
 
 def product_block(rows: int, vectors: int) -> Any:
     """`rows` x `vectors` of a product; the weights of a tap lie in rows of at least `vectors` whole vectors."""
-    return _block(_product, rows, vectors)
+    return _block(lambda code: _product(code, rows, vectors))
 
 
 def depthwise_block(rows: int) -> Any:
-    """`rows` positions of one vector of channels."""
-    return _block(_depthwise, rows, 1)
+    """All channels of `rows` positions."""
+    return _block(lambda code: _depthwise(code, rows))

@@ -105,6 +105,25 @@ def conv_im2col_last(x: Array, w: Array, windows: Windows, group: int) -> Array:
     return channels_second(out.reshape(batch, *outputs, channels))
 
 
+def conv_im2col_across(x: Array, w: Array, windows: Windows, group: int) -> Array:
+    """Unfold blocks of output rows to (C * taps, positions), and multiply so that the result is channels last.
+
+    For the first convolution of an image, whose few channels make short runs if they lie last.
+    """
+    if group != 1:
+        return conv_im2col_first(x, w, windows, group)
+    batch, channels, outputs = x.shape[0], w.shape[0], windows.outputs
+    rank, rest = len(outputs), math.prod(outputs[1:])
+    view = window_view(pad_channels_first(x, windows), windows, 2)
+    view = view.transpose(0, 1, *range(2 + rank, 2 + 2 * rank), *range(2, 2 + rank))
+    weights = w.reshape(channels, -1)
+    out = np.empty((batch, outputs[0], rest, channels), np.result_type(x, w))
+    for image, first, last in row_blocks(batch, outputs[0], weights.shape[1] * rest, COLUMN_ELEMENTS):
+        columns = view[image][(slice(None),) * (1 + rank) + (slice(first, last),)].reshape(weights.shape[1], -1)
+        np.matmul(columns.T, weights.T, out=out[image, first:last].reshape(-1, channels))
+    return channels_second(out.reshape(batch, *outputs, channels))
+
+
 def conv_shift_first(x: Array, w: Array, windows: Windows, group: int) -> Array:
     """Sum over the taps of the first axis of `W[tap] @ rows[tap]`: shifted views of an unfolding of the other axes.
 

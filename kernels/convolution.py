@@ -6,15 +6,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from partita.errors import KernelError
-from partita.kernels import compiled
 from partita.kernels import conv_schedules as schedules
 from partita.kernels.arrays import Array
+from partita.kernels.conv_plan import can_plan, convolve_planned
 from partita.kernels.depthwise import conv_depthwise_last
 from partita.kernels.fused_tail import NO_TAIL, Tail
 from partita.kernels.packing import packed
 from partita.kernels.registry import kernel
 from partita.kernels.windows import Windows, channels_last, channels_second, is_channels_last, make_windows
 from partita.kernels.winograd import conv_winograd, supports_winograd
+
+FEW_CHANNELS = 8
+"""So many channels are unfolded one by one if they lie first (measured with 3)."""
 
 
 @kernel("Conv", since=1)
@@ -34,13 +37,13 @@ def conv(
 
     Source: ONNX operators, Conv-22.
     """
-    windows = conv_windows(X, W, auto_pad, dilations, group, kernel_shape, pads, strides)
+    windows = windows_of(X.shape, W.shape, auto_pad, dilations, group, kernel_shape, pads, strides)
     return convolve(X, W, windows, group, Tail(B))
 
 
-def conv_windows(
-    X: Array,
-    W: Array,
+def windows_of(
+    x_shape: tuple[int, ...],
+    w_shape: tuple[int, ...],
     auto_pad: str = "NOTSET",
     dilations: Sequence[int] = (),
     group: int = 1,
@@ -48,36 +51,24 @@ def conv_windows(
     pads: Sequence[int] = (),
     strides: Sequence[int] = (),
 ) -> Windows:
-    """The windows of a Conv with these inputs and attributes; KernelError if they do not fit together."""
-    if X.ndim < 3 or X.ndim != W.ndim:
-        raise KernelError(f"X and W need the same rank of at least 3, are {X.shape} and {W.shape}")
-    if X.shape[1] != W.shape[1] * group or W.shape[0] % group:
-        raise KernelError(f"X {X.shape} and W {W.shape} do not divide into {group} groups")
-    if kernel_shape and tuple(kernel_shape) != W.shape[2:]:
-        raise KernelError(f"kernel_shape is {tuple(kernel_shape)}, but W is {W.shape}")
-    return make_windows(X.shape[2:], W.shape[2:], strides=strides, dilations=dilations, pads=pads, auto_pad=auto_pad)
+    """The windows of a Conv of such an X and W with these attributes; KernelError if they do not fit together."""
+    if len(x_shape) < 3 or len(x_shape) != len(w_shape):
+        raise KernelError(f"X and W need the same rank of at least 3, are {x_shape} and {w_shape}")
+    if x_shape[1] != w_shape[1] * group or w_shape[0] % group:
+        raise KernelError(f"X {x_shape} and W {w_shape} do not divide into {group} groups")
+    if kernel_shape and tuple(kernel_shape) != w_shape[2:]:
+        raise KernelError(f"kernel_shape is {tuple(kernel_shape)}, but W is {w_shape}")
+    return make_windows(x_shape[2:], w_shape[2:], strides=strides, dilations=dilations, pads=pads, auto_pad=auto_pad)
 
 
 def convolve(x: Array, w: Array, windows: Windows, group: int, tail: Tail = NO_TAIL) -> Array:
     """Convolution by the schedule that was measured fastest for these shapes, then `tail`; always a new array."""
     if x.size == 0 or w.size == 0 or 0 in windows.outputs:
         return np.zeros((x.shape[0], w.shape[0], *windows.outputs), np.result_type(x, w))
-    if compiled.suits_weight(x, w) and not _suits_winograd(w, windows, group):
-        y = _convolve_compiled(x, w, windows, group, tail)
-        if y is not None:
-            return y
+    if x.dtype == np.float32 and can_plan(w, group):
+        ending, rest = tail.split((x.shape[0], w.shape[0], *windows.outputs))
+        return rest.finish(convolve_planned(x, w, windows, group, ending))
     return tail.finish(choose_schedule(x, w, windows, group)(x, w, windows, group))
-
-
-def _convolve_compiled(x: Array, w: Array, windows: Windows, group: int, tail: Tail) -> Array | None:
-    """The compiled schedules: one group, or one filter per channel."""
-    is_depthwise = group == x.shape[1] == w.shape[0] and group > 1
-    if group > 1 and not is_depthwise:
-        return None
-    ending, rest = tail.split((x.shape[0], w.shape[0], *windows.outputs))
-    if is_depthwise:
-        return rest.finish(compiled.convolve_depthwise(x, w, windows, ending))
-    return rest.finish(compiled.convolve(x, w, windows, ending))
 
 
 def _suits_winograd(w: Array, windows: Windows, group: int) -> bool:
@@ -100,13 +91,14 @@ def choose_schedule(x: Array, w: Array, windows: Windows, group: int) -> schedul
         return schedules.conv_shift_first
     if _suits_winograd(w, windows, group):
         return conv_winograd
+    if x.shape[1] <= FEW_CHANNELS and not is_channels_last(x):
+        return schedules.conv_im2col_across
     return schedules.conv_im2col_last
 
 
 def _is_worth_winograd(w: Array, windows: Windows) -> bool:
     """With fewer channels or tiles the transforms cost more than the products that they save (measured)."""
-    least_outputs = 49 if compiled.is_available() else 144
-    return min(w.shape[:2]) >= 48 and math.prod(windows.outputs) >= least_outputs
+    return min(w.shape[:2]) >= 48 and math.prod(windows.outputs) >= 144
 
 
 @kernel("ConvTranspose", since=1)

@@ -9,7 +9,7 @@ from partita.graph.ir import Array, Graph, Node
 from partita.graph.match import Match, fused_node
 from partita.kernels import compiled
 from partita.kernels import fused_tail as tail
-from partita.kernels.convolution import conv_windows, convolve
+from partita.kernels.convolution import convolve, windows_of
 from partita.kernels.fused_tail import Link, Step, Tail
 from partita.kernels.registry import Kernel, has_kernel, kernel_for
 
@@ -48,7 +48,7 @@ def worth_fusing(graph: Graph, matches: Iterable[Match]) -> tuple[Match, ...]:
     return tuple(chosen)
 
 
-class _Part(NamedTuple):
+class Part(NamedTuple):
     """A link of a chain before its operand is known: the step, and the name of that operand ("" for none)."""
 
     step: Step
@@ -77,7 +77,16 @@ def _chain(node: Node, body: Graph) -> Function | None:
     return compute
 
 
-def _parts(names: Sequence[str], body: Graph, result: str) -> list[_Part] | None:
+def chain_parts(node: Node) -> tuple[Node, dict[str, str], list[Part]] | None:
+    """The producer of a chain, or of a plain operator; names of the node's inputs by those of its body; its tail."""
+    body = node.body
+    if body is None:
+        return node, {}, []
+    parts = _parts(node.op.split("+")[1:], body, body.nodes[0].outputs[0]) if "+" in node.op else None
+    return None if parts is None else (body.nodes[0], dict(zip(body.inputs, node.inputs, strict=True)), parts)
+
+
+def _parts(names: Sequence[str], body: Graph, result: str) -> list[Part] | None:
     """The tail of a chain as steps; None if one of its operators has none.
 
     A name is an operator's own, or that of an activation which several operators spell out: as many as are left for
@@ -89,7 +98,7 @@ def _parts(names: Sequence[str], body: Graph, result: str) -> list[_Part] | None
         count, used = 1, 1
         if names[:2] == ["Sigmoid", "Mul"] and len(waiting) > 1 and result in waiting[1].inputs:
             count, used = 2, 2
-            part: _Part | None = _Part(tail.swish(1.0))
+            part: Part | None = Part(tail.swish(1.0))
         elif waiting[0].op == names[0]:
             part = _single(waiting[0], body, result)
         else:
@@ -103,32 +112,32 @@ def _parts(names: Sequence[str], body: Graph, result: str) -> list[_Part] | None
     return None if waiting else parts
 
 
-def _spelled_out(name: str, nodes: list[Node]) -> _Part | None:
+def _spelled_out(name: str, nodes: list[Node]) -> Part | None:
     if name == "HardSwish":
-        return _Part(tail.hard_swish)
+        return Part(tail.hard_swish)
     if name == "Gelu":
-        return _Part(tail.gelu("none" if any(node.op == "Erf" for node in nodes) else "tanh"))
+        return Part(tail.gelu("none" if any(node.op == "Erf" for node in nodes) else "tanh"))
     return None
 
 
-def _single(node: Node, body: Graph, result: str) -> _Part | None:
+def _single(node: Node, body: Graph, result: str) -> Part | None:
     if node.op in _BINARY and len(set(node.inputs)) == 2:
         forward, backward = _BINARY[node.op]
         is_first = node.inputs[0] == result
-        return _Part(forward if is_first else backward, node.inputs[1 if is_first else 0])
+        return Part(forward if is_first else backward, node.inputs[1 if is_first else 0])
     if node.op == "Clip":
         return _clip(node, body)
     make = _ALONE.get(node.op)
-    return None if make is None or node.inputs != (result,) else _Part(make(node))
+    return None if make is None or node.inputs != (result,) else Part(make(node))
 
 
-def _clip(node: Node, body: Graph) -> _Part | None:
+def _clip(node: Node, body: Graph) -> Part | None:
     if len(node.inputs) == 1:
-        return _Part(tail.Limit(node.attributes.get("min"), node.attributes.get("max")))
+        return Part(tail.Limit(node.attributes.get("min"), node.attributes.get("max")))
     bounds = [body.constants.get(name) for name in (*node.inputs[1:], "")[:2]]
     if any(name and bound is None for name, bound in zip(node.inputs[1:], bounds, strict=False)):
         return None
-    return _Part(tail.Limit(*(None if bound is None else bound.reshape(()) for bound in bounds)))
+    return Part(tail.Limit(*(None if bound is None else bound.reshape(()) for bound in bounds)))
 
 
 _BINARY: dict[str, tuple[Step, Step]] = {
@@ -155,7 +164,7 @@ _ALONE: dict[str, Callable[[Node], Step]] = {
 
 def _conv(inputs: list[Any], attributes: dict[str, Any], links: list[Link]) -> Array:
     x, w, bias = (*inputs, None)[:3]
-    windows = conv_windows(x, w, **attributes)
+    windows = windows_of(x.shape, w.shape, **attributes)
     return convolve(x, w, windows, attributes.get("group", 1), Tail(bias, links))
 
 

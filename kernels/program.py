@@ -1,7 +1,8 @@
 """Operators and graphs made ready to run many times: kernels looked up, constants at hand, frees planned."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -14,6 +15,7 @@ from partita.kernels.arena import keep_freed_memory
 from partita.kernels.fused import compiled_form, fused_kernel
 from partita.kernels.halves import to_float16, to_float32
 from partita.kernels.registry import kernel_for
+from partita.kernels.stretch import Link, Stretch, link_of
 
 Region = Callable[..., tuple[Any, ...]]
 HALF_DTYPES = ("float16", "bfloat16")
@@ -123,7 +125,7 @@ def describe(inputs: Sequence[Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    call: Call
+    call: Call | Stretch
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     freed: tuple[str, ...]
@@ -138,23 +140,56 @@ class Program:
         self._wanted = tuple(wanted)
         self._constants: dict[str, Any] = {name: read_only(array) for name, array in graph.constants.items()}
         freed = last_uses(graph, wanted)
-        self._steps = [
+        steps = [
             _Step(Call(node), node.inputs, node.outputs, tuple(freed.get(index, ())))
             for index, node in enumerate(graph.nodes)
         ]
+        self._steps = _in_stretches(steps, self._constants)
 
     def run(self, given: Mapping[str, Any]) -> tuple[Any, ...]:
         """The wanted tensors; `given` holds the graph's inputs, and what surrounds it if it is a region."""
         known: dict[str, Any] = {"": None, **self._constants, **given}
-        for step in self._steps:
-            inputs = [known[name] for name in step.inputs]
-            results = step.call(inputs, known if step.call.needs_outer else None)
-            for name, result in zip(step.outputs, results, strict=False):
-                if name:
-                    known[name] = result
-            for name in step.freed:
-                known.pop(name, None)
+        _run(self._steps, known)
         return tuple(known[name] for name in self._wanted)
+
+
+def _run(steps: Sequence[_Step], known: dict[str, Any]) -> None:
+    """Run the steps on the tensors that are known, add their results, and drop what nobody needs any more."""
+    for step in steps:
+        inputs = [known[name] for name in step.inputs]
+        results = step.call(inputs, known if step.call.needs_outer else None)
+        for name, result in zip(step.outputs, results, strict=False):
+            if name:
+                known[name] = result
+        for name in step.freed:
+            known.pop(name, None)
+
+
+def _in_stretches(steps: Sequence[_Step], constants: Mapping[str, Any]) -> list[_Step]:
+    """The steps with each run of convolutions that compiled code computes at once in the place of one."""
+    links = [link_of(step.call.node, constants) if isinstance(step.call, Call) else None for step in steps]
+    merged: list[_Step] = []
+    start = 0
+    for is_link, group in groupby(links, key=lambda link: link is not None):
+        count = len(list(group))
+        part = steps[start : start + count]
+        merged += [_stretch(part, links[start : start + count], constants)] if is_link else part
+        start += count
+    return merged
+
+
+def _stretch(steps: Sequence[_Step], links: Sequence[Link | None], constants: Mapping[str, Any]) -> _Step:
+    inner = {name for step in steps for name in step.outputs}
+    freed = [name for step in steps for name in step.freed]
+    outputs = tuple(name for step in steps for name in step.outputs if name not in freed)
+
+    def one_by_one(inputs: Sequence[Any], outer: Mapping[str, Any] | None) -> tuple[Any, ...]:
+        known = {"": None, **constants, **dict(zip(stretch.inputs, inputs, strict=True))}
+        _run([replace(step, freed=()) for step in steps], known)
+        return tuple(known[name] for name in outputs)
+
+    stretch = Stretch([link for link in links if link is not None], outputs, one_by_one)
+    return _Step(stretch, stretch.inputs, outputs, tuple(name for name in freed if name not in inner))
 
 
 _PROGRAMS: WeakKeyDictionary[Graph, dict[tuple[str, ...], Program]] = WeakKeyDictionary()

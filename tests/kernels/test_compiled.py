@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from partita.kernels import compiled
 from partita.kernels.arrays import Array
 from partita.kernels.compiled import Ending
+from partita.kernels.conv_plan import convolve_planned
 from partita.kernels.conv_schedules import conv_im2col_first
 from partita.kernels.depthwise import conv_depthwise_first
 from partita.kernels.registry import kernel_for
@@ -68,7 +69,7 @@ def test_a_compiled_convolution_is_numpy_s(
     w = noise(rng, filters, channels, kernel, kernel)
     rows = 2 * windows.outputs[0] * windows.outputs[1]
     ending = an_ending(rng, rows, filters, kind)
-    y = channels_last(compiled.convolve(x, w, windows, ending)).reshape(rows, filters)
+    y = channels_last(convolve_planned(x, w, windows, 1, ending)).reshape(rows, filters)
     plain = channels_last(conv_im2col_first(x, w, windows, 1)).reshape(rows, filters)
     np.testing.assert_allclose(y, as_told(plain, ending), rtol=1e-4, atol=1e-4)
 
@@ -84,7 +85,7 @@ def test_a_compiled_depthwise_convolution_is_numpy_s(
     x, w = channels_second(noise(rng, 2, *size, channels)), noise(rng, channels, 1, kernel, kernel)
     rows = 2 * windows.outputs[0] * windows.outputs[1]
     ending = an_ending(rng, rows, channels, kind)
-    y = channels_last(compiled.convolve_depthwise(x, w, windows, ending)).reshape(rows, channels)
+    y = channels_last(convolve_planned(x, w, windows, channels, ending)).reshape(rows, channels)
     plain = channels_last(conv_depthwise_first(x, w, windows, channels)).reshape(rows, channels)
     np.testing.assert_allclose(y, as_told(plain, ending), rtol=1e-4, atol=1e-4)
 

@@ -128,7 +128,7 @@ def test_winograd_is_as_exact_as_the_direct_sum() -> None:
     direct = np.abs(conv_schedules.conv_im2col_last(x, w, windows, 1) - exact).max()
     assert np.abs(conv_winograd(x, w, windows, 1) - exact).max() < 3 * direct
     w.setflags(write=False)
-    np.testing.assert_array_equal(convolve(x, w, windows, 1), conv_winograd(x, w, windows, 1))
+    assert np.abs(convolve(x, w, windows, 1) - exact).max() < 8 * direct
 
 
 @st.composite

@@ -24,7 +24,10 @@ def test_most_of_what_is_drawn_can_be_compared(kind: str) -> None:
 
 
 @settings(
-    deadline=None, derandomize=True, max_examples=300, database=None,
+    deadline=None,
+    derandomize=True,
+    max_examples=300,
+    database=None,
     suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
 )
 @given(cases())  # fmt: skip

@@ -1,0 +1,121 @@
+"""Consecutive convolutions of a graph, run as a whole: by compiled code, or by numpy where it gains."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from partita.errors import KernelError
+from partita.graph.ir import Array, Node
+from partita.kernels import compiled
+from partita.kernels import fused_tail as tail
+from partita.kernels.conv_layout import Convolution
+from partita.kernels.conv_plan import Plan, reads_channels_first
+from partita.kernels.conv_tape import Tape, can_record
+from partita.kernels.convolution import windows_of
+from partita.kernels.fused import chain_parts
+
+Call = Callable[[Sequence[Any], Mapping[str, Any] | None], tuple[Any, ...]]
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Link:
+    """One convolution of a stretch, before shapes are known."""
+
+    node: Node
+    x: str
+    w: Array
+    bias: Array | None
+    addend: str | None
+    limit: tail.Limit | None
+    attributes: dict[str, Any]
+
+    def convolution(self, shape_of: Mapping[str, Shape]) -> Convolution:
+        """With the shapes of the tensors that it reads; KernelError if they do not fit."""
+        windows = windows_of(shape_of[self.x], self.w.shape, **self.attributes)
+        output = (shape_of[self.x][0], self.w.shape[0], *windows.outputs)
+        if self.addend is not None and shape_of[self.addend] != output:
+            raise KernelError(f"{shape_of[self.addend]} is not the shape {output} of the convolution")
+        low, high = (None, None) if self.limit is None else (self.limit.low, self.limit.high)
+        return Convolution(
+            x=self.x, w=self.w, output=self.node.outputs[0], windows=windows, bias=self.bias, addend=self.addend,
+            group=self.attributes.get("group", 1), low=np.float32(-np.inf if low is None else low),
+            high=np.float32(np.inf if high is None else high),
+        )  # fmt: skip
+
+
+def link_of(node: Node, constants: Mapping[str, Any]) -> Link | None:
+    """The node as part of a stretch: a float32 Conv with constant weights, then perhaps an addition and limits."""
+    found = chain_parts(node)
+    if found is None or found[0].op != "Conv" or found[0].domain:
+        return None
+    producer, names, parts = found
+    known = {"": None, **constants, **({} if node.body is None else node.body.constants)}
+    x, w, b = (*(names.get(name, name) for name in producer.inputs), "")[:3]
+    attributes, weights, bias = dict(producer.attributes), known.get(w), known.get(b)
+    if x in known or not isinstance(weights, np.ndarray) or b not in known:
+        return None
+    group = attributes.get("group", 1)
+    if weights.dtype != np.float32 or weights.flags.writeable or weights.ndim < 3 or weights.size == 0:
+        return None
+    if group > 1 and (weights.shape[1] != 1 or weights.shape[0] != group):
+        return None
+    if bias is not None and (bias.dtype != np.float32 or bias.shape != weights.shape[:1]):
+        return None
+    addend, limit, rest = None, None, list(parts)
+    if rest and rest[0].step is tail.add and names.get(rest[0].operand, rest[0].operand) not in known:
+        operand = rest.pop(0).operand
+        addend = names.get(operand, operand)
+    last = rest[0].step if rest else None
+    if isinstance(last, tail.Limit):
+        limit = last
+        del rest[0]
+    return None if rest else Link(node, x, weights, bias, addend, limit, attributes)
+
+
+class Stretch:
+    """Links in the order of the graph, and the tensors that others need of them."""
+
+    needs_outer = False
+
+    def __init__(self, links: Sequence[Link], outputs: Sequence[str], one_by_one: Call) -> None:
+        made = {link.node.outputs[0] for link in links}
+        read = (name for link in links for name in (link.x, link.addend) if name is not None)
+        self.inputs = tuple(dict.fromkeys(name for name in read if name not in made))
+        self.outputs = tuple(outputs)
+        self._links, self._one_by_one = tuple(links), one_by_one
+        self._plans: dict[Any, Plan | Tape | None] = {}
+
+    def __call__(self, inputs: Sequence[Any], outer: Mapping[str, Any] | None = None) -> tuple[Any, ...]:
+        """The outputs; node by node where the inputs are not what compiled code takes."""
+        if not all(isinstance(x, np.ndarray) and x.dtype == np.float32 and x.size for x in inputs):
+            return self._one_by_one(inputs, outer)
+        given = dict(zip(self.inputs, inputs, strict=True))
+        first = frozenset(name for name, x in given.items() if reads_channels_first(x))
+        key = (tuple(x.shape for x in inputs), first, compiled.threads())
+        if key not in self._plans:
+            self._plans[key] = self._plan({name: x.shape for name, x in given.items()}, first)
+        plan = self._plans[key]
+        if plan is None:
+            return self._one_by_one(inputs, outer)
+        results = plan.run(given)
+        return tuple(results[name] for name in self.outputs)
+
+    def _plan(self, shape_of: dict[str, Shape], first: frozenset[str]) -> Plan | Tape | None:
+        """None if a shape does not fit: the kernel of that node then says so."""
+        given, convolutions = dict(shape_of), []
+        try:
+            for link in self._links:
+                each = link.convolution(shape_of)
+                shape_of[each.output] = (shape_of[each.x][0], each.w.shape[0], *each.windows.outputs)
+                convolutions.append(each)
+        except (KernelError, IndexError):
+            return None
+        if any(0 in shape for shape in shape_of.values()):
+            return None
+        outputs = {name: shape_of[name] for name in self.outputs}
+        if compiled.is_available():
+            return Plan(convolutions, given, outputs, first)
+        return Tape(convolutions, given, outputs) if can_record(convolutions, outputs) else None

@@ -1,0 +1,175 @@
+"""Stretches of convolutions against the same operators one by one."""
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from partita.graph.build import GraphBuilder
+from partita.graph.ir import Graph
+from partita.graph.match import fuse
+from partita.kernels import compiled
+from partita.kernels.arrays import Array
+from partita.kernels.executor import compute, run
+from partita.kernels.fused import worth_fusing
+from partita.kernels.program import Program
+from partita.kernels.stretch import Stretch
+from partita.passes.find_matches import find_matches
+from tests.kernels.oracle import examples, seeds
+
+
+def noise(seed: int, *shape: int) -> Array:
+    return np.random.default_rng(seed).standard_normal(shape, np.float32)
+
+
+class Layers:
+    """Convolutions on top of each other, with random weights."""
+
+    def __init__(self, shape: Sequence[int], seed: int = 0) -> None:
+        self.b, self.seed = GraphBuilder(), seed
+        self.x = self.b.input("x", "float32", tuple(shape))
+        self.channels = shape[1]
+
+    def conv(self, filters: int, kernel: int, *, group: int = 1, end: str = "", addend: str = "", **more: Any) -> str:
+        self.seed += 1
+        scale = (kernel * kernel * self.channels / group) ** -0.5
+        w = noise(self.seed, filters, self.channels // group, kernel, kernel) * np.float32(scale)
+        names = [self.b.constant(f"w{self.seed}", w), self.b.constant(f"b{self.seed}", noise(-self.seed % 99, filters))]
+        attributes = {"pads": [kernel // 2] * 4, **more}
+        self.x = self.b.node("Conv", self.x, *names, group=group, **attributes)
+        if addend:
+            self.x = self.b.node("Add", self.x, addend)
+        if end == "Clip":
+            bounds = [self.b.constant(f"{n}{self.seed}", np.array(v, np.float32)) for n, v in (("l", 0), ("h", 0.9))]
+            self.x = self.b.node("Clip", self.x, *bounds)
+        elif end:
+            self.x = self.b.node(end, self.x)
+        self.channels = filters
+        return self.x
+
+    def graph(self, *outputs: str) -> Graph:
+        for name in outputs or (self.x,):
+            self.b.output(name)
+        graph = self.b.build()
+        return fuse(graph, worth_fusing(graph, find_matches(graph)))
+
+
+def one_by_one(graph: Graph, feeds: dict[str, Array]) -> dict[str, Array]:
+    known: dict[str, Any] = {"": None, **graph.constants, **feeds}
+    for node in graph.nodes:
+        known |= zip(node.outputs, compute(node, [known[name] for name in node.inputs]), strict=False)
+    return {name: known[name] for name in graph.outputs}
+
+
+def check(graph: Graph, x: Array) -> None:
+    expected = one_by_one(graph, {"x": x})
+    for name, y in run(graph, {"x": x}).items():
+        assert y.shape == expected[name].shape
+        np.testing.assert_allclose(y, expected[name], rtol=1e-4, atol=2e-5)
+
+
+def stretches(graph: Graph) -> list[Stretch]:
+    program = Program(graph, graph.outputs)
+    return [step.call for step in program._steps if isinstance(step.call, Stretch)]
+
+
+def inverted_residuals(size: tuple[int, int], batch: int = 1, stride: int = 2, kernel: int = 3) -> Graph:
+    layers = Layers((batch, 3, *size))
+    layers.conv(16, 3, end="Clip", strides=[2, 2])
+    for step, group in ((stride, 40), (1, 24)):
+        before = layers.x if step == 1 else ""
+        channels = layers.channels
+        layers.conv(group, 1, end="Clip")
+        layers.conv(group, kernel, group=group, end="Clip", strides=[step, step])
+        layers.conv(channels, 1, addend=before)
+    return layers.graph()
+
+
+@examples
+@given(st.tuples(st.integers(9, 31), st.integers(9, 31)), st.integers(1, 2), st.integers(1, 3), st.sampled_from((3, 5)),
+       seeds)  # fmt: skip
+def test_inverted_residuals_come_out_as_one_by_one(
+    size: tuple[int, int], batch: int, stride: int, kernel: int, seed: int
+) -> None:
+    check(inverted_residuals(size, batch, stride, kernel), noise(seed, batch, 3, *size))
+
+
+@pytest.mark.parametrize("size", [(12, 12), (26, 24), (7, 9), (33, 30)])
+def test_bottlenecks_come_out_as_one_by_one(size: tuple[int, int]) -> None:
+    layers = Layers((2, 64, *size))
+    start = layers.conv(64, 1, end="Relu")
+    layers.conv(64, 3, end="Relu")
+    middle = layers.conv(64, 3, end="Relu", addend=start)
+    layers.conv(50, 3, strides=[2, 2])
+    layers.conv(50, 3, dilations=[2, 2], pads=[2, 2, 2, 2])
+    graph = layers.graph(middle, layers.x)
+    check(graph, noise(1, 2, 64, *size))
+
+
+def test_consecutive_convolutions_are_one_stretch() -> None:
+    (stretch,) = stretches(inverted_residuals((16, 16)))
+    assert stretch.inputs == ("x",)
+    assert len(stretch.outputs) == 1
+
+
+def test_what_is_wanted_on_the_way_is_an_output_of_the_stretch() -> None:
+    layers = Layers((1, 8, 10, 10))
+    first = layers.conv(8, 3, group=8)
+    second = layers.conv(8, 3, group=8)
+    layers.conv(8, 3, group=8)
+    graph = layers.graph(first, second, layers.x)
+    check(graph, noise(3, 1, 8, 10, 10))
+
+
+def test_another_shape_or_memory_order_of_the_input_changes_nothing() -> None:
+    graph = inverted_residuals((18, 14))
+    x = noise(5, 1, 3, 18, 14)
+    (first,) = run(graph, {"x": x}).values()
+    (second,) = run(graph, {"x": np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1)}).values()
+    (third,) = run(graph, {"x": np.repeat(x, 2, axis=-1)[..., ::2]}).values()
+    np.testing.assert_allclose(first, second, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(first, third, rtol=1e-5, atol=1e-6)
+
+
+def test_an_empty_batch_gives_an_empty_result() -> None:
+    layers = Layers((0, 4, 8, 8))
+    layers.conv(4, 3, group=4)
+    layers.conv(6, 1)
+    (y,) = run(layers.graph(), {"x": np.zeros((0, 4, 8, 8), np.float32)}).values()
+    assert y.shape == (0, 6, 8, 8)
+
+
+def test_runs_at_the_same_time_do_not_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "threads", lambda: 2)
+    graph = inverted_residuals((24, 24))
+    feeds = [noise(seed, 1, 3, 24, 24) for seed in range(4)]
+    expected = [run(graph, {"x": x}) for x in feeds]
+    failures: list[int] = []
+
+    def repeat(i: int) -> None:
+        for _ in range(20):
+            for name, y in run(graph, {"x": feeds[i]}).items():
+                if not np.array_equal(y, expected[i][name]):
+                    failures.append(i)
+
+    workers = [threading.Thread(target=repeat, args=(i,)) for i in range(len(feeds))]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not failures
+
+
+def test_threads_change_no_bit_of_a_stretch(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = inverted_residuals((25, 21))
+    x, results = noise(0, 1, 3, 25, 21), []
+    for count in (1, 2, 3):
+        monkeypatch.setattr(compiled, "threads", lambda count=count: count)
+        results.append(run(graph, {"x": x}))
+    for other in results[1:]:
+        for name, y in other.items():
+            np.testing.assert_array_equal(y, results[0][name])
