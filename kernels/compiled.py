@@ -26,6 +26,7 @@ from partita.kernels.jobs import (
     pieces_of_depth,
     rows_at_once,
 )
+from partita.kernels.native import loops
 from partita.kernels.packing import packed
 
 SWITCH = "PARTITA_COMPILED"
@@ -74,14 +75,6 @@ def _row_loops() -> Any:
     return compiled_rows
 
 
-@cache
-def loops() -> Any:
-    """The compiled loops."""
-    from partita.kernels import compiled_loops  # imports numba, which takes a second
-
-    return compiled_loops
-
-
 def multiply(a: Array, b: Array, ending: Ending = PLAIN) -> Array:
     """`a` (m, k) times `b` (k, n), both float32, `a` contiguous, `b` a weight that nobody writes to: (m, n)."""
     out = np.empty((a.shape[0], b.shape[1]), np.float32)
@@ -103,7 +96,7 @@ class _Product(NamedTuple):
 
 
 def _product(m: int, b: Array, ending: Ending) -> _Product:
-    width, tile, (k, n) = loops().WIDTH, loops().ROWS, b.shape
+    width, tile, (k, n) = loops().width, loops().rows, b.shape
     panels = packed(b, ("panels", width), lambda b: panels_of(b, width))
     rows, results = even_rows(m, FLOAT_BYTES * k), even_rows(m, FLOAT_BYTES * n)
     pieces, tap, bias = pieces_of_depth(k), np.zeros(1, np.int64), np.zeros(n, np.float32)
@@ -145,12 +138,13 @@ def run_table(table: Array, limits: Array, bases: Array, wanted: int = 1) -> Non
     Only one table at a time gets more than one thread, so that none waits for threads that another one holds.
     """
     run, counter = loops().run, np.zeros(1, np.int64)
+    given, shared = (address_of(table), len(table), address_of(limits), address_of(bases)), address_of(counter)
     if wanted < 2 or not _several.acquire(blocking=False):
-        run(table, limits, bases, 0, 1, counter)
+        run(*given, 0, 1, shared)
         return
     try:
-        others = [_pool().submit(run, table, limits, bases, t, wanted, counter) for t in range(1, wanted)]
-        run(table, limits, bases, 0, wanted, counter)
+        others = [_pool().submit(run, *given, thread, wanted, shared) for thread in range(1, wanted)]
+        run(*given, 0, wanted, shared)
         for each in others:
             each.result()
     finally:

@@ -6,9 +6,16 @@ from typing import Any, TypeVar
 import numba
 import numpy as np
 
-from partita.kernels.arrays import Array
 from partita.kernels.compiled_blocks import TILE, depthwise_block, product_block
-from partita.kernels.compiled_memory import add_shared, copy, let_others_run, load_long, load_shared, zero
+from partita.kernels.compiled_memory import (
+    add_shared,
+    copy,
+    let_others_run,
+    load_float,
+    load_long,
+    load_shared,
+    zero,
+)
 from partita.kernels.compiled_winograd import input_block, output_block
 from partita.kernels.jobs import COPY, DEPTHWISE, PRODUCT, WINOGRAD, WINOGRAD_LARGE, Job
 from partita.kernels.winograd import LARGE, SMALL
@@ -30,6 +37,8 @@ _depth_more, _depth_full, _depth_4, _depth_2, _depth_1 = (depthwise_block(n) for
 _small_input, _small_output = input_block(SMALL), output_block(SMALL)
 _large_input, _large_output = input_block(LARGE), output_block(LARGE)
 
+NO_LOW, NO_HIGH = np.float32(-np.inf), np.float32(np.inf)
+FIELDS = len(Job._fields)
 _names = {name: i for i, name in enumerate(Job._fields)}
 KIND, ROW_COUNT, COLUMNS, AT_ONCE = (_names[n] for n in ("kind", "rows", "columns", "at_once"))
 INPUT_SLOT, INPUT, INPUT_ROWS = (_names[n] for n in ("input_slot", "input", "input_rows"))
@@ -44,7 +53,12 @@ ZERO_SLOT, ZEROS, ZERO_COUNT = (_names[n] for n in ("zero_slot", "zeros", "zero_
 
 def compiled(function: Function) -> Function:
     """Compile at the first call, keep the result on disk, and let other threads of Python run meanwhile."""
-    return numba.njit(nogil=True, cache=True)(function)
+    return numba.njit(nogil=True, cache=True, error_model="numpy")(function)
+
+
+@compiled
+def _field(job: int, number: int) -> int:
+    return load_long(job + 8 * number)
 
 
 @compiled
@@ -136,80 +150,92 @@ def _multiply(given: BlockArguments, pieces: int, piece_count: int, at_once: int
         offset, tap, count = load_long(piece), load_long(piece + 8), load_long(piece + 16)
         piece_depth, top = load_long(piece + 24), load_long(piece + 32)
         begins, ends = 1 if p == 0 else 0, p == piece_count - 1
-        least, most = (low, high) if ends else (np.float32(-np.inf), np.float32(np.inf))
-        for start in range(first, last, at_once):
-            for j in range(0, n, WIDTH):
-                panel = w + w_step * (depth * (j // WIDTH) + top)
+        least, most = (low, high) if ends else (NO_LOW, NO_HIGH)
+        start = first
+        while start < last:
+            for panel in range((n + WIDTH - 1) // WIDTH):
+                j = WIDTH * panel
                 part = (
-                    x + offset, x_rows, taps + 8 * tap, count, piece_depth, panel, w_step, bias + 4 * j,
-                    addend + 4 * j if addend and ends else 0, z_rows, out + 4 * j, y_rows, begins, min(WIDTH, n - j),
-                    least, most,
+                    x + offset, x_rows, taps + 8 * tap, count, piece_depth, w + w_step * (depth * panel + top), w_step,
+                    bias + 4 * j, addend + 4 * j if addend and ends else 0, z_rows, out + 4 * j, y_rows, begins,
+                    min(WIDTH, n - j), least, most,
                 )  # fmt: skip
                 _run(WIDE if n - j > LANES else NARROW, part, start, min(start + at_once, last))
+            start += at_once
 
 
 @compiled
-def _winograd(job: Array, x: int, out: int, bias: int, addend: int, scratch: int, low: np.float32, high: np.float32,
+def _winograd(job: int, x: int, out: int, bias: int, addend: int, scratch: int, low: np.float32, high: np.float32,
               first: int, last: int) -> None:  # fmt: skip
     """Tiles from `first` up to `last`: transformed, multiplied plane by plane, transformed back, some at a time."""
-    is_large = job[KIND] == WINOGRAD_LARGE
+    is_large = _field(job, KIND) == WINOGRAD_LARGE
     planes, cells = (36, 16) if is_large else (16, 4)
-    at_once, depth, n = job[AT_ONCE], job[DEPTH], job[COLUMNS]
+    at_once, depth, n = _field(job, AT_ONCE), _field(job, DEPTH), _field(job, COLUMNS)
+    row_step, column_step, even = _field(job, ROW_STEP), _field(job, COLUMN_STEP), _field(job, EVEN_ROWS)
     products = scratch + 4 * planes * at_once * depth
     in_step, out_step = 4 * at_once * depth, 4 * at_once * n
     w_bytes = 4 * WIDTH * depth * ((n + WIDTH - 1) // WIDTH)
-    even = job[EVEN_ROWS]
-    no_low, no_high = np.float32(-np.inf), np.float32(np.inf)
-    for start in range(first, last, at_once):
+    start = first
+    while start < last:
         stop = min(start + at_once, last)
         for i in range(start, stop):
-            source, target = x + load_long(job[INPUT_ROWS] + 8 * i), scratch + 4 * depth * (i - start)
+            source, target = x + load_long(_field(job, INPUT_ROWS) + 8 * i), scratch + 4 * depth * (i - start)
             if is_large:
-                _large_input(source, job[ROW_STEP], job[COLUMN_STEP], target, in_step, depth)
+                _large_input(source, row_step, column_step, target, in_step, depth)
             else:
-                _small_input(source, job[ROW_STEP], job[COLUMN_STEP], target, in_step, depth)
+                _small_input(source, row_step, column_step, target, in_step, depth)
         for plane in range(planes):
             given = (
-                scratch + in_step * plane, even, job[TAPS], 1, depth, job[WEIGHTS] + w_bytes * plane, 4 * WIDTH,
-                job[NO_BIAS], 0, even, products + out_step * plane, even + 8 * at_once, 1, n, no_low, no_high,
+                scratch + in_step * plane, even, _field(job, TAPS), 1, depth, _field(job, WEIGHTS) + w_bytes * plane,
+                4 * WIDTH, _field(job, NO_BIAS), 0, even, products + out_step * plane, even + 8 * at_once, 1, n,
+                NO_LOW, NO_HIGH,
             )  # fmt: skip
-            _multiply(given, job[PIECES], job[PIECE_COUNT], at_once, 0, stop - start)
+            _multiply(given, _field(job, PIECES), _field(job, PIECE_COUNT), at_once, 0, stop - start)
         for i in range(start, stop):
             source, skip = products + 4 * n * (i - start), 8 * cells * i
-            to, more = job[OUTPUT_ROWS] + skip, job[ADDEND_ROWS] + skip
+            to, more = _field(job, OUTPUT_ROWS) + skip, _field(job, ADDEND_ROWS) + skip
             if is_large:
                 _large_output(source, out_step, bias, addend, more, out, to, n, low, high)
             else:
                 _small_output(source, out_step, bias, addend, more, out, to, n, low, high)
+        start += at_once
 
 
 @compiled
-def _do(job: Array, bases: Array, low: np.float32, high: np.float32, thread: int, threads: int) -> None:
+def _place(job: int, bases: int, slot: int, offset: int) -> int:
+    """The address of a tensor whose slot and offset are in these fields."""
+    return load_long(bases + 8 * _field(job, slot)) + _field(job, offset)
+
+
+@compiled
+def _do(job: int, bases: int, low: np.float32, high: np.float32, thread: int, threads: int) -> None:
     """One thread's share of a job: whole tiles of its rows."""
-    for i in range(thread, job[ZERO_COUNT], threads):
-        border = job[ZEROS] + 16 * i
-        zero(bases[job[ZERO_SLOT]] + load_long(border), load_long(border + 8))
-    kind, m, n = job[KIND], job[ROW_COUNT], job[COLUMNS]
+    i = thread
+    while i < _field(job, ZERO_COUNT):
+        border = _field(job, ZEROS) + 16 * i
+        zero(load_long(bases + 8 * _field(job, ZERO_SLOT)) + load_long(border), load_long(border + 8))
+        i += threads
+    kind, m, n = _field(job, KIND), _field(job, ROW_COUNT), _field(job, COLUMNS)
     grain = 1 if kind in (WINOGRAD, WINOGRAD_LARGE) else ROWS
     tiles = (m + grain - 1) // grain
     first, last = tiles * thread // threads * grain, min(m, tiles * (thread + 1) // threads * grain)
-    x, out = bases[job[INPUT_SLOT]] + job[INPUT], bases[job[OUTPUT_SLOT]] + job[OUTPUT]
-    bias = bases[job[BIAS_SLOT]] + job[BIAS]
-    addend = bases[job[ADDEND_SLOT]] + job[ADDEND]
-    x_rows, z_rows, y_rows = job[INPUT_ROWS], job[ADDEND_ROWS], job[OUTPUT_ROWS]
+    x, out = _place(job, bases, INPUT_SLOT, INPUT), _place(job, bases, OUTPUT_SLOT, OUTPUT)
+    bias, addend = _place(job, bases, BIAS_SLOT, BIAS), _place(job, bases, ADDEND_SLOT, ADDEND)
+    x_rows, z_rows, y_rows = _field(job, INPUT_ROWS), _field(job, ADDEND_ROWS), _field(job, OUTPUT_ROWS)
+    taps, weights = _field(job, TAPS), _field(job, WEIGHTS)
     if kind == PRODUCT:
-        given = (x, x_rows, job[TAPS], 1, job[DEPTH], job[WEIGHTS], 4 * WIDTH, bias, addend, z_rows, out, y_rows, 1, n,
+        given = (x, x_rows, taps, 1, _field(job, DEPTH), weights, 4 * WIDTH, bias, addend, z_rows, out, y_rows, 1, n,
                  low, high)  # fmt: skip
-        _multiply(given, job[PIECES], job[PIECE_COUNT], job[AT_ONCE], first, last)
+        _multiply(given, _field(job, PIECES), _field(job, PIECE_COUNT), _field(job, AT_ONCE), first, last)
     elif kind == DEPTHWISE:
-        given = (x, x_rows, job[TAPS], job[TAP_COUNT], 1, job[WEIGHTS], 4 * n, bias, addend, z_rows, out, y_rows, 1, n,
+        given = (x, x_rows, taps, _field(job, TAP_COUNT), 1, weights, 4 * n, bias, addend, z_rows, out, y_rows, 1, n,
                  low, high)  # fmt: skip
         _run(CHANNELS, given, first, last)
     elif kind == COPY:
-        for i in range(first, last):
-            copy(out + load_long(y_rows + 8 * i), x + load_long(x_rows + 8 * i), n)
+        for row in range(first, last):
+            copy(out + load_long(y_rows + 8 * row), x + load_long(x_rows + 8 * row), n)
     else:
-        scratch = bases[job[SCRATCH_SLOT]] + job[SCRATCH] + job[SCRATCH_BYTES] * thread
+        scratch = _place(job, bases, SCRATCH_SLOT, SCRATCH) + _field(job, SCRATCH_BYTES) * thread
         _winograd(job, x, out, bias, addend, scratch, low, high, first, last)
 
 
@@ -223,13 +249,15 @@ def _wait(counter: int, wanted: int) -> None:
 
 
 @compiled
-def run(jobs: Array, limits: Array, bases: Array, thread: int, threads: int, counter: Array) -> None:
-    """One thread's share of every job (jobs, fields), each begun when all threads have finished the one before.
+def run(jobs: int, count: int, limits: int, bases: int, thread: int, threads: int, counter: int) -> None:
+    """One thread's share of every job, each begun when all threads have finished the one before.
 
-    `limits` (jobs, 2) are the least and greatest results, `bases` the addresses of the slots, `counter` one int64 at 0.
+    Addresses: of the jobs (count, fields), of the least and greatest results (count, 2), of the addresses of the
+    slots, and of an int64 that is 0 and that all threads share.
     """
-    for i in range(len(jobs)):
-        _do(jobs[i], bases, limits[i, 0], limits[i, 1], thread, threads)
+    for i in range(count):
+        limit = limits + 8 * i
+        _do(jobs + 8 * FIELDS * i, bases, load_float(limit), load_float(limit + 4), thread, threads)
         if threads > 1:
-            add_shared(counter.ctypes.data, 1)
-            _wait(counter.ctypes.data, threads * (i + 1))
+            add_shared(counter, 1)
+            _wait(counter, threads * (i + 1))

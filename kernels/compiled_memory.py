@@ -19,6 +19,13 @@ def _load_long(typing: Any, address: Any) -> Any:
     return types.int64(types.int64), build
 
 
+def _load_float(typing: Any, address: Any) -> Any:
+    def build(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> Any:
+        return builder.load(builder.inttoptr(arguments[0], ir.FloatType().as_pointer()))
+
+    return types.float32(types.int64), build
+
+
 def _zero(typing: Any, address: Any, size: Any) -> Any:
     def build(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> Any:
         cgutils.memset(builder, builder.inttoptr(arguments[0], BYTE.as_pointer()), arguments[1], 0)
@@ -62,6 +69,8 @@ def _let_others_run(typing: Any) -> Any:
 
 load_long: Any = intrinsic(_load_long)
 """The int64 at an address."""
+load_float: Any = intrinsic(_load_float)
+"""The float32 at an address."""
 zero: Any = intrinsic(_zero)
 """Write zeros: (address, bytes)."""
 copy: Any = intrinsic(_copy)

@@ -32,6 +32,7 @@ from partita.kernels.jobs import (
     rows_at_once,
 )
 from partita.kernels.layouts import Laid, Sizes
+from partita.kernels.native import loops
 from partita.kernels.packing import packed
 from partita.kernels.windows import Windows, channels_last, channels_second, is_channels_last
 from partita.kernels.winograd import LARGE, SMALL, supports_winograd, transform_filters
@@ -67,7 +68,7 @@ def _reach_of(c: Convolution) -> Reach:
 
 
 def _tiles_at_once(c: Convolution) -> int:
-    return rows_at_once(_bytes_per_tile(c), compiled.loops().ROWS, SCRATCH_BYTES)
+    return rows_at_once(_bytes_per_tile(c), loops().rows, SCRATCH_BYTES)
 
 
 def _bytes_per_tile(c: Convolution) -> int:
@@ -203,7 +204,7 @@ class Plan:
         )  # fmt: skip
 
     def _product(self, c: Convolution, x: Laid, output: Laid) -> Job:
-        windows, width = c.windows, compiled.loops().WIDTH
+        windows, width = c.windows, loops().width
         depth = c.w.shape[1]
         steps = [s * step for s, step in zip(windows.strides, x.steps[1:], strict=True)]
         rows = grid((x.shape[0], *windows.outputs), (x.steps[0], *steps))
@@ -212,7 +213,7 @@ class Plan:
             plane = FLOAT_BYTES * math.prod(x.padded[2:])
             kernel, taps = (depth, *kernel), [plane, *taps]
             panels = packed(c.w, ("first panels", width), lambda w: panels_of(w.reshape(w.shape[0], -1).T, width))
-            pieces, at_once = pieces_of_taps(math.prod(kernel), 1), compiled.loops().ROWS
+            pieces, at_once = pieces_of_taps(math.prod(kernel), 1), loops().rows
         else:
             panels = packed(c.w, ("panels", width), lambda w: panels_of(_by_input(w), width))
             pieces = pieces_of_taps(windows.taps, depth) if windows.taps > 1 else pieces_of_depth(depth)
@@ -221,7 +222,7 @@ class Plan:
             PRODUCT, len(rows), c.w.shape[0], x.slot, x.from_corner(windows.begin), self._at(rows), output.slot,
             output.origin, self._at(output.rows), taps=self._at(grid(tuple(kernel), tuple(taps))),
             pieces=self._at(pieces), piece_count=len(pieces), depth=panels.shape[1], weights=self._at(panels),
-            at_once=rows_at_once(at_once, compiled.loops().ROWS),
+            at_once=rows_at_once(at_once, loops().rows),
         )  # fmt: skip
 
     def _depthwise(self, c: Convolution, x: Laid, output: Laid) -> Job:
@@ -236,7 +237,7 @@ class Plan:
         )  # fmt: skip
 
     def _winograd(self, c: Convolution, x: Laid, output: Laid) -> Job:
-        tile, width = winograd_tile(c), compiled.loops().WIDTH
+        tile, width = winograd_tile(c), loops().width
         matrices = LARGE if tile == 4 else SMALL
         panels = packed(
             c.w,
