@@ -49,6 +49,8 @@ def object_code() -> bytes:
     machine = target.create_target_machine(
         cpu=binding.get_host_cpu_name(), features=binding.get_host_cpu_features().flatten(), opt=3, reloc="pic"
     )
+    if module.get_function(ENTRY).is_declaration:
+        raise SystemExit("the loops come from numba's cache: give it an empty folder in NUMBA_CACHE_DIR")
     passes = binding.create_new_module_pass_manager()
     passes.add_global_dead_code_eliminate_pass()
     passes.run(module, binding.create_pass_builder(machine, binding.create_pipeline_tuning_options(speed_level=0)))

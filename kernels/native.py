@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
@@ -85,10 +86,15 @@ def _processor() -> str:
 
 
 def _compile(path: Path) -> bool:
-    """Make the library in another process; False if that does not work here, say for want of a linker."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+    """Make the library in another process; False if that does not work here.
+
+    That process gets a new folder for numba's own cache, for what comes from there cannot be linked.
+    """
     command = [sys.executable, "-m", f"{__package__}.compiled_library", str(path)]
-    done = subprocess.run(command, env=environment, capture_output=True, check=False)
+    with tempfile.TemporaryDirectory() as empty:
+        modules = os.pathsep.join(entry for entry in sys.path if entry)
+        environment = {**os.environ, "PYTHONPATH": modules, "NUMBA_CACHE_DIR": empty}
+        done = subprocess.run(command, env=environment, capture_output=True, check=False)
     return done.returncode == 0 and path.exists()
 
 

@@ -1,8 +1,9 @@
 """The Reduce operators; axes are an attribute at first and an input later (ReduceSum-13, the others-18)."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,17 +21,43 @@ SHORT = 1024
 
 def _sum(x: Array, axes: Axes) -> Any:
     if x.dtype.kind == "f" and axes and x.size:
-        order = sorted(range(x.ndim), key=lambda axis: -x.strides[axis])
-        stored = x.transpose(order)
-        places = [i for i, axis in enumerate(order) if axis in axes]
-        first, last = places[0], places[-1] + 1
-        if stored.flags.c_contiguous and last - first == len(places):
-            shape = tuple(1 if axis in axes else size for axis, size in enumerate(x.shape))
-            kept = [axis for axis in order if axis not in axes]
-            total = _sum_of_run(stored.reshape(prod(stored.shape[:first]), -1, prod(stored.shape[last:])))
-            back = [kept.index(axis) for axis in range(x.ndim) if axis not in axes]
-            return total.reshape([x.shape[axis] for axis in kept]).transpose(back).reshape(shape)
+        run = _run_of(x.shape, x.strides, x.itemsize, axes)
+        if run is not None:
+            stored = x.transpose(run.order).reshape(run.shape)
+            return _sum_of_run(stored).reshape(run.kept).transpose(run.back).reshape(run.result)
     return np.add.reduce(x, axis=axes, keepdims=True, dtype=x.dtype)
+
+
+class _Run(NamedTuple):
+    """How an array is one of (before, run, after) in memory, of which the middle is summed."""
+
+    order: Axes
+    shape: tuple[int, int, int]
+    kept: tuple[int, ...]
+    """Sizes of the axes that stay, in memory order; `back` brings them into their own."""
+    back: Axes
+    result: tuple[int, ...]
+
+
+@lru_cache(maxsize=1024)
+def _run_of(shape: tuple[int, ...], strides: tuple[int, ...], item_bytes: int, axes: Axes) -> _Run | None:
+    """None if the axes do not lie side by side in memory."""
+    order = tuple(sorted(range(len(shape)), key=lambda axis: -strides[axis]))
+    sizes = [shape[axis] for axis in order]
+    steps = [item_bytes * prod(sizes[i + 1 :]) for i in range(len(sizes))]
+    is_contiguous = all(n == 1 or strides[axis] == s for axis, n, s in zip(order, sizes, steps, strict=True))
+    places = [i for i, axis in enumerate(order) if axis in axes]
+    first, last = places[0], places[-1] + 1
+    if not is_contiguous or last - first != len(places):
+        return None
+    stay = [axis for axis in order if axis not in axes]
+    return _Run(
+        order=order,
+        shape=(prod(sizes[:first]), prod(sizes[first:last]), prod(sizes[last:])),
+        kept=tuple(shape[axis] for axis in stay),
+        back=tuple(stay.index(axis) for axis in range(len(shape)) if axis not in axes),
+        result=tuple(1 if axis in axes else size for axis, size in enumerate(shape)),
+    )
 
 
 def _sum_of_run(x: Array) -> Array:
@@ -44,7 +71,7 @@ def _sum_of_run(x: Array) -> Array:
 
 
 def _mean(x: Array, axes: Axes) -> Any:
-    count = int(np.prod([x.shape[axis] for axis in axes], dtype=np.int64))
+    count = prod(x.shape[axis] for axis in axes)
     total = _sum(x, axes)
     if x.dtype.kind not in "iu":
         return total / x.dtype.type(count)
