@@ -1,7 +1,7 @@
-"""Products and convolutions in float32, compiled by numba (optional: install partita[fast]).
+"""Products in float32 and chains over rows, compiled by numba (optional: install partita[fast]).
 
-The first use in a new environment compiles for some seconds; the result is kept on disk. Large products are shared
-among as many threads of Python's as BLAS may use; numba's own threads, which spin beside those of BLAS, never start.
+The first use on a machine compiles for some seconds; the result is kept on disk (see `native`). Large products are
+shared among as many threads of Python's as BLAS may use; numba's own, which spin beside those of BLAS, never start.
 """
 
 import os
@@ -31,7 +31,7 @@ from partita.kernels.packing import packed
 
 SWITCH = "PARTITA_COMPILED"
 """Environment variable: 0 leaves numba aside even where it is installed."""
-LEAST_WORK = 1 << 15
+LEAST_WORK = 1 << 20
 """Smaller products (multiplications) are not worth waking another thread for."""
 UNLIMITED = (np.float32(-np.inf), np.float32(np.inf))
 
