@@ -27,11 +27,12 @@ Name = Annotated[
 
 @soc_app.command("list", epilog="Example:\n\n    partita soc list --json")
 def soc_list(as_json: given.Json = False) -> None:
-    """List the presets."""
+    """List the presets, and your own (see `partita calibrate --host`)."""
     from partita.devices import load_soc, preset_names
+    from partita.devices.load import user_preset_names
     from partita.reports.documents import soc_list_document, soc_list_table
 
-    socs = [load_soc(name) for name in preset_names()]
+    socs = [load_soc(name) for name in dict.fromkeys((*preset_names(), *user_preset_names()))]
     _print_json(soc_list_document(socs)) if as_json else out.print(soc_list_table(socs))
 
 

@@ -85,3 +85,13 @@ def test_the_schema_is_printed_as_one_object(run: Run) -> None:
     plain, as_json = run("soc", "schema"), run("soc", "schema", "--json")
     assert plain.out == as_json.out
     assert json.loads(plain.out)["$defs"]["Number"]["required"] == ["value", "kind", "source"]
+
+
+def test_the_list_has_the_presets_of_the_user_after_those_of_the_package(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PARTITA_PRESETS", str(tmp_path))
+    run("soc", "new", "--from", "sd8gen2-qnn", "-o", "mine.toml")
+    names = [soc["name"] for soc in json.loads(run("soc", "list", "--json").out)["socs"]]
+    assert names == [*preset_names(), "mine"]
+    assert run("soc", "show", "mine").code == 0
