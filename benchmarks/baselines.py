@@ -40,7 +40,11 @@ def graphs(folders: list[Path]) -> Iterator[tuple[str, Graph]]:
 
 
 def placements(arguments: argparse.Namespace) -> Iterator[Placed]:
+    ends = time.monotonic() + 60 * arguments.minutes
     for model, graph in graphs(arguments.folders):
+        if time.monotonic() > ends:
+            print(f"stopped after {arguments.minutes:g} minutes, before {model}\n")
+            return
         for soc in arguments.soc or preset_names():
             for objective in arguments.objective or OBJECTIVES:
                 began = time.process_time()
@@ -89,6 +93,7 @@ def main() -> None:
     parser.add_argument("--soc", action="append", help="a preset; all of them if not given")
     parser.add_argument("--objective", action="append", help="all but makespan if not given")
     parser.add_argument("--time-limit", type=float, default=20.0)
+    parser.add_argument("--minutes", type=float, default=1e6, help="begin no further model after this time")
     arguments = parser.parse_args()
     print(f"Python {platform.python_version()}, {platform.machine()}, partita {pt.__version__}\n")
     found = list(placements(arguments))

@@ -26,7 +26,7 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 Integers = np.ndarray[Any, np.dtype[np.intp]]
 MOST_MOVES = 120_000
 """Moves between states, over all operators, beyond which the sweep is given up."""
-WIDTHS = (32, 256, 2_048)
+WIDTHS = (32, 256)
 """Vectors kept for each state, pass by pass; what is left out lowers the bound that can be proven."""
 MOST_UNITS = 2
 """With three units the frontiers of real networks grew too large to be quicker than the integer program."""
@@ -70,9 +70,12 @@ def shortest_period(problem: Problem, known: Sequence[tuple[int, ...]], gap: flo
         if value_us - bound_us <= gap * value_us:
             break
         chosen, least_us = _swept(steps, weights, rest, value_us * (1 - gap), width)
-        if chosen is not None and period_us(problem, chosen) < value_us:
-            best, value_us = chosen, period_us(problem, chosen)
         bound_us = max(bound_us, min(least_us, value_us))
+        found_us = period_us(problem, chosen) if chosen is not None else np.inf
+        if found_us < value_us:
+            best, value_us = chosen, found_us
+        elif chosen is not None:  # a link is busier than the units
+            break
     return Found(best, float(min(bound_us, value_us)))
 
 
@@ -206,15 +209,14 @@ def _kept(vectors: Floats, least: Floats, below_us: float, width: int) -> tuple[
 
 
 def _undominated(vectors: Floats) -> Integers:
-    """Numbers of the vectors that no other is at most as large as everywhere; of equal ones the first."""
-    by_sum = np.lexsort((np.arange(len(vectors)), vectors.sum(axis=1)))
-    kept: list[int] = []
-    front = np.empty_like(vectors)
-    for i in by_sum:
-        if not (front[: len(kept)] <= vectors[i]).all(axis=1).any():
-            front[len(kept)] = vectors[i]
-            kept.append(int(i))
-    return np.sort(np.array(kept, np.intp))
+    """Numbers of the vectors that no other is at most as large as everywhere; of equal ones the first.
+
+    Of one or two units (MOST_UNITS): from the smallest first load on, each second load must be a new least.
+    """
+    first, second = vectors[:, 0], vectors[:, 1:].sum(axis=1)
+    order = np.lexsort((second, first))
+    least_before = np.minimum.accumulate(np.concatenate([[np.inf], second[order]]))[:-1]
+    return np.sort(order[second[order] < least_before])
 
 
 def _chosen(trail: Sequence[tuple[Integers, Integers]], last: int) -> tuple[int, ...]:
