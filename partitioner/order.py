@@ -1,4 +1,4 @@
-"""The order in which operators run: those that one unit can take are drawn together, to save calls."""
+"""The order in which operators run: those of one unit are drawn together, to save calls."""
 
 import heapq
 from collections.abc import Callable
@@ -31,3 +31,15 @@ def drawn_together(graph: Graph, kind_of: Callable[[Node], int]) -> Graph:
                 if not waiting[consumer.name]:
                     heapq.heappush(ready.setdefault(kind_of(consumer), []), position[consumer.name])
     return replace(graph, nodes=tuple(order))
+
+
+def early(graph: Graph, is_wanted: Callable[[Node], bool]) -> tuple[int, ...]:
+    """Positions of the operators in another order: wanted ones, and all that they need, come first."""
+    position = {node.name: i for i, node in enumerate(graph.nodes)}
+    first: set[int] = set()
+    for i in reversed(range(len(graph.nodes))):
+        node = graph.nodes[i]
+        if i in first or is_wanted(node):
+            needed = (graph.producer_of[name].name for name in graph.reads(node) if name in graph.producer_of)
+            first.update((i, *(position[name] for name in needed)))
+    return (*sorted(first), *(i for i in range(len(graph.nodes)) if i not in first))

@@ -17,7 +17,8 @@ from partita.partitioner.limits import Named, limits_of, named_limits, rules_as_
 from partita.partitioner.lower import lower
 from partita.partitioner.marginals import min_marginals
 from partita.partitioner.objectives import Search, minimise
-from partita.partitioner.problem import evaluate
+from partita.partitioner.order import early
+from partita.partitioner.problem import evaluate, locations_of_choice
 from partita.partitioner.quantities import priced
 from partita.partitioner.wishes import Wishes
 
@@ -48,13 +49,33 @@ class Placing:
             )
 
     def best(self) -> "tuple[Placing, ilp.Solution]":
-        """The solution, and the problem in the order that it was found in: ours, or that of a simple rule."""
-        solution = self.solved([rule.chosen for rule in self._simple])
+        """The solution, and the problem in the order that it was found in: ours, or one that turned out better."""
+        placing, solution = self, self.solved([rule.chosen for rule in self._simple])
         better = self._better_order(solution.objective_us)
-        if better is None:
+        if better is not None:
+            placing, start = better
+            solution = placing.solved([start])
+        return placing._with_others_early(solution)
+
+    def _with_others_early(self, solution: ilp.Solution) -> "tuple[Placing, ilp.Solution]":
+        """The solution, or a better one if what the busiest unit does not run comes as early as it can."""
+        formulation = self.formulation
+        segments = evaluate(formulation.problem, solution.chosen).segments
+        if len(segments) <= 1:
             return self, solution
-        placing, start = better
-        return placing, placing.solved([start])
+        main = max(segments, key=lambda segment: len(segment[1]))[0]
+        at = locations_of_choice(formulation.problem, solution.chosen)
+        away = {
+            node.name
+            for i, node in enumerate(formulation.graph.nodes)
+            if formulation.problem.unit_of_location[at[i]] != main
+        }
+        order = early(formulation.graph, lambda node: node.name in away)
+        if order == tuple(range(len(order))):
+            return self, solution
+        placing, start = self._in_order(order, solution.chosen)
+        other = placing.solved([start])
+        return (placing, other) if other.objective_us < solution.objective_us * (1 - BETTER) else (self, solution)
 
     def plan(self, digest: str, placing: "Placing", solution: ilp.Solution) -> Plan:
         """The Plan of a solution that `best` gave."""
@@ -139,14 +160,24 @@ class Placing:
         return self._in_order_of(self._simple[i]) if best < value * (1 - BETTER) else None
 
     def _in_order_of(self, rule: Simple) -> "tuple[Placing, tuple[int, ...]]":
-        if rule.order is None:
-            return self, rule.chosen
+        return (self, rule.chosen) if rule.order is None else self._in_order(rule.order, rule.chosen)
+
+    def _in_order(self, order: Sequence[int], chosen: Sequence[int]) -> "tuple[Placing, tuple[int, ...]]":
+        """The problem with its operators in another order, and the same choice there."""
         graph = self.formulation.graph
-        ordered = replace(graph, nodes=tuple(graph.nodes[i] for i in rule.order))
+        ordered = replace(graph, nodes=tuple(graph.nodes[i] for i in order))
         formulation = formulate(ordered, self.soc, self.matches, self.wishes)
         number_of = {_key(formulation, c): c for c in range(len(formulation.problem.candidates))}
-        chosen = tuple(sorted(number_of[_key(self.formulation, c)] for c in rule.chosen))
-        return replace(self, formulation=formulation), chosen
+        there = [number for c in chosen for number in self._numbers(c, number_of)]
+        return replace(self, formulation=formulation), tuple(sorted(there))
+
+    def _numbers(self, c: int, number_of: "dict[Key, int]") -> list[int]:
+        """A candidate of ours by its number in another order; fusions that save nothing there have become single."""
+        key = _key(self.formulation, c)
+        if key in number_of:
+            return [number_of[key]]
+        names, location, _ = key
+        return [number_of[frozenset((name,)), location, ""] for name in sorted(names)]
 
     @cached_property
     def _without_rules(self) -> "Placing":
@@ -193,7 +224,10 @@ class Placing:
         return self.overlapped(lower(self.formulation, self.soc, chosen, unproven, ()))
 
 
-def _key(formulation: Formulation, c: int) -> tuple[object, ...]:
+Key = tuple[frozenset[str], int, str]
+
+
+def _key(formulation: Formulation, c: int) -> Key:
     """What a candidate is, whatever its number: its operators by name, its location, its pattern."""
     candidate, match = formulation.problem.candidates[c], formulation.matches[c]
     names = frozenset(formulation.graph.nodes[i].name for i in candidate.operators)
