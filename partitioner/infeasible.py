@@ -6,6 +6,7 @@ Constraint Sets in Linear Programs", ORSA Journal on Computing 3 (1991). What a 
 constraints is the least slack that lets them be kept.
 """
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,13 +29,25 @@ class Clash:
     option: str
     limit: float
     need: float | None
-    """What would let the others be kept; None if it can only be dropped."""
+    """What would let the others be kept; None if it can only be dropped, or if that was not found in time."""
     unit: str
 
     def __str__(self) -> str:
         if self.need is None:
-            return f"{self.option} (or drop it)"
-        return f"{self.option} is {self.limit:g} {self.unit} but would have to be {self.need:.4g}"
+            return f"dropping {self.option} would do"
+        return f"{self.option} is {self.limit:g} {self.unit}, {_safely_rounded(self.need, self.limit):g} would do"
+
+
+def _safely_rounded(need: float, limit: float) -> float:
+    """To four digits, away from the limit that was too tight.
+
+    >>> _safely_rounded(7.00001, 5.0), _safely_rounded(39.99999, 50.0)
+    (7.001, 39.99)
+    """
+    if need == 0:
+        return need
+    scale = 10.0 ** (3 - math.floor(math.log10(abs(need))))
+    return (math.ceil if need > limit else math.floor)(round(need * scale, 6)) / scale
 
 
 def explain(problem: Problem, named: Sequence[Named], time_limit_s: float) -> InfeasiblePlacementError:

@@ -101,7 +101,7 @@ def test_why_answers_for_one_operator(run: Run) -> None:
     [
         (
             ("--deadline-ms", "0.1"),
-            "no placement keeps --deadline-ms 0.1: --deadline-ms is 0.1 ms but would have to be",
+            "no placement keeps --deadline-ms 0.1: --deadline-ms is 0.1 ms, ",
         ),
         (("--deadline-ms", "0"), "the deadline must be above 0 ms, is 0"),
         (("--max-segments", "many"), "--max-segments 'many' is not understood; write a number or UNIT=NUMBER"),
