@@ -20,6 +20,8 @@ from partita.files import check_outputs
 from partita.ops import EPILOG, ops
 from partita.reports.wording import printable
 from partita.soc_commands import soc_app
+from partita.solve import EPILOG as SOLVE_EPILOG
+from partita.solve import solve
 from partita.validate import EPILOG as VALIDATE_EPILOG
 from partita.validate import validate
 
@@ -40,6 +42,7 @@ app.add_typer(soc_app, name="soc")
 app.command(epilog=EPILOG)(ops)
 app.command(epilog=VALIDATE_EPILOG)(validate)
 app.command(epilog=CALIBRATE_EPILOG)(calibrate)
+app.command(epilog=SOLVE_EPILOG)(solve)
 
 USAGE_ERRORS: type[Any] = typer.BadParameter.__mro__[2]
 """Click's base of all usage errors, which Typer does not export."""

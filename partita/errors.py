@@ -71,3 +71,9 @@ class StudyError(PartitaError):
     """A study or a table of measurements cannot be read or does not fit."""
 
     code = "study"
+
+
+class ProblemError(PartitaError):
+    """A file with a placement problem is broken, or cannot be solved as asked."""
+
+    code = "problem"

@@ -1,0 +1,68 @@
+"""The command `partita solve`: a placement problem in plain numbers, solved, with a bound."""
+
+import json
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from partita import options as given
+from partita.errors import ProblemError
+from partita.files import check_outputs, write_atomically
+
+out = Console(soft_wrap=False)
+
+EPILOG = (
+    "Examples:\n\n    partita solve problem.json --objective sum\n\n"
+    "    partita solve bert_l-3_inference.json --from msr --objective throughput --json\n\n"
+    "    partita solve GoogLeNet.json --objective makespan --time-limit 30 -o placement.json"
+)
+
+
+def solve(  # noqa: PLR0913  (a command has one parameter per option)
+    problem: Annotated[str, typer.Argument(metavar="FILE", help="A placement problem as JSON; see docs/solving.md.")],
+    objective: Annotated[
+        str, typer.Option("--objective", metavar="GOAL", help="throughput, latency, makespan or sum.")
+    ] = "sum",
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="FORMAT",
+            help="The file's format: partita, msr or moirai. Found out if not given.",
+            show_default=False,
+        ),
+    ] = None,
+    gap: Annotated[float, typer.Option("--gap", help="Stop when proven within this share of the best.")] = 1e-4,
+    time_limit: Annotated[
+        float, typer.Option("--time-limit", metavar="SECONDS", help="Stop after this time with the best so far.")
+    ] = 60.0,
+    output: Annotated[
+        str | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Write the JSON object there too.", show_default=False),
+    ] = None,
+    as_json: given.Json = False,
+) -> None:
+    """Solve a placement problem given in plain numbers: no model, no Soc."""
+    from partita.partitioner.engines.outcome import Limits
+    from partita.partitioner.engines.solve import OBJECTIVES
+    from partita.partitioner.engines.solve import solve as solve_instance
+    from partita.partitioner.problem_file import SOURCES, read_problem
+    from partita.reports.solution import Solved, solution_document, solution_table
+
+    if objective not in OBJECTIVES:
+        raise ProblemError(f"--objective {objective}: there is no such objective; there are {', '.join(OBJECTIVES)}")
+    if source is not None and source not in SOURCES:
+        raise ProblemError(f"--from {source}: there is no such format; there are {', '.join(SOURCES)}")
+    if not 0 <= gap < 1 or not time_limit > 0:
+        raise ProblemError("--gap is a share from 0 to below 1, --time-limit a number of seconds above 0")
+    check_outputs([output], inputs=[problem])
+    cpu, wall = time.process_time(), time.perf_counter()
+    instance = read_problem(problem, source)
+    outcome = solve_instance(instance, objective, Limits(gap=gap, time_s=time_limit))
+    solved = Solved(instance, objective, outcome, time.process_time() - cpu, time.perf_counter() - wall)
+    text = json.dumps(solution_document(solved), indent=1, allow_nan=False)
+    if output is not None:
+        write_atomically(output, (text + "\n").encode())
+    typer.echo(text) if as_json else out.print(solution_table(solved))

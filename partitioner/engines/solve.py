@@ -1,0 +1,30 @@
+"""One entrance to all engines."""
+
+from collections.abc import Callable
+
+from partita.errors import ProblemError
+from partita.partitioner.engines import subgraph_latency, sums, throughput
+from partita.partitioner.engines.outcome import Limits, Outcome
+from partita.partitioner.instance import Instance
+
+OBJECTIVES = ("throughput", "latency", "makespan", "sum")
+
+
+def solve(instance: Instance, objective: str, limits: Limits) -> Outcome:
+    """The best placement found for one of OBJECTIVES, and what is proven about it.
+
+    Raises ProblemError if no placement exists or none was found in time.
+    """
+    if not instance.operators:
+        return Outcome((), 0.0, 0.0, "optimal", "nothing to place")
+    return _engine(instance, objective)(instance, limits)
+
+
+def _engine(instance: Instance, objective: str) -> Callable[[Instance, Limits], Outcome]:
+    if objective == "throughput":
+        return throughput.solve
+    if objective == "sum":
+        return sums.solve
+    if objective == "latency":
+        return subgraph_latency.solve if any(u.subgraphs is not None for u in instance.units) else sums.solve
+    raise ProblemError(f"there is no objective {objective!r}; there are {', '.join(OBJECTIVES)}")

@@ -1,0 +1,116 @@
+"""Throughput of a pipeline: the least largest load of any unit. Stretches of good orders, annealing, a proven bound.
+
+A unit may take any set of operators (contiguity is not asked for): pipelining over samples makes every set runnable.
+"""
+
+import random
+import time
+from math import inf
+
+from partita.errors import ProblemError
+from partita.partitioner.engines.local_search import annealed
+from partita.partitioner.engines.max_load_bound import MaxLoadBound
+from partita.partitioner.engines.nets import Nets, narrow_order, nets_of
+from partita.partitioner.engines.order_splits import LARGEST, best_split
+from partita.partitioner.engines.outcome import Limits, Outcome, relative_gap, status_of
+from partita.partitioner.instance import Instance
+
+SOLVER = "stretches of orders, annealing; bound by column generation"
+ORDERS = (6, 18, 30, 40, 40)
+"""Orders that are cut into stretches, per round; the first is not random."""
+MOVES = 20_000
+HEATS = (0.05, 0.3, 4.0)
+BOUND_ROUNDS, VAIN_ROUNDS = 40, 8
+"""Prices tried for a target; fewer once a round of them has not raised the bound."""
+CLOSE = 0.005
+"""A target this share below the best load is tried first when the gap asked for is narrower."""
+
+
+def solve(instance: Instance, limits: Limits) -> Outcome:
+    """The assignment with the least largest load. Raises ProblemError if none that fits the memory was found."""
+    began = time.process_time()
+    deadline = began + limits.time_s
+    nets = nets_of(instance)
+    search = _Rounds(nets, limits, deadline)
+    search.improve(ORDERS[0])
+    bound = MaxLoadBound(nets)
+    log, prices = [], BOUND_ROUNDS
+    for number in range(len(ORDERS)):
+        before = bound.bound
+        _raise(bound, search, limits, prices, deadline)
+        prices = BOUND_ROUNDS if bound.bound > before or not number else VAIN_ROUNDS
+        log.append(f"round {number}: largest load {search.load:g}, bound {bound.bound:g}, {bound.rounds} prices")
+        if relative_gap(search.load, bound.bound) <= limits.gap or time.process_time() > deadline:
+            break
+        if number + 1 < len(ORDERS):
+            search.improve(ORDERS[number + 1])
+    if search.load == inf:
+        raise ProblemError("no assignment was found whose operators fit the units' memory")
+    return Outcome(
+        choice=nets.choice(search.unit_of),
+        objective=search.load,
+        bound=min(bound.bound, search.load),
+        status=status_of(search.load, bound.bound, limits, in_time=time.process_time() <= deadline),
+        solver=SOLVER,
+        log=tuple(log),
+    )
+
+
+class _Rounds:
+    """The best assignment so far, and how to better it; what is random continues from call to call."""
+
+    def __init__(self, nets: Nets, limits: Limits, deadline: float) -> None:
+        self.nets = nets
+        self.deadline = deadline
+        self.chance = random.Random(0)
+        self.unit_of: list[int] = []
+        self.load = inf
+        self.known: set[tuple[int, ...]] = set()
+
+    def improve(self, orders: int) -> None:
+        """Cut some more orders into stretches; anneal from the best of them and from the best so far."""
+        found: list[tuple[float, list[int]]] = []
+        for number in range(orders if self.nets.blocks <= LARGEST else 0):
+            if time.process_time() > self.deadline and found:
+                break
+            plain = not self.unit_of and number == 0
+            unit_of = best_split(self.nets, narrow_order(self.nets, None if plain else self.chance))
+            if unit_of is not None and tuple(unit_of) not in self.known:
+                self.known.add(tuple(unit_of))
+                found.append((max(self.nets.loads(unit_of)), unit_of))
+                self._keep(unit_of)
+        starts = [unit_of for _, unit_of in sorted(found)[:2]] or [self._anyhow()]
+        if self.unit_of and self.unit_of not in starts:
+            starts.insert(0, self.unit_of)
+        for start in starts:
+            for heat in HEATS:
+                if time.process_time() > self.deadline:
+                    return
+                self._keep(annealed(self.nets, start, MOVES, self.chance.randrange(1 << 30), heat))
+        self._keep(annealed(self.nets, self.unit_of or starts[0], MOVES, self.chance.randrange(1 << 30), HEATS[0]))
+
+    def _anyhow(self) -> list[int]:
+        """Every block on its quickest unit."""
+        return [int(unit) for unit in self.nets.times.argmin(axis=1)]
+
+    def _keep(self, unit_of: list[int]) -> None:
+        load = max(self.nets.loads(unit_of))
+        if load < self.load and self.nets.fits(unit_of):
+            self.load, self.unit_of = load, list(unit_of)
+
+
+def _raise(bound: MaxLoadBound, search: _Rounds, limits: Limits, prices: int, deadline: float) -> None:
+    """Prove as much as the rounds allow: first all that is asked for, then what lies half way there."""
+    if search.load == inf:
+        return
+    for unit, kind in enumerate(search.nets.instance.alike):
+        bound.add_set(kind, frozenset(b for b, own in enumerate(search.unit_of) if own == unit))
+    target = search.load * (1 - max(limits.gap / 2, CLOSE))
+    if not bound.rounds:
+        bound.add_stretches(target)
+    while target > bound.bound * (1 + CLOSE / 2):
+        if bound.raise_to(target, prices, deadline):
+            break
+        target = (target + bound.bound) / 2
+    if bound.bound >= search.load * (1 - CLOSE):
+        bound.raise_to(search.load * (1 - limits.gap / 2), prices, deadline)
