@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from partita.errors import ProblemError
-from partita.partitioner.engines import subgraph_latency, sums, throughput
+from partita.partitioner.engines import makespan, subgraph_latency, sums, throughput
 from partita.partitioner.engines.outcome import Limits, Outcome
 from partita.partitioner.instance import Instance
 
@@ -23,6 +23,8 @@ def solve(instance: Instance, objective: str, limits: Limits) -> Outcome:
 def _engine(instance: Instance, objective: str) -> Callable[[Instance, Limits], Outcome]:
     if objective == "throughput":
         return throughput.solve
+    if objective == "makespan":
+        return makespan.solve
     if objective == "sum":
         return sums.solve
     if objective == "latency":

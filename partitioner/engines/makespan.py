@@ -1,0 +1,221 @@
+"""Makespan: the shortest schedule when units work side by side and tensors take time to move, by temporal separators.
+
+An operator that is comparable with every other splits time: all before it has ended when it starts, all after starts
+when it has ended. So the makespan is a sum over the blocks between separators, each depending only on the units of the
+two separators around it. The tables start from simple bounds; only entries on the best chain are solved exactly, until
+the best chain is exact. Edges that jump far over separators are left out of the blocks, which keeps the sum a bound.
+"""
+
+import time
+from dataclasses import dataclass
+from math import inf
+
+from partita.partitioner.engines.block_schedule import BlockResult, solve_block
+from partita.partitioner.engines.outcome import Limits, Outcome, relative_gap, status_of
+from partita.partitioner.engines.schedules import (
+    Rows,
+    Schedule,
+    Tasks,
+    annealed_schedule,
+    earliest_finish,
+    quickest_heads,
+    tasks_of,
+    timed,
+)
+from partita.partitioner.instance import Instance
+
+SOLVER = "temporal separators, refined block tables; blocks by HiGHS through PuLP"
+SHORT = 16
+"""Edges over at most so many places keep the separators that they jump inside one block."""
+BLOCK_S = 20.0
+WHOLE_MOVES = 4000
+MOST_MOVES = 60_000
+NONE = -1
+
+
+def solve(instance: Instance, limits: Limits) -> Outcome:
+    """The shortest schedule found and its bound. Groups are kept by the schedule, and relaxed in the bound."""
+    deadline = time.process_time() + limits.time_s
+    tasks = tasks_of(instance)
+    chain = _Chain(tasks)
+    best = _start(tasks)
+    bound, log = 0.0, []
+    for number in range(1000):
+        units, bound = chain.best()
+        log.append(f"round {number}: makespan {best.length:g}, bound {bound:g}, {chain.solved} blocks solved")
+        fresh = [k for k in range(len(chain.blocks)) if not chain.is_final(k, units)]
+        if not fresh or relative_gap(best.length, bound) <= limits.gap or time.process_time() > deadline:
+            break
+        for k in fresh:
+            if time.process_time() < deadline:
+                chain.refine(k, units, min(BLOCK_S, max(deadline - time.process_time(), 0.1)))
+        best = min(best, chain.whole(units, best), key=lambda schedule: schedule.length)
+    if relative_gap(best.length, bound) > limits.gap:
+        best = _polished(tasks, best, deadline)
+    return _outcome(instance, tasks, best, bound, limits, log, in_time=time.process_time() <= deadline)
+
+
+def _outcome(
+    instance: Instance, tasks: Tasks, best: Schedule, bound: float, limits: Limits, log: list[str], *, in_time: bool
+) -> Outcome:
+    count = len(tasks.times)
+    choice, ends, starts = [0] * count, [0.0] * count, [0.0] * count
+    for position, operator in enumerate(instance.order):
+        choice[operator], ends[operator] = best.units[position], best.ends[position]
+        starts[operator] = ends[operator] - tasks.times[position][best.units[position]]
+    return Outcome(
+        choice=tuple(choice),
+        objective=best.length,
+        bound=min(bound, best.length),
+        status=status_of(best.length, bound, limits, in_time=in_time),
+        solver=SOLVER,
+        log=tuple(log),
+        starts=tuple(starts),
+        ends=tuple(ends),
+        order=tuple(instance.order[position] for position in best.order),
+    )
+
+
+def _start(tasks: Tasks) -> Schedule:
+    """The best of HEFT, HEFT with a look ahead, and each unit alone."""
+    found = [earliest_finish(tasks, look_ahead=ahead) for ahead in (True, False)]
+    order = list(range(len(tasks.times)))
+    for unit in range(tasks.units):
+        if all(row[unit] < inf for row in tasks.times):
+            found.append(timed(tasks, [unit] * len(order), order))
+    return min(found, key=lambda schedule: schedule.length)
+
+
+def _polished(tasks: Tasks, best: Schedule, deadline: float) -> Schedule:
+    """Annealing of the whole schedule while time is left."""
+    spent, heat = 0, 0.0
+    while spent < MOST_MOVES and time.process_time() < deadline:
+        found = annealed_schedule(tasks, best, WHOLE_MOVES, heat, frozenset())
+        spent += WHOLE_MOVES
+        if found.length >= best.length:
+            heat = 0.002 if heat == 0.0 else heat * 2
+        best = min(best, found, key=lambda schedule: schedule.length)
+        if heat > 0.1:
+            break
+    return best
+
+
+@dataclass
+class _Chain:
+    """Blocks between separators; `table[k][a][b]` bounds block k when its ends are on units a and b."""
+
+    tasks: Tasks
+
+    def __post_init__(self) -> None:
+        tasks = self.tasks
+        cuts = _separators(tasks)
+        edges = [NONE, *cuts, len(tasks.times)]
+        self.blocks = [(edges[k], edges[k + 1]) for k in range(len(edges) - 1)]
+        self.solved = 0
+        self.results: list[dict[tuple[int, int], BlockResult]] = [{} for _ in self.blocks]
+        self.known: dict[object, BlockResult] = {}
+        self.table = [self._first_bounds(k) for k in range(len(self.blocks))]
+
+    def best(self) -> tuple[list[int], float]:
+        """The units of the separators on the best chain, and its length: a bound of the makespan."""
+        value, links = [0.0], []
+        for rows in self.table:
+            reached = [min((value[a] + row[b], a) for a, row in enumerate(rows)) for b in range(len(rows[0]))]
+            value = [length for length, _ in reached]
+            links.append([a for _, a in reached])
+        units = [0]
+        for link in reversed(links):
+            units.append(link[units[-1]])
+        return units[::-1], value[0]
+
+    def is_final(self, k: int, units: list[int]) -> bool:
+        """Whether nothing more can be learnt about block k between these units."""
+        return (units[k], units[k + 1]) in self.results[k]
+
+    def refine(self, k: int, units: list[int], time_limit_s: float) -> None:
+        """Solve block k between its units on the chain."""
+        a, b = units[k], units[k + 1]
+        block = self._block(k, a, b)
+        key = (tuple(map(tuple, block.times)), tuple(map(tuple, block.inputs)), str(block.moves))
+        if key not in self.known:
+            self.known[key] = solve_block(block, time_limit_s)
+            self.solved += 1
+        result = self.known[key]
+        self.results[k][a, b] = result
+        self.table[k][a][b] = max(self.table[k][a][b], result.bound)
+
+    def whole(self, units: list[int], fallback: Schedule) -> Schedule:
+        """The blocks' schedules one after the other, every operator then as early as possible."""
+        chosen, order = [0] * len(self.tasks.times), []
+        for k, (first, last) in enumerate(self.blocks):
+            result = self.results[k].get((units[k], units[k + 1]))
+            if result is None:
+                return fallback
+            offset = first + (first == NONE)
+            for i in result.schedule.order:
+                operator = offset + i
+                if operator != first and operator < min(last + 1, len(chosen)):
+                    chosen[operator] = result.schedule.units[i]
+                    order.append(operator)
+        return timed(self.tasks, chosen, order)
+
+    def _first_bounds(self, k: int) -> Rows:
+        """Ends of the block's last operator if units never had to be waited for."""
+        first, last = self.blocks[k]
+        sources = range(self.tasks.units) if first != NONE else range(1)
+        targets = range(self.tasks.units) if last < len(self.tasks.times) else range(1)
+        rows: Rows = []
+        for a in sources:
+            heads = quickest_heads(self._block(k, a, NONE))
+            rows.append([heads[-1][b] for b in targets])
+        return rows
+
+    def _block(self, k: int, a: int, b: int) -> Tasks:
+        """The operators of block k; its first on unit a in no time, its last on b (anywhere if NONE)."""
+        tasks, (first, last) = self.tasks, self.blocks[k]
+        offset, count = first + (first == NONE), len(tasks.times)
+        members = range(offset, min(last + 1, count))
+        inputs = [[(p - offset, t) for p, t in tasks.inputs[i] if p >= offset] for i in members]
+        times = [list(tasks.times[i]) for i in members]
+        if first != NONE:
+            times[0] = [0.0 if u == a else inf for u in range(tasks.units)]
+            inputs[0] = []
+        if last < count:
+            if b != NONE:
+                times[-1] = [time if u == b else inf for u, time in enumerate(times[-1])]
+            used = sorted({t for row in inputs for _, t in row})
+            number_of = {t: n for n, t in enumerate(used)}
+            moves = [tasks.moves[t] for t in used]
+        else:  # a last operator that waits for all, on unit 0, to which nothing has to be moved
+            used = sorted({t for row in inputs for _, t in row})
+            number_of = {t: n for n, t in enumerate(used)}
+            moves = [*(tasks.moves[t] for t in used), [[0.0] * tasks.units for _ in range(tasks.units)]]
+            read = {p for row in inputs for p, _ in row}
+            number_of[NONE] = len(used)
+            inputs.append([(i, NONE) for i in range(len(times)) if i not in read])
+            times.append([0.0 if u == 0 else inf for u in range(tasks.units)])
+        inputs = [[(p, number_of[t]) for p, t in row] for row in inputs]
+        return Tasks(times, inputs, moves, tasks.units)
+
+
+def _separators(tasks: Tasks) -> list[int]:
+    """Operators comparable with every other, unless an edge jumps a short way over them."""
+    count = len(tasks.times)
+    before, after = [0] * count, [0] * count
+    jumped = [0] * (count + 1)
+    outputs = tasks.outputs
+    for i in range(count):
+        for producer, _ in tasks.inputs[i]:
+            before[i] |= before[producer] | (1 << producer)
+            if i - producer <= SHORT:
+                jumped[producer + 1] += 1
+                jumped[i] -= 1
+    for i in range(count - 1, -1, -1):
+        for consumer, _ in outputs[i]:
+            after[i] |= after[consumer] | (1 << consumer)
+    cuts, over = [], 0
+    for i in range(count):
+        over += jumped[i]
+        if before[i].bit_count() + after[i].bit_count() == count - 1 and not over:
+            cuts.append(i)
+    return cuts

@@ -1,0 +1,211 @@
+"""Schedules: when operators start if units take turns and tensors take time to move; transfers are delays.
+
+A unit runs one operator at a time; moving a tensor delays its reader and keeps no unit busy.
+"""
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
+
+from partita.partitioner.instance import Instance
+
+Rows = list[list[float]]
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """Operators 0..n-1 in a topological order, in lists, since schedules are built one operator at a time."""
+
+    times: Rows
+    """[operator][unit]"""
+    inputs: list[list[tuple[int, int]]]
+    """Per operator, (producer, tensor)."""
+    moves: list[Rows]
+    """[tensor][from][to]"""
+    units: int
+
+    @property
+    def outputs(self) -> list[list[tuple[int, int]]]:
+        """Per operator, (consumer, tensor)."""
+        found: list[list[tuple[int, int]]] = [[] for _ in self.times]
+        for consumer, inputs in enumerate(self.inputs):
+            for producer, tensor in inputs:
+                found[producer].append((consumer, tensor))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Who runs where, in which order, and when."""
+
+    units: tuple[int, ...]
+    order: tuple[int, ...]
+    ends: tuple[float, ...]
+
+    @property
+    def length(self) -> float:
+        return max(self.ends, default=0.0)
+
+
+def tasks_of(instance: Instance) -> Tasks:
+    """The operators of an instance, renumbered along its order."""
+    place = {operator: position for position, operator in enumerate(instance.order)}
+    inputs: list[list[tuple[int, int]]] = [[] for _ in place]
+    for producer, consumer, tensor in instance.edges:
+        inputs[place[consumer]].append((place[producer], tensor))
+    times = [instance.times[i].tolist() for i in instance.order]
+    return Tasks(times, inputs, [move.tolist() for move in instance.moves], len(instance.units))
+
+
+def timed(tasks: Tasks, units: Sequence[int], order: Sequence[int]) -> Schedule:
+    """Every operator as early as its inputs and its unit allow, each unit in the given order."""
+    ends = [0.0] * len(units)
+    free = [0.0] * tasks.units
+    times, inputs, moves = tasks.times, tasks.inputs, tasks.moves
+    for i in order:
+        unit = units[i]
+        start = free[unit]
+        for producer, tensor in inputs[i]:
+            arrival = ends[producer] + moves[tensor][units[producer]][unit]
+            if arrival > start:
+                start = arrival
+        ends[i] = free[unit] = start + times[i][unit]
+    return Schedule(tuple(units), tuple(order), tuple(ends))
+
+
+def quickest_tails(tasks: Tasks) -> Rows:
+    """[operator][unit]: the least time from its end to the end of all, if units never had to be waited for."""
+    tails = [[0.0] * tasks.units for _ in tasks.times]
+    for i in range(len(tasks.times) - 1, -1, -1):
+        for producer, tensor in tasks.inputs[i]:
+            for a, row in enumerate(tasks.moves[tensor]):
+                least = min(row[b] + tasks.times[i][b] + tails[i][b] for b in range(tasks.units))
+                if least > tails[producer][a]:
+                    tails[producer][a] = least
+    return tails
+
+
+def quickest_heads(tasks: Tasks) -> Rows:
+    """[operator][unit]: the least end, if units never had to be waited for."""
+    heads: Rows = []
+    for i, times in enumerate(tasks.times):
+        ready = [0.0] * tasks.units
+        for producer, tensor in tasks.inputs[i]:
+            move, head = tasks.moves[tensor], heads[producer]
+            for b in range(tasks.units):
+                arrival = min([head[a] + move[a][b] for a in range(tasks.units)])
+                if arrival > ready[b]:
+                    ready[b] = arrival
+        heads.append([ready[b] + times[b] for b in range(tasks.units)])
+    return heads
+
+
+def earliest_finish(tasks: Tasks, *, look_ahead: bool) -> Schedule:
+    """HEFT (Topcuoglu et al. 2002): by rank, each operator where it ends first; or ends first and leaves least to do."""
+    tails = quickest_tails(tasks)
+    count = len(tasks.times)
+    rank = [0.0] * count
+    outputs = tasks.outputs
+    for i in range(count - 1, -1, -1):
+        finite = [t for t in tasks.times[i] if t < inf]
+        own = sum(finite) / len(finite)
+        rank[i] = own + max((_mean(tasks.moves[tensor]) + rank[consumer] for consumer, tensor in outputs[i]), default=0.0)
+    order = sorted(range(count), key=lambda i: (-rank[i], i))
+    units, ends, free = [0] * count, [0.0] * count, [0.0] * tasks.units
+    for i in _made_topological(tasks, order):
+        best = (inf, inf, 0)
+        for unit, own in enumerate(tasks.times[i]):
+            ready = max((ends[p] + tasks.moves[t][units[p]][unit] for p, t in tasks.inputs[i]), default=0.0)
+            end = max(free[unit], ready) + own
+            best = min(best, (end + (tails[i][unit] if look_ahead else 0.0), end, unit))
+        units[i], ends[i] = best[2], best[1]
+        free[best[2]] = best[1]
+    return timed(tasks, units, sorted(range(count), key=lambda i: (ends[i], i)))
+
+
+def _made_topological(tasks: Tasks, order: list[int]) -> list[int]:
+    """The same order, except that nothing comes before what it reads (ranks may tie)."""
+    found: list[int] = []
+    done = [False] * len(order)
+    for first in order:
+        stack = [first]
+        while stack:
+            i = stack[-1]
+            missing = [p for p, _ in tasks.inputs[i] if not done[p]]
+            if missing and not done[i]:
+                stack.extend(missing)
+                continue
+            stack.pop()
+            if not done[i]:
+                done[i] = True
+                found.append(i)
+    return found
+
+
+def _mean(rows: Rows) -> float:
+    apart = [value for a, row in enumerate(rows) for b, value in enumerate(row) if a != b]
+    return sum(apart) / len(apart) if apart else 0.0
+
+
+def annealed_schedule(tasks: Tasks, start: Schedule, moves: int, heat: float, fixed: frozenset[int]) -> Schedule:
+    """The best schedule among those visited from `start`: operators change unit, or their place in the order.
+
+    Operators in `fixed` keep their unit. Seeded, so a run can be repeated.
+    """
+    chance = random.Random(1)
+    count = len(tasks.times)
+    units, order = list(start.units), list(start.order)
+    place = [0] * count
+    for position, i in enumerate(order):
+        place[i] = position
+    allowed = [[u for u, time in enumerate(row) if time < inf] for row in tasks.times]
+    outputs = tasks.outputs
+    best, length = start, start.length
+    scale = heat * start.length
+    for turn in range(moves):
+        i = chance.randrange(count)
+        old_unit, old_place = units[i], place[i]
+        if i not in fixed and len(allowed[i]) > 1 and chance.random() < 0.6:
+            units[i] = _other_unit(tasks, outputs, units, i, allowed[i], chance)
+        if chance.random() < 0.5:
+            low = max((place[p] for p, _ in tasks.inputs[i]), default=-1) + 1
+            high = min((place[c] for c, _ in outputs[i]), default=count) - 1
+            _shift(order, place, old_place, chance.randint(low, high))
+        if units[i] == old_unit and place[i] == old_place:
+            continue
+        trial = timed(tasks, units, order)
+        warmth = scale * (1.0 - turn / moves) ** 2
+        rise = trial.length - length
+        if rise <= 0 or (warmth > 0 and chance.random() < math.exp(-rise / warmth)):
+            length = trial.length
+            if length < best.length * (1 - 1e-12):
+                best = trial
+        else:
+            units[i] = old_unit
+            _shift(order, place, place[i], old_place)
+    return best
+
+
+def _other_unit(
+    tasks: Tasks,
+    outputs: list[list[tuple[int, int]]],
+    units: list[int],
+    i: int,
+    allowed: list[int],
+    chance: random.Random,
+) -> int:
+    near = [units[p] for p, _ in tasks.inputs[i]] + [units[c] for c, _ in outputs[i]]
+    near = [unit for unit in near if unit != units[i] and unit in allowed]
+    if near and chance.random() < 0.7:
+        return near[chance.randrange(len(near))]
+    return allowed[chance.randrange(len(allowed))]
+
+
+def _shift(order: list[int], place: list[int], source: int, target: int) -> None:
+    if source == target:
+        return
+    order.insert(target, order.pop(source))
+    for position in range(min(source, target), max(source, target) + 1):
+        place[order[position]] = position
