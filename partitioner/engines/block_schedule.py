@@ -20,8 +20,10 @@ from partita.partitioner.instance import Floats
 from partita.partitioner.program import Program
 
 MOVES_PER_OPERATOR = 60
-LARGEST = 60
+LARGEST = 150
 """Operators of a block beyond which no program is tried."""
+MOST_TURNS = 2500
+"""Pairs of operators that may have to take turns, beyond which none is tried."""
 SCALE = 1000.0
 """Times are scaled so that the known schedule is this long, far above the solver's tolerance."""
 CLOSE = 1e-7
@@ -34,10 +36,15 @@ class BlockResult:
     schedule: Schedule
     bound: float
     is_exact: bool
+    cutoff: float
+    """Longer schedules were of no interest."""
 
 
-def solve_block(tasks: Tasks, time_limit_s: float) -> BlockResult:
-    """Solve one block; without a program if the known schedule meets the simple bound."""
+def solve_block(tasks: Tasks, time_limit_s: float, gap: float, cutoff: float) -> BlockResult:
+    """Solve one block; without a program if the known schedule meets the simple bound.
+
+    Schedules that are longer than `cutoff` are of no interest: a bound as high is enough.
+    """
     moves = MOVES_PER_OPERATOR * len(tasks.times)
     starts = [earliest_finish(tasks, look_ahead=ahead) for ahead in (False, True)]
     start = min(starts, key=lambda schedule: schedule.length)
@@ -46,18 +53,22 @@ def solve_block(tasks: Tasks, time_limit_s: float) -> BlockResult:
     heads, tails = quickest_heads(tasks), quickest_tails(tasks)
     bound = max(min(row) for row in heads)
     if best.length <= bound * (1 + CLOSE) or len(tasks.times) > LARGEST:
-        return BlockResult(best, min(bound, best.length), best.length <= bound * (1 + CLOSE))
-    limit = best.length
+        return BlockResult(best, min(bound, best.length), best.length <= bound * (1 + CLOSE), cutoff)
+    limit = min(best.length, cutoff)
+    if limit <= bound * (1 + CLOSE):
+        return BlockResult(best, bound, False, cutoff)
     model = _BlockProgram(tasks, limit, heads, tails)
-    answer = model.program.solve(gap=CLOSE, time_limit_s=time_limit_s)
+    if model.turns > MOST_TURNS:
+        return BlockResult(best, bound, False, cutoff)
+    answer = model.program.solve(gap=gap, time_limit_s=time_limit_s, options={"mip_heuristic_effort": 0.01})
     if answer.is_infeasible:  # nothing is shorter
-        return BlockResult(best, best.length * (1 - 2 * CLOSE), True)
+        return BlockResult(best, limit * (1 - 2 * CLOSE), limit == best.length, cutoff)
     if len(answer.values):
         found = model.schedule(answer.values)
         best = min(best, found, key=lambda schedule: schedule.length)
     proven = answer.bound * limit / SCALE
     bound = min(max(bound, proven), best.length)
-    return BlockResult(best, bound, bound >= best.length * (1 - 10 * CLOSE))
+    return BlockResult(best, bound, bound >= best.length * (1 - 10 * CLOSE), cutoff)
 
 
 class _BlockProgram:
@@ -76,6 +87,7 @@ class _BlockProgram:
             [u for u in range(tasks.units) if self.heads[i][u] + self.tails[i][u] <= SCALE * (1 + CLOSE)]
             for i in range(count)
         ]
+        self.turns = 0
         self.total = self.program.variable(1.0, 0.0, SCALE * (1 - CLOSE))
         self.x = [{u: self.program.variable(whole=True) for u in row} for row in self.allowed]
         self.low = [min((self.heads[i][u] for u in row), default=inf) for i, row in enumerate(self.allowed)]
@@ -153,6 +165,7 @@ class _BlockProgram:
 
     def _add_turn(self, i: int, j: int, shared: list[int]) -> None:
         program = self.program
+        self.turns += 1
         first = program.variable(whole=True)
         for u in shared:
             for one, other, sign, constant in ((i, j, -1.0, 3.0), (j, i, 1.0, 2.0)):

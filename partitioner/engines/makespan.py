@@ -6,6 +6,7 @@ two separators around it. The tables start from simple bounds; only entries on t
 the best chain is exact. Edges that jump far over separators are left out of the blocks, which keeps the sum a bound.
 """
 
+import itertools
 import time
 from dataclasses import dataclass
 from math import inf
@@ -25,9 +26,11 @@ from partita.partitioner.engines.schedules import (
 from partita.partitioner.instance import Instance
 
 SOLVER = "temporal separators, refined block tables; blocks by HiGHS through PuLP"
-SHORT = 16
-"""Edges over at most so many places keep the separators that they jump inside one block."""
-BLOCK_S = 20.0
+SHORT = (16, 8, 4, 2, 0)
+"""Edges over at most so many places keep the separators that they jump inside one block, while it stays small."""
+SMALL = 40
+EFFORTS = ((0.01, 3.0), (1e-7, 20.0))
+"""Gap and seconds for a block: first roughly, then exactly."""
 WHOLE_MOVES = 4000
 MOST_MOVES = 60_000
 NONE = -1
@@ -40,16 +43,19 @@ def solve(instance: Instance, limits: Limits) -> Outcome:
     chain = _Chain(tasks)
     best = _start(tasks)
     bound, log = 0.0, []
-    for number in range(1000):
-        units, bound = chain.best()
-        log.append(f"round {number}: makespan {best.length:g}, bound {bound:g}, {chain.solved} blocks solved")
-        fresh = [k for k in range(len(chain.blocks)) if not chain.is_final(k, units)]
-        if not fresh or relative_gap(best.length, bound) <= limits.gap or time.process_time() > deadline:
-            break
-        for k in fresh:
-            if time.process_time() < deadline:
-                chain.refine(k, units, min(BLOCK_S, max(deadline - time.process_time(), 0.1)))
-        best = min(best, chain.whole(units, best), key=lambda schedule: schedule.length)
+    for effort in EFFORTS:
+        while True:
+            units, bound = chain.best()
+            log.append(f"makespan {best.length:g}, bound {bound:g}, {chain.solved} blocks solved")
+            if relative_gap(best.length, bound) <= limits.gap or time.process_time() > deadline:
+                break
+            fresh = [k for k in range(len(chain.blocks)) if not chain.is_final(k, units, effort)]
+            for k in fresh:
+                if time.process_time() < deadline:
+                    chain.refine(k, units, effort, best.length, deadline)
+            best = min(best, chain.whole(units, best), key=lambda schedule: schedule.length)
+            if not fresh:
+                break
     if relative_gap(best.length, bound) > limits.gap:
         best = _polished(tasks, best, deadline)
     return _outcome(instance, tasks, best, bound, limits, log, in_time=time.process_time() <= deadline)
@@ -113,6 +119,7 @@ class _Chain:
         self.blocks = [(edges[k], edges[k + 1]) for k in range(len(edges) - 1)]
         self.solved = 0
         self.results: list[dict[tuple[int, int], BlockResult]] = [{} for _ in self.blocks]
+        self.efforts: list[dict[tuple[int, int], tuple[float, float]]] = [{} for _ in self.blocks]
         self.known: dict[object, BlockResult] = {}
         self.table = [self._first_bounds(k) for k in range(len(self.blocks))]
 
@@ -128,20 +135,26 @@ class _Chain:
             units.append(link[units[-1]])
         return units[::-1], value[0]
 
-    def is_final(self, k: int, units: list[int]) -> bool:
-        """Whether nothing more can be learnt about block k between these units."""
-        return (units[k], units[k + 1]) in self.results[k]
+    def is_final(self, k: int, units: list[int], effort: tuple[float, float]) -> bool:
+        """Whether no more can be learnt about block k between these units with this effort."""
+        between = (units[k], units[k + 1])
+        result = self.results[k].get(between)
+        return result is not None and (result.is_exact or self.efforts[k][between] == effort)
 
-    def refine(self, k: int, units: list[int], time_limit_s: float) -> None:
-        """Solve block k between its units on the chain."""
+    def refine(self, k: int, units: list[int], effort: tuple[float, float], limit: float, deadline: float) -> None:
+        """Solve block k between its units on the chain; `limit` is the shortest schedule known."""
         a, b = units[k], units[k + 1]
         block = self._block(k, a, b)
-        key = (tuple(map(tuple, block.times)), tuple(map(tuple, block.inputs)), str(block.moves))
-        if key not in self.known:
-            self.known[key] = solve_block(block, time_limit_s)
+        key = (effort, tuple(map(tuple, block.times)), tuple(map(tuple, block.inputs)), str(block.moves))
+        others = self.best()[1] - self.table[k][a][b]
+        cutoff = limit - others
+        result = self.known.get(key)
+        if result is None or not (result.is_exact or result.bound >= cutoff or result.cutoff >= cutoff):
+            seconds = min(effort[1], max(deadline - time.process_time(), 0.1))
+            result = self.known[key] = solve_block(block, seconds, effort[0], cutoff)
             self.solved += 1
-        result = self.known[key]
         self.results[k][a, b] = result
+        self.efforts[k][a, b] = effort
         self.table[k][a][b] = max(self.table[k][a][b], result.bound)
 
     def whole(self, units: list[int], fallback: Schedule) -> Schedule:
@@ -199,23 +212,33 @@ class _Chain:
 
 
 def _separators(tasks: Tasks) -> list[int]:
-    """Operators comparable with every other, unless an edge jumps a short way over them."""
+    """Operators comparable with every other; those that short edges jump over only where a block would be large."""
     count = len(tasks.times)
     before, after = [0] * count, [0] * count
-    jumped = [0] * (count + 1)
     outputs = tasks.outputs
     for i in range(count):
         for producer, _ in tasks.inputs[i]:
             before[i] |= before[producer] | (1 << producer)
-            if i - producer <= SHORT:
-                jumped[producer + 1] += 1
-                jumped[i] -= 1
     for i in range(count - 1, -1, -1):
         for consumer, _ in outputs[i]:
             after[i] |= after[consumer] | (1 << consumer)
-    cuts, over = [], 0
-    for i in range(count):
-        over += jumped[i]
-        if before[i].bit_count() + after[i].bit_count() == count - 1 and not over:
-            cuts.append(i)
+    comparable = [i for i in range(count) if before[i].bit_count() + after[i].bit_count() == count - 1]
+    cuts: list[int] = []
+    for span in SHORT:
+        jumped = _jumped(tasks, span)
+        edges = [NONE, *cuts, count]
+        large = [(low, high) for low, high in zip(edges, edges[1:], strict=False) if high - low > SMALL]
+        found = [i for i in comparable if not jumped[i] and any(low < i < high for low, high in large)]
+        cuts = sorted({*cuts, *found})
     return cuts
+
+
+def _jumped(tasks: Tasks, span: int) -> list[int]:
+    """Per operator, how many edges over at most `span` places jump it."""
+    changes = [0] * (len(tasks.times) + 1)
+    for i, inputs in enumerate(tasks.inputs):
+        for producer, _ in inputs:
+            if i - producer <= span:
+                changes[producer + 1] += 1
+                changes[i] -= 1
+    return list(itertools.accumulate(changes))
