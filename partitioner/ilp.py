@@ -1,4 +1,4 @@
-"""The placement problem as an integer linear program, solved by HiGHS through PuLP. The only importer of pulp.
+"""The placement problem as an integer linear program, solved by HiGHS through PuLP (`program.py`).
 
 `docs/formulation.md` explains the variables z, x, y, w, r, h, s and why this form has a tight relaxation.
 """
@@ -7,17 +7,14 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import highspy
-import numpy as np
-import pulp
 
 from partita.errors import PlacementError
 from partita.partitioner.extra import Extra, Key
 from partita.partitioner.problem import HOST, Problem, Tensor, evaluate
+from partita.partitioner.program import SOLVER, Program
 
-Term = tuple[pulp.LpVariable, float]
+Term = tuple[int, float]
+"""A variable of the program and its factor."""
 NOBODY = -1
 """Holds the floor before the first call."""
 
@@ -58,27 +55,24 @@ def solve(  # noqa: PLR0913  (what to solve, where from, how far)
     began = time.perf_counter()
     exact = value or (lambda chosen: evaluate(problem, chosen).total_us)
     model = _Model(problem, extra or Extra())
-    limits = {} if most_nodes is None else {"mip_max_nodes": most_nodes}
-    solver = _Highs(model, start, gapRel=gap, timeLimit=time_limit_s, threads=1, random_seed=0, msg=False, **limits)
-    model.lp.solve(solver)
-    highs = model.lp.solverModel
-    status = highs.getModelStatus()
-    if status == highspy.HighsModelStatus.kInfeasible:
+    begin = None if start is None else model.values(start)
+    options = {} if most_nodes is None else {"mip_max_nodes": most_nodes}
+    answer = model.program.solve(gap=gap, time_limit_s=time_limit_s, start=begin, options=options)
+    if answer.is_infeasible:
         raise InfeasibleError("no choice of kernels covers every operator")
-    info = highs.getInfo()
-    chosen = model.chosen() if info.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible else None
+    chosen = model.chosen(answer.values) if len(answer.values) else None
     if chosen is None or (start is not None and exact(start) < exact(chosen)):
         chosen = tuple(start) if start is not None else None
     if chosen is None:
         raise PlacementError(f"no placement was found within {time_limit_s:g} s; give a longer --time-limit")
     objective_us = exact(chosen)
-    bound_us = min(objective_us, info.mip_dual_bound + model.constant)
+    bound_us = min(objective_us, answer.bound + model.constant)
     return Solution(
         chosen=chosen,
         objective_us=objective_us,
         bound_us=max(0.0, bound_us),
         status="optimal" if objective_us - bound_us <= max(gap, 1e-9) * objective_us + 1e-6 else "time_limit",
-        solver=f"HiGHS {highs.version()} through PuLP {pulp.__version__}",
+        solver=SOLVER,
         solve_s=time.perf_counter() - began,
     )
 
@@ -92,56 +86,57 @@ class _Model:
         self.wanted = extra.keys
         self.named: dict[Key, list[Term]] = {}
         self.constant = problem.fixed_us if extra.objective is None else 0.0
-        self.lp = pulp.LpProblem("placement", pulp.LpMinimize)
-        self.cost_of: dict[pulp.LpVariable, float] = {}
-        self.rows = 0
-        self.one = pulp.LpVariable("one", 1, 1)
-        self.z = [self._variable(f"z_{c}", pulp.LpInteger) for c in range(len(problem.candidates))]
-        for z, candidate in zip(self.z, problem.candidates, strict=True):
-            self._pay(z, candidate.cost_us)
+        self.program = Program()
+        self.one = self.program.variable(lower=1.0)
+        self.z = [self.program.variable(candidate.cost_us, whole=True) for candidate in problem.candidates]
         for covering in problem.covering:
-            self._row([(self.z[c], 1.0) for c in covering], pulp.LpConstraintEQ, 1.0)
+            self._row([(self.z[c], 1.0) for c in covering], 1.0, 1.0)
         self.x = [self._locations(i) for i in range(problem.operators)]
         for number, tensor in enumerate(problem.tensors):
             self._add_transfers(number, tensor)
         self._add_calls()
         self._add_extra()
-        self.lp.setObjective(pulp.LpAffineExpression(self.cost_of))
 
-    def chosen(self) -> tuple[int, ...]:
-        return tuple(c for c, z in enumerate(self.z) if (z.varValue or 0.0) > 0.5)
+    def chosen(self, values: Sequence[float]) -> tuple[int, ...]:
+        return tuple(c for c, z in enumerate(self.z) if values[z] > 0.5)
 
-    def _variable(self, name: str, category: str = pulp.LpContinuous, high: float | None = 1) -> pulp.LpVariable:
-        return pulp.LpVariable(name, 0, high, category)
+    def values(self, chosen: Sequence[int]) -> dict[int, float]:
+        """The choice as values of z."""
+        found = dict.fromkeys(self.z, 0.0)
+        found.update((self.z[c], 1.0) for c in chosen)
+        return found
 
-    def _pay(self, variable: pulp.LpVariable, cost_us: float) -> None:
-        self.cost_of[variable] = self.cost_of.get(variable, 0.0) + cost_us
+    def _pay(self, variable: int, cost_us: float) -> None:
+        self.program.cost[variable] += cost_us
 
-    def _row(self, terms: list[Term], sense: int, rhs: float) -> None:
-        self.lp.addConstraint(pulp.LpConstraint(pulp.LpAffineExpression(terms), sense, f"r{self.rows}", rhs))
-        self.rows += 1
+    def _row(self, terms: list[Term], low: float = -math.inf, high: float = math.inf) -> None:
+        """Terms may name a variable twice."""
+        factor_of: dict[int, float] = {}
+        for variable, factor in terms:
+            factor_of[variable] = factor_of.get(variable, 0.0) + factor
+        self.program.row(list(factor_of), list(factor_of.values()), low, high)
 
-    def _locations(self, i: int) -> dict[int, pulp.LpVariable]:
+    def _locations(self, i: int) -> dict[int, int]:
         """x[a]: operator i runs at location a. One covering candidate: its own z; several: their sum."""
-        by_location: dict[int, list[pulp.LpVariable]] = {}
+        by_location: dict[int, list[int]] = {}
         for c in self.problem.covering[i]:
             by_location.setdefault(self.problem.candidates[c].location, []).append(self.z[c])
-        found: dict[int, pulp.LpVariable] = {}
+        found: dict[int, int] = {}
         for a in sorted(by_location):
             if len(by_location[a]) == 1:
                 found[a] = by_location[a][0]
                 continue
-            found[a] = self._variable(f"x_{i}_{a}")
-            self._row([(found[a], 1.0), *((z, -1.0) for z in by_location[a])], pulp.LpConstraintEQ, 0.0)
+            found[a] = self.program.variable()
+            self._row([(found[a], 1.0), *((z, -1.0) for z in by_location[a])], 0.0, 0.0)
         return found
 
-    def _at(self, operator: int) -> dict[int, pulp.LpVariable]:
+    def _at(self, operator: int) -> dict[int, int]:
         return {self.problem.host: self.one} if operator == HOST else self.x[operator]
 
     def _add_transfers(self, number: int, tensor: Tensor) -> None:
         """One consumer: cost on the pairwise marginals y. Several: w[a, b] >= y of each, paid once per (a, b)."""
         cost_us = tensor.transfer_us
-        paid: dict[tuple[int, int], pulp.LpVariable] = {}
+        paid: dict[tuple[int, int], int] = {}
         for consumer in tensor.consumers:
             sources, targets = self._at(tensor.producer), self._at(consumer)
             moves = [(a, b) for a in sources for b in targets if a != b]
@@ -149,7 +144,7 @@ class _Model:
             told = [(a, b) for a, b in moves if ("y", number, consumer, a, b) in self.wanted]
             if not dear and not told:
                 continue
-            y = self._pairs(f"y_{number}_{consumer}", sources, targets)
+            y = self._pairs(sources, targets)
             self.named.update({("y", number, consumer, a, b): [(y[a, b], 1.0)] for a, b in told})
             for a, b in dear:
                 if len(tensor.consumers) == 1:
@@ -157,24 +152,24 @@ class _Model:
                     self.named["w", number, a, b] = [(y[a, b], 1.0)]
                     continue
                 if (a, b) not in paid:
-                    paid[a, b] = self._variable(f"w_{number}_{a}_{b}")
+                    paid[a, b] = self.program.variable()
                     self._pay(paid[a, b], cost_us[a][b])
                     self.named["w", number, a, b] = [(paid[a, b], 1.0)]
-                self._row([(paid[a, b], 1.0), (y[a, b], -1.0)], pulp.LpConstraintGE, 0.0)
+                self._row([(paid[a, b], 1.0), (y[a, b], -1.0)], 0.0)
 
     def _pairs(
-        self, name: str, sources: dict[int, pulp.LpVariable], targets: dict[int, pulp.LpVariable]
-    ) -> dict[tuple[int, int], pulp.LpVariable]:
+        self, sources: dict[int, int], targets: dict[int, int]
+    ) -> dict[tuple[int, int], int]:
         """y[a, b]: made at a and wanted at b; its sums over b and over a are the two operators' own variables."""
         if len(sources) == 1:
             return {(a, b): target for a in sources for b, target in targets.items()}
         if len(targets) == 1:
             return {(a, b): source for a, source in sources.items() for b in targets}
-        y = {(a, b): self._variable(f"{name}_{a}_{b}") for a in sources for b in targets}
+        y = {(a, b): self.program.variable() for a in sources for b in targets}
         for a, source in sources.items():
-            self._row([(source, -1.0), *((y[a, b], 1.0) for b in targets)], pulp.LpConstraintEQ, 0.0)
+            self._row([(source, -1.0), *((y[a, b], 1.0) for b in targets)], 0.0, 0.0)
         for b, target in targets.items():
-            self._row([(target, -1.0), *((y[a, b], 1.0) for a in sources)], pulp.LpConstraintEQ, 0.0)
+            self._row([(target, -1.0), *((y[a, b], 1.0) for a in sources)], 0.0, 0.0)
         return y
 
     def _add_calls(self) -> None:
@@ -193,11 +188,11 @@ class _Model:
             for u in units:
                 if not floor.get(u):
                     continue
-                s = self._variable(f"s_{i}_{u}")
+                s = self.program.variable()
                 self.named["s", i, u] = [(s, 1.0)]
                 self._pay(s, self.problem.call_us[u])
                 changes = [(variable, -factor) for variable, factor in floor[u]] + before.get(u, [])
-                self._row([(s, 1.0), *changes], pulp.LpConstraintGE, 0.0)
+                self._row([(s, 1.0), *changes], 0.0)
             before = floor
 
     def _floor(self, i: int, before: dict[int, list[Term]]) -> dict[int, list[Term]]:
@@ -215,89 +210,28 @@ class _Model:
             return floor
         holds: list[Term] = []
         for u in sorted(before):
-            h = self._variable(f"h_{i}_{u}")
-            self._row([(h, 1.0), *((v, -f) for v, f in before[u])], pulp.LpConstraintLE, 0.0)
+            h = self.program.variable()
+            self._row([(h, 1.0), *((v, -f) for v, f in before[u])], high=0.0)
             floor.setdefault(u, []).append((h, 1.0))
             holds.append((h, -1.0))
-        self._row([*absorbed, *holds], pulp.LpConstraintEQ, 0.0)
+        self._row([*absorbed, *holds], 0.0, 0.0)
         return floor
 
     def _add_extra(self) -> None:
         """The rows, variables and objective that `extra` adds; a key without a variable is 0."""
         self.named.update({("z", c): [(z, 1.0)] for c, z in enumerate(self.z)})
-        for number, (key, column) in enumerate(self.extra.columns.items()):
-            category = pulp.LpInteger if column.whole else pulp.LpContinuous
-            variable = self._variable(f"own_{number}", category, None if column.high == math.inf else column.high)
-            variable.lowBound = column.low
-            self.named[key] = [(variable, 1.0)]
+        for key, column in self.extra.columns.items():
+            self.named[key] = [(self.program.variable(0.0, column.low, column.high, whole=column.whole), 1.0)]
         for row in self.extra.rows:
-            terms = self._terms(row.terms)
-            if row.low == row.high:
-                self._row(terms, pulp.LpConstraintEQ, row.high)
-            else:
-                self._row(terms, pulp.LpConstraintLE, row.high)
+            self._row(self._terms(row.terms), row.high if row.low == row.high else -math.inf, row.high)
         if self.extra.objective is not None:
-            self.cost_of = dict(self._terms(self.extra.objective))
+            cost_of = dict(self._terms(self.extra.objective))
+            self.program.cost = [cost_of.get(variable, 0.0) for variable in range(len(self.program.cost))]
 
     def _terms(self, terms: Sequence[tuple[Key, float]]) -> list[Term]:
         """The same terms in variables, each variable once."""
-        factor_of: dict[pulp.LpVariable, float] = {}
+        factor_of: dict[int, float] = {}
         for key, factor in terms:
             for variable, inner in self.named.get(key, ()):
                 factor_of[variable] = factor_of.get(variable, 0.0) + factor * inner
         return list(factor_of.items())
-
-
-class _Highs(pulp.HiGHS):  # type: ignore[misc]  # PuLP has no types
-    """PuLP's HiGHS, but the model is loaded in bulk and a start is handed over, which PuLP 3.3 does not do."""
-
-    def __init__(self, model: _Model, start: Sequence[int] | None, **options: Any) -> None:
-        super().__init__(**options)
-        self._model = model
-        self._start = start
-
-    def buildSolverModel(self, lp: pulp.LpProblem) -> None:  # noqa: N802  (PuLP's name)
-        highs = lp.solverModel
-        variables = lp.variables()
-        for index, variable in enumerate(variables):
-            variable.index = index
-        count, empty = len(variables), np.zeros(0)
-        cost = np.array([self._model.cost_of.get(v, 0.0) for v in variables])
-        lower = np.array([v.lowBound for v in variables], float)
-        upper = np.array([highspy.kHighsInf if v.upBound is None else v.upBound for v in variables], float)
-        highs.addCols(count, cost, lower, upper, 0, np.zeros(count, np.int32), empty.astype(np.int32), empty)
-        whole = np.array([v.index for v in variables if v.cat == pulp.LpInteger], np.int32)
-        highs.changeColsIntegrality(len(whole), whole, np.full(len(whole), 1, np.uint8))
-        self._add_rows(highs, list(lp.constraints.values()))
-        if self._start is not None:
-            chosen = np.array([self._model.z[c].index for c in range(len(self._model.z))], np.int32)
-            values = np.zeros(len(chosen))
-            values[list(self._start)] = 1.0
-            highs.setSolution(len(chosen), chosen, values)
-
-    def findSolutionValues(self, lp: pulp.LpProblem) -> tuple[int, int]:  # noqa: N802  (PuLP's name)
-        """PuLP's, but PuLP 3.3 knows no limit of nodes as an end: it raises after it has read the values."""
-        try:
-            return super().findSolutionValues(lp)
-        except KeyError:
-            return pulp.LpStatusOptimal, pulp.LpSolutionIntegerFeasible
-
-    def _add_rows(self, highs: highspy.Highs, constraints: list[pulp.LpConstraint]) -> None:
-        starts: list[int] = []
-        indices: list[int] = []
-        values: list[float] = []
-        lower: list[float] = []
-        upper: list[float] = []
-        for number, constraint in enumerate(constraints):
-            constraint.index = number
-            starts.append(len(indices))
-            for variable, factor in constraint.items():
-                indices.append(variable.index)
-                values.append(factor)
-            low, high = constraint.getLb(), constraint.getUb()
-            lower.append(-highspy.kHighsInf if low is None else low)
-            upper.append(highspy.kHighsInf if high is None else high)
-        highs.addRows(
-            len(starts), np.array(lower, float), np.array(upper, float), len(indices),
-            np.array(starts, np.int32), np.array(indices, np.int32), np.array(values, float),
-        )  # fmt: skip

@@ -5,7 +5,7 @@
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Any
@@ -13,11 +13,10 @@ from typing import Any
 import highspy
 import numpy as np
 import pulp
-from numpy.typing import NDArray
 
 from partita.partitioner.instance import Floats
 
-Indices = Sequence[int] | NDArray[np.int64]
+SOLVER = f"HiGHS {highspy.Highs().version()} through PuLP {pulp.__version__}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +58,10 @@ class Program:
         *,
         gap: float = 1e-4,
         time_limit_s: float = 60.0,
-        start: Floats | None = None,
-        options: dict[str, Any] | None = None,
+        start: Mapping[int, float] | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> Answer:
-        """The best solution within `gap`, or the best in time. `start` gives every variable a value."""
+        """The best solution within `gap`, or the best in time. `start` gives values to some or all variables."""
         began = time.perf_counter()
         model = self._as_pulp()
         solver = _Highs(self, start, gapRel=gap, timeLimit=max(time_limit_s, 0.01), threads=1, random_seed=0, msg=False)
@@ -92,13 +91,16 @@ class Program:
             pulp.LpVariable(f"v{i}", None if low == -inf else low, None if high == inf else high, kinds[whole])
             for i, (low, high, whole) in enumerate(bounds)
         ]
+        for index, variable in enumerate(variables):
+            variable.index = index
         model.addVariables(variables)
         priced = {variables[i]: cost for i, cost in enumerate(self.cost) if cost}
-        model.setObjective(pulp.LpAffineExpression(priced))
+        model.setObjective(pulp.LpAffineExpression(priced or {variables[0]: 0.0}))  # PuLP adds a variable to an empty one
         for number, (columns, factors, low, high) in enumerate(self.rows):
             terms = dict(zip([variables[i] for i in columns], factors, strict=True))
             for sense, side in _senses(low, high):
                 row = pulp.LpConstraint(pulp.LpAffineExpression(terms), sense, f"r{number}_{sense}", side)
+                row.index = number
                 model.constraints[row.name] = row
         return model
 
@@ -113,20 +115,24 @@ def _senses(low: float, high: float) -> list[tuple[int, float]]:
 class _Highs(pulp.HiGHS):  # type: ignore[misc]  # PuLP has no types
     """PuLP's HiGHS, but the model is loaded in bulk and a start is handed over."""
 
-    def __init__(self, program: Program, start: Floats | None, **options: Any) -> None:
+    def __init__(self, program: Program, start: Mapping[int, float] | None, **options: Any) -> None:
         super().__init__(**options)
         self._program = program
         self._start = start
 
     def buildSolverModel(self, lp: pulp.LpProblem) -> None:  # noqa: N802  (PuLP's name)
-        for index, variable in enumerate(lp.variables()):
-            variable.index = index
-        for index, constraint in enumerate(lp.constraints.values()):
-            constraint.index = index
         _load(lp.solverModel, self._program)
         if self._start is not None:
-            count = len(self._start)
-            lp.solverModel.setSolution(count, np.arange(count, dtype=np.int32), self._start)
+            given = np.array(list(self._start), np.int32)
+            lp.solverModel.setSolution(len(given), given, np.array(list(self._start.values()), float))
+
+
+    def findSolutionValues(self, lp: pulp.LpProblem) -> tuple[int, int]:  # noqa: N802  (PuLP's name)
+        """PuLP's, but PuLP 3.3 knows no limit of nodes as an end: it raises after it has read the values."""
+        try:
+            return super().findSolutionValues(lp)
+        except KeyError:
+            return pulp.LpStatusOptimal, pulp.LpSolutionIntegerFeasible
 
 
 def _load(highs: highspy.Highs, program: Program) -> None:

@@ -18,8 +18,8 @@ ALLOWED: dict[str, set[str]] = {
 }
 LEAVES = {"errors", "units", "files"}
 ONLY_IN = {
-    "pulp": {"partitioner/ilp.py"},
-    "highspy": {"partitioner/ilp.py"},
+    "pulp": {"partitioner/program.py"},
+    "highspy": {"partitioner/program.py"},
     "matplotlib": {"reports"},
     "onnxruntime": {"reports", "partita"},
 }
