@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from partita.errors import PlacementError
 from partita.partitioner.extra import Extra, Key
+from partita.partitioner.instance import Floats
 from partita.partitioner.problem import HOST, Problem, Tensor, evaluate
 from partita.partitioner.program import SOLVER, Program
 
@@ -97,7 +98,7 @@ class _Model:
         self._add_calls()
         self._add_extra()
 
-    def chosen(self, values: Sequence[float]) -> tuple[int, ...]:
+    def chosen(self, values: Floats) -> tuple[int, ...]:
         return tuple(c for c, z in enumerate(self.z) if values[z] > 0.5)
 
     def values(self, chosen: Sequence[int]) -> dict[int, float]:
@@ -157,9 +158,7 @@ class _Model:
                     self.named["w", number, a, b] = [(paid[a, b], 1.0)]
                 self._row([(paid[a, b], 1.0), (y[a, b], -1.0)], 0.0)
 
-    def _pairs(
-        self, sources: dict[int, int], targets: dict[int, int]
-    ) -> dict[tuple[int, int], int]:
+    def _pairs(self, sources: dict[int, int], targets: dict[int, int]) -> dict[tuple[int, int], int]:
         """y[a, b]: made at a and wanted at b; its sums over b and over a are the two operators' own variables."""
         if len(sources) == 1:
             return {(a, b): target for a in sources for b, target in targets.items()}

@@ -75,7 +75,7 @@ class Instance:
 
     @cached_property
     def order(self) -> tuple[int, ...]:
-        """The operators in a topological order, the file's own where it is one; shorter than all if there is a cycle."""
+        """The operators in a topological order, their own where it is one; on a cycle, those before it only."""
         if all(producer < consumer for producer, consumer, _ in self.edges):
             return tuple(range(len(self.operators)))
         waiting = [0] * len(self.operators)

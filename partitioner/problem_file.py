@@ -100,12 +100,19 @@ def problem_json(instance: Instance) -> str:
                 "consumers": [operators[c] for c in t.consumers],
                 "send": _without_zeros(names, t.send),
                 "receive": _without_zeros(names, t.receive),
-                "move": {a: found for a, row in zip(names, t.move, strict=False) if (found := _without_zeros(names, row))},
+                "move": {a: _without_zeros(names, row) for a, row in zip(names, t.move, strict=False) if any(row)},
             }
             for t in instance.tensors
         ],
     }
     return json.dumps(document, indent=1) + "\n"
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a `partita-problem/1` file."""
+    found = _Document.model_json_schema()
+    dialect = "https://json-schema.org/draft/2020-12/schema"
+    return {"$schema": dialect, "$id": "urn:partita:schema:problem:1"} | found | {"title": "A placement problem"}
 
 
 def _without_zeros(names: Sequence[str], amounts: Sequence[float]) -> dict[str, float]:
@@ -131,7 +138,8 @@ def _detected(document: dict[str, Any], path: str | Path) -> str:
         return "moirai"
     if "operators" in document or document.get("format") == FORMAT:
         return "partita"
-    raise ProblemError(f"{path}: this is no placement problem of a known format ({', '.join(SOURCES)}); see docs/solving.md")
+    known = ", ".join(SOURCES)
+    raise ProblemError(f"{path}: this is no placement problem of a known format ({known}); see docs/solving.md")
 
 
 def _parsed(model: type[Model], document: dict[str, Any], path: str | Path) -> Model:
@@ -210,4 +218,5 @@ def _check(instance: Instance, path: str | Path) -> None:
     for members in instance.groups:
         if not any(all(instance.times[i][u] < inf for i in members) for u in range(len(instance.units))):
             listed = ", ".join(repr(names[i]) for i in members[:3]) + (", ..." if len(members) > 3 else "")
-            raise ProblemError(f"{path}: no unit runs {'operator' if len(members) == 1 else 'all of the group of'} {listed}")
+            what = "operator" if len(members) == 1 else "all of the group of"
+            raise ProblemError(f"{path}: no unit runs {what} {listed}")

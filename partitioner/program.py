@@ -7,6 +7,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from math import inf
 from typing import Any
 
@@ -16,7 +17,7 @@ import pulp
 
 from partita.partitioner.instance import Floats
 
-SOLVER = f"HiGHS {highspy.Highs().version()} through PuLP {pulp.__version__}"
+SOLVER = f"HiGHS {version('highspy')} through PuLP {pulp.__version__}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,9 @@ class Program:
             variable.index = index
         model.addVariables(variables)
         priced = {variables[i]: cost for i, cost in enumerate(self.cost) if cost}
-        model.setObjective(pulp.LpAffineExpression(priced or {variables[0]: 0.0}))  # PuLP adds a variable to an empty one
+        model.setObjective(
+            pulp.LpAffineExpression(priced or {variables[0]: 0.0})
+        )  # PuLP adds a variable to an empty one
         for number, (columns, factors, low, high) in enumerate(self.rows):
             terms = dict(zip([variables[i] for i in columns], factors, strict=True))
             for sense, side in _senses(low, high):
@@ -154,7 +157,7 @@ class Master:
     """Maximise a sum over variables under rows that are added one at a time."""
 
     def __init__(self, profit: Floats, upper: Floats) -> None:
-        self._highs = highspy.Highs()
+        self._highs: Any = highspy.Highs()  # type: ignore[no-untyped-call]  # highspy has few types
         self._highs.setOptionValue("output_flag", False)
         self._highs.setOptionValue("threads", 1)
         count, empty = len(profit), np.zeros(0)

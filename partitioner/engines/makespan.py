@@ -8,11 +8,11 @@ the best chain is exact. Edges that jump far over separators are left out of the
 
 import itertools
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
 from partita.partitioner.engines.block_schedule import BlockResult, solve_block
-from partita.partitioner.engines.outcome import Limits, Outcome, relative_gap, status_of
+from partita.partitioner.engines.outcome import STOPPED, Limits, Outcome, relative_gap, status_of
 from partita.partitioner.engines.schedules import (
     Rows,
     Schedule,
@@ -58,12 +58,13 @@ def solve(instance: Instance, limits: Limits) -> Outcome:
                 break
     if relative_gap(best.length, bound) > limits.gap:
         best = _polished(tasks, best, deadline)
-    return _outcome(instance, tasks, best, bound, limits, log, in_time=time.process_time() <= deadline)
+    outcome = _outcome(instance, tasks, best)
+    status = status_of(best.length, bound, limits, in_time=time.process_time() <= deadline)
+    return replace(outcome, bound=min(bound, best.length), status=status, log=tuple(log))
 
 
-def _outcome(
-    instance: Instance, tasks: Tasks, best: Schedule, bound: float, limits: Limits, log: list[str], *, in_time: bool
-) -> Outcome:
+def _outcome(instance: Instance, tasks: Tasks, best: Schedule) -> Outcome:
+    """The schedule in the instance's numbers; nothing proven."""
     count = len(tasks.times)
     choice, ends, starts = [0] * count, [0.0] * count, [0.0] * count
     for position, operator in enumerate(instance.order):
@@ -72,10 +73,9 @@ def _outcome(
     return Outcome(
         choice=tuple(choice),
         objective=best.length,
-        bound=min(bound, best.length),
-        status=status_of(best.length, bound, limits, in_time=in_time),
+        bound=0.0,
+        status=STOPPED,
         solver=SOLVER,
-        log=tuple(log),
         starts=tuple(starts),
         ends=tuple(ends),
         order=tuple(instance.order[position] for position in best.order),
@@ -227,7 +227,7 @@ def _separators(tasks: Tasks) -> list[int]:
     for span in SHORT:
         jumped = _jumped(tasks, span)
         edges = [NONE, *cuts, count]
-        large = [(low, high) for low, high in zip(edges, edges[1:], strict=False) if high - low > SMALL]
+        large = [(low, high) for low, high in itertools.pairwise(edges) if high - low > SMALL]
         found = [i for i in comparable if not jumped[i] and any(low < i < high for low, high in large)]
         cuts = sorted({*cuts, *found})
     return cuts

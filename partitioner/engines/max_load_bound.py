@@ -77,7 +77,7 @@ class MaxLoadBound:
         return True
 
     def _bound_of_work(self) -> float:
-        """The largest load if work could be shared out in any fractions, and moved for nothing; or the longest block."""
+        """The largest load if blocks could be cut in any fractions and moved for nothing; or the longest block."""
         times, blocks = self.nets.times, self.nets.blocks
         program = Program()
         largest = program.variable(1.0, upper=inf)

@@ -56,7 +56,9 @@ def best_split(nets: Nets, order: list[int]) -> list[int] | None:
     kinds = sorted(set(nets.instance.alike))
     available = [nets.instance.alike.count(kind) for kind in kinds]
     if np.prod([count + 1 for count in available]) > MOST_COUNTS:
-        quickest = int(np.argmin([np.where(np.isinf(nets.times[:, kind]), 1e300, nets.times[:, kind]).sum() for kind in kinds]))
+        quickest = int(
+            np.argmin([np.where(np.isinf(nets.times[:, kind]), 1e300, nets.times[:, kind]).sum() for kind in kinds])
+        )
         kinds, available = [kinds[quickest]], [available[quickest]]
     loads = [stretch_loads(nets, kind, order) for kind in kinds]
     best: dict[tuple[int, ...], tuple[Floats, Floats, Floats]] = {}

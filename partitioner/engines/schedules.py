@@ -103,7 +103,7 @@ def quickest_heads(tasks: Tasks) -> Rows:
 
 
 def earliest_finish(tasks: Tasks, *, look_ahead: bool) -> Schedule:
-    """HEFT (Topcuoglu et al. 2002): by rank, each operator where it ends first; or ends first and leaves least to do."""
+    """HEFT (Topcuoglu et al. 2002): by rank, each operator where it ends first, or with what must follow, first."""
     tails = quickest_tails(tasks)
     count = len(tasks.times)
     rank = [0.0] * count
@@ -111,7 +111,9 @@ def earliest_finish(tasks: Tasks, *, look_ahead: bool) -> Schedule:
     for i in range(count - 1, -1, -1):
         finite = [t for t in tasks.times[i] if t < inf]
         own = sum(finite) / len(finite)
-        rank[i] = own + max((_mean(tasks.moves[tensor]) + rank[consumer] for consumer, tensor in outputs[i]), default=0.0)
+        rank[i] = own + max(
+            (_mean(tasks.moves[tensor]) + rank[consumer] for consumer, tensor in outputs[i]), default=0.0
+        )
     order = sorted(range(count), key=lambda i: (-rank[i], i))
     units, ends, free = [0] * count, [0.0] * count, [0.0] * tasks.units
     for i in _made_topological(tasks, order):

@@ -84,7 +84,9 @@ class LatencyModel:
         end = [0.0] * len(self.instance.operators)
         quickest = self.instance.times.min(axis=1)
         for i in self.instance.order:
-            end[i] = float(quickest[i]) + max((end[self.instance.tensors[t].producer] for t in self.reads[i]), default=0.0)
+            end[i] = float(quickest[i]) + max(
+                (end[self.instance.tensors[t].producer] for t in self.reads[i]), default=0.0
+            )
         return max(end, default=0.0)
 
     def all_free(self) -> list[int] | None:
@@ -108,9 +110,9 @@ class LatencyModel:
         unit = [unit_of[group] for group in self.group_of]
         is_caller = [instance.units[u].subgraphs is not None for u in range(len(instance.units))]
         task = [count + unit[i] if is_caller[unit[i]] else i for i in range(count)]
-        length = {t: 0.0 for t in task}
+        length = dict.fromkeys(task, 0.0)
         after: dict[int, set[int]] = {t: set() for t in task}
-        waiting = {t: 0 for t in task}
+        waiting = dict.fromkeys(task, 0)
         for i in range(count):
             length[task[i]] += float(instance.times[i, unit[i]])
         for number, tensor in enumerate(tensors):
@@ -127,18 +129,25 @@ class LatencyModel:
                 if target not in after[task[source]]:
                     after[task[source]].add(target)
                     waiting[target] += 1
-        start = dict.fromkeys(length, 0.0)
-        ready = [t for t, left in waiting.items() if not left]
-        end = dict.fromkeys(length, inf)
-        while ready:
-            t = ready.pop()
-            end[t] = start[t] + length[t]
-            for target in after[t]:
-                start[target] = max(start[target], end[t])
-                waiting[target] -= 1
-                if not waiting[target]:
-                    ready.append(target)
+        start, end = _run(length, after, waiting)
         return [start[t] for t in task], [end[t] for t in task]
+
+
+def _run(
+    length: dict[int, float], after: dict[int, set[int]], waiting: dict[int, int]
+) -> tuple[dict[int, float], dict[int, float]]:
+    """Start and end of tasks that begin as soon as those before them have ended."""
+    start, end = dict.fromkeys(length, 0.0), dict.fromkeys(length, inf)
+    ready = [task for task, left in waiting.items() if not left]
+    while ready:
+        task = ready.pop()
+        end[task] = start[task] + length[task]
+        for target in after[task]:
+            start[target] = max(start[target], end[task])
+            waiting[target] -= 1
+            if not waiting[target]:
+                ready.append(target)
+    return start, end
 
 
 def _candidates(model: LatencyModel, deadline: float) -> list[list[int]]:

@@ -3,6 +3,7 @@
 Elimination where it can (no memory limit binds, tensors are not too entangled), else an integer program.
 """
 
+import itertools
 import time
 from math import inf
 
@@ -123,7 +124,7 @@ def _add_calls(problem: Elimination, nets: Nets, allowed: list[list[int]]) -> No
         return
     along = [nets.instance.group_of[i] for i in nets.instance.order]
     problem.add((along[0],), call[allowed[along[0]]])
-    for before, after in zip(along, along[1:], strict=False):
+    for before, after in itertools.pairwise(along):
         if before != after:
             changes = np.array([[a != b for b in allowed[after]] for a in allowed[before]])
             _add_sorted(problem, (before, after), changes * call[allowed[after]][None, :])

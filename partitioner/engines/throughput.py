@@ -18,7 +18,8 @@ from partita.partitioner.instance import Instance
 SOLVER = "stretches of orders, annealing; bound by column generation"
 ORDERS = (6, 18, 30, 40, 40)
 """Orders that are cut into stretches, per round; the first is not random."""
-MOVES = 20_000
+MOVES, MOVES_PER_BLOCK = 20_000, 250
+"""Moves of one annealing: by the number of blocks, and at most."""
 HEATS = (0.05, 0.3, 4.0)
 BOUND_ROUNDS, VAIN_ROUNDS = 40, 8
 """Prices tried for a target; fewer once a round of them has not raised the bound."""
@@ -66,6 +67,7 @@ class _Rounds:
         self.unit_of: list[int] = []
         self.load = inf
         self.known: set[tuple[int, ...]] = set()
+        self.moves = min(MOVES, MOVES_PER_BLOCK * nets.blocks)
 
     def improve(self, orders: int) -> None:
         """Cut some more orders into stretches; anneal from the best of them and from the best so far."""
@@ -86,8 +88,8 @@ class _Rounds:
             for heat in HEATS:
                 if time.process_time() > self.deadline:
                     return
-                self._keep(annealed(self.nets, start, MOVES, self.chance.randrange(1 << 30), heat))
-        self._keep(annealed(self.nets, self.unit_of or starts[0], MOVES, self.chance.randrange(1 << 30), HEATS[0]))
+                self._keep(annealed(self.nets, start, self.moves, self.chance.randrange(1 << 30), heat))
+        self._keep(annealed(self.nets, self.unit_of or starts[0], self.moves, self.chance.randrange(1 << 30), HEATS[0]))
 
     def _anyhow(self) -> list[int]:
         """Every block on its quickest unit."""

@@ -39,7 +39,9 @@ def instance_of(sample: Sample, name: str) -> Instance:
         raise ProblemError(f"{name}: device_memory_bytes has {len(memory)} entries for {sample.devices} devices")
     for number, node in enumerate(sample.nodes):
         if len(node.time) != sample.devices:
-            raise ProblemError(f"{name}: nodes[{number}].time has {len(node.time)} entries for {sample.devices} devices")
+            raise ProblemError(
+                f"{name}: nodes[{number}].time has {len(node.time)} entries for {sample.devices} devices"
+            )
         rows = node.transfer if node.transfer is not None else []
         if node.transfer is not None and [len(row) for row in rows] != [sample.devices] * sample.devices:
             raise ProblemError(f"{name}: nodes[{number}].transfer is not {sample.devices} x {sample.devices}")

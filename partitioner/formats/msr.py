@@ -78,8 +78,8 @@ def _tensors(workload: Workload, name: str, number_of: dict[int, int]) -> tuple[
                 raise ProblemError(f"{name}: edges[{number}]: there is no node {node}")
         if abs(cost.setdefault(edge.sourceId, edge.cost) - edge.cost) > SAME_COST:
             raise ProblemError(
-                f"{name}: edges[{number}]: cost is {edge.cost:g}, but an earlier edge out of node {edge.sourceId} costs "
-                f"{cost[edge.sourceId]:g}; one output has one cost"
+                f"{name}: edges[{number}]: cost is {edge.cost:g}, but an earlier edge out of node {edge.sourceId} "
+                f"costs {cost[edge.sourceId]:g}; one output has one cost"
             )
         consumers.setdefault(number_of[edge.sourceId], set()).add(number_of[edge.destId])
     found = []

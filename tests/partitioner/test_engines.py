@@ -1,0 +1,162 @@
+"""The engines against trying everything, and against one another."""
+
+import itertools
+import random
+from dataclasses import replace
+from math import inf
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from partita.errors import ProblemError
+from partita.partitioner.engines.nets import nets_of
+from partita.partitioner.engines.outcome import Limits, Outcome
+from partita.partitioner.engines.solve import solve
+from partita.partitioner.engines.sum_program import solve_program
+from partita.partitioner.engines.sums import by_elimination
+from partita.partitioner.instance import Instance, Operator, Tensor, Unit
+from tests.partitioner.instances import choices, instances, largest_load, makespan, total
+
+EXACT = Limits(gap=0.0, time_s=20.0)
+NEAR = pytest.approx
+
+
+def chain(count: int, units: tuple[Unit, ...], move: float = 1.0) -> Instance:
+    """count operators in a row, of time 1 everywhere."""
+    operators = tuple(Operator(str(i), (1.0,) * len(units), memory=1.0) for i in range(count))
+    sides = (move,) * len(units)
+    tensors = tuple(Tensor(i, (i + 1,), sides, sides) for i in range(count - 1))
+    return Instance("chain", "ms", units, operators, tensors)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(instances(calls=True))
+def test_elimination_and_the_program_find_the_least_sum(instance: Instance) -> None:
+    best = min(total(instance, choice) for choice in choices(instance))
+    nets = nets_of(instance)
+    unit_of, value = by_elimination(nets)
+    assert value == NEAR(best)
+    assert total(instance, nets.choice(unit_of)) == NEAR(best)
+    program = solve_program(nets, EXACT, None)
+    assert program.objective == NEAR(best, abs=1e-6)
+    assert total(instance, program.choice) == NEAR(best, abs=1e-6)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(instances(memory=True))
+def test_the_least_sum_keeps_the_memory(instance: Instance) -> None:
+    found = solve(instance, "sum", EXACT)
+    assert found.objective == NEAR(min(total(instance, choice) for choice in choices(instance)), abs=1e-6)
+    assert found.choice in set(choices(instance))
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(instances(memory=True, most_operators=5))
+def test_the_bound_of_the_largest_load_holds_and_the_load_is_what_it_says(instance: Instance) -> None:
+    found = solve(instance, "throughput", Limits(gap=1e-4, time_s=5.0))
+    best = min(largest_load(instance, choice) for choice in choices(instance))
+    assert found.bound <= best + 1e-9 <= found.objective + 2e-9
+    assert largest_load(instance, found.choice) == NEAR(found.objective)
+    assert found.choice in set(choices(instance))
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(instances(most_operators=5, groups=False))
+def test_no_schedule_is_shorter_than_the_one_found(instance: Instance) -> None:
+    found = solve(instance, "makespan", Limits(gap=1e-6, time_s=10.0))
+    best = min(makespan(instance, choice) for choice in choices(instance))
+    assert found.bound <= best + 1e-6
+    assert found.objective >= best - 1e-6
+    if found.status == "optimal":
+        assert found.objective == NEAR(best, abs=1e-5)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(instances(most_operators=12, groups=False))
+def test_schedules_respect_units_and_arrivals(instance: Instance) -> None:
+    found = solve(instance, "makespan", Limits(gap=0.01, time_s=2.0))
+    assert max(found.ends) == NEAR(found.objective)
+    for producer, consumer, tensor in instance.edges:
+        move = float(instance.moves[tensor][found.choice[producer], found.choice[consumer]])
+        assert found.starts[consumer] >= found.ends[producer] + move - 1e-9
+    for unit in range(len(instance.units)):
+        spans = sorted((found.starts[i], found.ends[i]) for i, u in enumerate(found.choice) if u == unit)
+        assert all(end <= start + 1e-9 for (_, end), (start, _) in itertools.pairwise(spans))
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(instances(most_operators=6, memory=True, callers=True))
+def test_a_sample_with_subgraphs_takes_no_less_than_its_bound(instance: Instance) -> None:
+    found = solve(instance, "latency", Limits(gap=0.01, time_s=2.0))
+    assert found.bound <= found.objective
+    assert found.objective < inf
+    assert found.choice in set(choices(instance))
+    if len(instance.units) > 1:
+        assert max(found.ends) == NEAR(found.objective)
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(instances(most_operators=6), st.randoms(use_true_random=False))
+def test_the_order_of_the_file_does_not_change_the_least_sum(free: Instance, chance: random.Random) -> None:
+    shuffled = list(range(len(free.operators)))
+    chance.shuffle(shuffled)
+    place = {old: new for new, old in enumerate(shuffled)}
+    moved = replace(
+        free,
+        operators=tuple(free.operators[old] for old in shuffled),
+        tensors=tuple(
+            replace(t, producer=place[t.producer], consumers=tuple(sorted(place[c] for c in t.consumers)))
+            for t in reversed(free.tensors)
+        ),
+    )
+    assert solve(moved, "sum", EXACT).objective == NEAR(solve(free, "sum", EXACT).objective)
+
+
+def test_throughput_may_use_a_unit_twice_where_that_is_better() -> None:
+    units = (Unit("a"), Unit("b"))
+    times = ((5.0, 5.0), (3.0, 3.0), (4.0, 4.0))
+    operators = tuple(Operator(str(i), row) for i, row in enumerate(times))
+    instance = Instance("apart", "ms", units, operators, (Tensor(0, (1,)), Tensor(1, (2,))))
+    found = solve(instance, "throughput", EXACT)
+    assert found.objective == 7.0
+    assert found.bound == NEAR(7.0)
+
+
+def test_a_subgraph_pays_for_sending_once_and_for_each_tensor_it_receives() -> None:
+    units = (Unit("cpu"), Unit("acc", subgraphs=1))
+    operators = (
+        Operator("0", (1.0, inf)),
+        Operator("1", (inf, 2.0)),
+        Operator("2", (4.0, inf)),
+        Operator("3", (5.0, inf)),
+    )
+    tensors = (Tensor(0, (1,), (0.0, 3.0), (0.0, 3.0)), Tensor(1, (2, 3), (0.0, 0.5), (0.0, 0.5)))
+    found = solve(Instance("calls", "ms", units, operators, tensors), "latency", EXACT)
+    assert found.objective == NEAR(1 + 3 + 2 + 0.5 + 5)
+
+
+@pytest.mark.parametrize("objective", ["sum", "throughput"])
+def test_operators_that_fit_nowhere_together_are_an_error(objective: str) -> None:
+    with pytest.raises(ProblemError, match="fit"):
+        solve(chain(3, (Unit("a", memory=1.0), Unit("b", memory=1.0))), objective, EXACT)
+
+
+@pytest.mark.parametrize("objective", ["sum", "throughput", "makespan", "latency"])
+def test_the_same_problem_gives_the_same_answer(objective: str) -> None:
+    instance = chain(12, (Unit("a"), Unit("b", subgraphs=1)), move=0.25)
+    first, second = (solve(instance, objective, Limits()) for _ in range(2))
+    assert (first.choice, first.bound, first.starts) == (second.choice, second.bound, second.starts)
+
+
+@pytest.mark.parametrize("objective", ["sum", "throughput", "makespan", "latency"])
+def test_no_operators_cost_nothing(objective: str) -> None:
+    assert solve(Instance("empty", "us", (Unit("a"),), (), ()), objective, EXACT) == Outcome(
+        (), 0.0, 0.0, "optimal", "nothing to place"
+    )
+
+
+def test_when_time_is_up_the_best_so_far_comes_with_its_gap() -> None:
+    found = solve(chain(40, (Unit("a"), Unit("b")), move=0.01), "makespan", Limits(gap=0.0, time_s=1e-6))
+    assert found.objective >= found.bound > 0
+    assert found.gap == NEAR((found.objective - found.bound) / found.objective)
