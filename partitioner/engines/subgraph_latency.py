@@ -16,10 +16,11 @@ import numpy as np
 from partita.errors import ProblemError
 from partita.partitioner.engines.nets import Nets, nets_of
 from partita.partitioner.engines.order_splits import stretch_loads
-from partita.partitioner.engines.outcome import Limits, Outcome, relative_gap, status_of
+from partita.partitioner.engines.outcome import NOISE, Limits, Outcome, status_of
+from partita.partitioner.engines.subgraph_bound import separator_bound
 from partita.partitioner.instance import Floats, Instance
 
-SOLVER = "stretches of topological orders, then moves of single blocks; bound by the longest path"
+SOLVER = "stretches of topological orders, then moves of single blocks; bound by separators"
 ORDERS = 40
 LARGEST = 3000
 MOST_MOVES = 4000
@@ -29,7 +30,7 @@ def solve(instance: Instance, limits: Limits) -> Outcome:
     """The placement of least latency found, with a bound. Raises ProblemError if none fits the memory."""
     deadline = time.process_time() + limits.time_s
     model = LatencyModel(instance)
-    bound = model.longest_path()
+    bound = max(model.longest_path(), separator_bound(model.nets, model.callers, model.free) * (1 - NOISE))
     best, least = model.all_free(), inf
     if best is not None:
         least = model.latency(best)
@@ -47,7 +48,7 @@ def solve(instance: Instance, limits: Limits) -> Outcome:
         bound=min(bound, least),
         status=status_of(least, bound, limits, in_time=time.process_time() <= deadline),
         solver=SOLVER,
-        log=(f"latency {least:g}, longest path {bound:g}, gap {relative_gap(least, bound):.2%}",),
+        log=(f"latency {least:g}, longest path {model.longest_path():g}, bound {bound:g}",),
         starts=tuple(starts),
         ends=tuple(ends),
     )

@@ -13,6 +13,8 @@ from partita.errors import ProblemError
 from partita.partitioner.engines.nets import nets_of
 from partita.partitioner.engines.outcome import Limits, Outcome
 from partita.partitioner.engines.solve import solve
+from partita.partitioner.engines.subgraph_bound import separator_bound
+from partita.partitioner.engines.subgraph_latency import LatencyModel
 from partita.partitioner.engines.sum_program import solve_program
 from partita.partitioner.engines.sums import by_elimination
 from partita.partitioner.instance import Instance, Operator, Tensor, Unit
@@ -94,6 +96,15 @@ def test_a_sample_with_subgraphs_takes_no_less_than_its_bound(instance: Instance
     assert found.choice in set(choices(instance))
     if len(instance.units) > 1:
         assert max(found.ends) == NEAR(found.objective)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(instances(most_operators=6, memory=True, callers=True))
+def test_no_placement_is_through_sooner_than_the_bound_by_separators(instance: Instance) -> None:
+    model = LatencyModel(instance)
+    bound = separator_bound(model.nets, model.callers, model.free)
+    best = min(model.latency([choice[g[0]] for g in instance.groups]) for choice in choices(instance))
+    assert bound <= best + 1e-9
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)
