@@ -11,7 +11,7 @@ from math import inf
 
 import numpy as np
 
-from partita.partitioner.engines.nets import Nets, narrow_order
+from partita.partitioner.engines.nets import Nets, frontier_order, narrow_order
 from partita.partitioner.engines.order_splits import LARGEST, stretch_loads
 from partita.partitioner.engines.pricing import Pricing, TooManyStatesError
 from partita.partitioner.instance import Floats
@@ -41,14 +41,25 @@ class MaxLoadBound:
         self.kinds = sorted(set(alike))
         self.count = {kind: alike.count(kind) for kind in self.kinds}
         self.sets = {kind: [] for kind in self.kinds}
-        self.order = narrow_order(self.nets)
-        try:
-            self.pricings = {kind: Pricing(self.nets, kind, self.order) for kind in self.kinds}
-        except TooManyStatesError:
-            self.pricings = {}
+        self.order, self.pricings = self._pricings()
         cells = max([len(self.order), *(pricing.size for pricing in self.pricings.values())])
         self.share = max(LEAST_SHARE, min(MOST_SHARE, CELLS // cells))
         self.bound = self._bound_of_work()
+
+    def _pricings(self) -> tuple[list[int], dict[int, Pricing]]:
+        """The order with the fewest states, and what is prepared for each kind of unit; none if all are too wide."""
+        orders = [narrow_order(self.nets), frontier_order(self.nets)]
+        found: list[tuple[int, int, dict[int, Pricing]]] = []
+        for number, order in enumerate(orders):
+            try:
+                pricings = {kind: Pricing(self.nets, kind, order) for kind in self.kinds}
+            except TooManyStatesError:
+                continue
+            found.append((sum(pricing.size for pricing in pricings.values()), number, pricings))
+        if not found:
+            return orders[0], {}
+        _, number, best = min(found, key=lambda row: row[:2])
+        return orders[number], best
 
     def raise_to(self, target: float, rounds: int, deadline: float) -> bool:
         """Try to prove that no placement has all loads within `target`; False if the linear program cannot."""

@@ -128,3 +128,34 @@ def narrow_order(nets: Nets, chance: random.Random | None = None) -> list[int]:
             if seen[j] < len(pins[j]):
                 near.update({b: chance.random() / 2 if chance else 0.0 for b in sorted(pins[j]) if not done[b]})
     return order
+
+
+def frontier_order(nets: Nets) -> list[int]:
+    """The blocks in an order that keeps few blocks waiting for a maker or reader, however many nets join the two."""
+    near: list[set[int]] = [set() for _ in range(nets.blocks)]
+    for producer, consumers in zip(nets.producers, nets.consumers, strict=True):
+        for consumer in consumers:
+            near[producer].add(consumer)
+            near[consumer].add(producer)
+    left = [len(others) for others in near]
+    done = [False] * nets.blocks
+    order: list[int] = []
+    ready: set[int] = set()
+    fresh = sorted(range(nets.blocks), key=lambda b: (len(near[b]), b), reverse=True)
+
+    def opened(block: int) -> int:
+        closed = sum(done[other] and left[other] == 1 for other in near[block])
+        return int(any(not done[other] for other in near[block])) - closed
+
+    while len(order) < nets.blocks:
+        while not ready and done[fresh[-1]]:
+            fresh.pop()
+        block = min(ready, key=lambda b: (opened(b), b)) if ready else fresh.pop()
+        done[block] = True
+        order.append(block)
+        ready.discard(block)
+        for other in near[block]:
+            left[other] -= 1
+            if not done[other]:
+                ready.add(other)
+    return order

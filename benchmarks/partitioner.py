@@ -1,0 +1,235 @@
+"""Times of the placement engines on random networks, and on published workloads if their folders are given.
+
+    python benchmarks/partitioner.py [--msr FOLDER] [--moirai FOLDER] [--case NAME ...]
+
+CPU-seconds stand beside wall time; a case is built before its clock starts, and everything else is inside it. With
+--msr, a folder with `throughput-inputs`, `latency-inputs` and `results.csv`, each workload stands beside the best
+value that its own programs reached.
+"""
+
+import argparse
+import csv
+import platform
+import random
+import time
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from math import inf
+from pathlib import Path
+
+from partita.partitioner import ilp
+from partita.partitioner.engines.nets import nets_of
+from partita.partitioner.engines.outcome import Limits, relative_gap
+from partita.partitioner.engines.schedules import earliest_finish, tasks_of
+from partita.partitioner.engines.solve import solve
+from partita.partitioner.engines.sum_program import solve_program
+from partita.partitioner.engines.sums import by_elimination
+from partita.partitioner.instance import Instance, Operator, Tensor, Unit
+from partita.partitioner.problem import Candidate, Problem
+from partita.partitioner.problem import Tensor as Activation
+from partita.partitioner.problem_file import read_problem
+
+UNITS = ("cpu", "gpu", "npu")
+
+
+def network(operators: int, *, skips: float = 0.3, memory: float = inf, seed: int = 0) -> Instance:
+    """Residual, inception, attention and squeeze blocks in a row, on three units; some long skips."""
+    chance = random.Random(seed)
+    readers: dict[int, set[int]] = {}
+    count = 0
+
+    def op(*inputs: int) -> int:
+        nonlocal count
+        for producer in inputs:
+            readers.setdefault(producer, set()).add(count)
+        count += 1
+        return count - 1
+
+    x = op()
+    marks = [x]
+    while count < operators:
+        kind = chance.choice(("residual", "inception", "attention", "squeeze", "plain"))
+        if kind == "residual":
+            x = op(op(op(op(x))), x)
+        elif kind == "inception":
+            x = op(*[_stack(op, x, chance.randint(1, 3)) for _ in range(chance.randint(2, 4))])
+        elif kind == "attention":
+            q, k, v = op(x), op(x), op(x)
+            x = op(op(op(op(op(q, k)), v)), x)
+        elif kind == "squeeze":
+            x = op(op(op(op(x))), x)
+        else:
+            x = op(x)
+        marks.append(x)
+        if chance.random() < skips and len(marks) > 6:
+            x = op(x, marks[-chance.randint(4, min(len(marks) - 1, 12))])
+    return _with_costs(readers, count, memory, chance)
+
+
+def _stack(op: Callable[..., int], x: int, depth: int) -> int:
+    for _ in range(depth):
+        x = op(x)
+    return x
+
+
+def _with_costs(readers: dict[int, set[int]], count: int, memory: float, chance: random.Random) -> Instance:
+    operators = []
+    for i in range(count):
+        work = chance.lognormvariate(3, 1)
+        times = [work * chance.uniform(3, 8), work * chance.uniform(0.8, 1.6), work * chance.uniform(0.3, 1.5)]
+        if chance.random() < 0.1:
+            times[2] = inf
+        operators.append(Operator(str(i), tuple(times), chance.lognormvariate(0, 1)))
+    tensors = []
+    for producer, consumers in sorted(readers.items()):
+        size = chance.lognormvariate(2, 1)
+        move = tuple(tuple(0.0 if a == b else 10 + size * (1 + 0.2 * a + 0.3 * b) for b in range(3)) for a in range(3))
+        tensors.append(Tensor(producer, tuple(sorted(consumers)), move=move))
+    held = tuple(Unit(name, memory=memory if name == "npu" else inf) for name in UNITS)
+    return Instance(f"{count} operators", "us", held, tuple(operators), tuple(tensors))
+
+
+def joint(instance: Instance, seed: int = 0) -> Problem:
+    """The same network with two dtypes on the last unit, fused pairs, and a call for each run in the order."""
+    chance = random.Random(seed)
+    candidates = [
+        Candidate((i,), location, time * (0.6 if location == len(UNITS) else 1.0))
+        for i, operator in enumerate(instance.operators)
+        for location, time in enumerate((*operator.times, operator.times[-1]))
+        if time < inf
+    ]
+    for tensor in instance.tensors:
+        first, second = tensor.producer, tensor.consumers[0]
+        if second == first + 1 and len(tensor.consumers) == 1 and chance.random() < 0.5:
+            for location, unit in enumerate((0, 1, 2, 2)):
+                times = [instance.operators[i].times[unit] for i in (first, second)]
+                if max(times) < inf:
+                    candidates.append(Candidate((first, second), location, sum(times) * chance.uniform(0.5, 1.0)))
+    units = (0, 1, 2, 2)
+    tensors = tuple(
+        Activation(
+            t.producer,
+            t.consumers,
+            tuple(tuple(0.0 if a == b else (t.move[units[a]][units[b]] or 3.0) for b in range(4)) for a in range(4)),
+        )
+        for t in instance.tensors
+    )
+    return Problem(len(instance.operators), units, 0, (5.0, 120.0, 200.0), 0.0, tuple(candidates), tensors)
+
+
+Row = tuple[str, float, float, float, str]
+"""Case, objective, gap, CPU-seconds, remark."""
+
+
+def measured(name: str, run: Callable[[], tuple[float, float, str]]) -> Row:
+    cpu, wall = time.process_time(), time.perf_counter()
+    objective, gap, remark = run()
+    spent = time.process_time() - cpu
+    return (name, objective, gap, spent, f"wall {time.perf_counter() - wall:.2f} s; {remark}")
+
+
+def sum_rows() -> Iterator[Row]:
+    for count in (1000, 20_000):
+        instance = network(count)
+        yield measured(f"sum, elimination, {count}", lambda i=instance: (by_elimination(nets_of(i))[1], 0.0, ""))
+    for count in (1000, 5000, 20_000):
+        instance = network(count)
+
+        def program(instance: Instance = instance) -> tuple[float, float, str]:
+            found = solve_program(nets_of(instance), Limits(gap=1e-4, time_s=200.0), None)
+            return found.objective, found.gap, found.log[0]
+
+        yield measured(f"sum, integer program through PuLP, {count}", program)
+
+
+def joint_rows() -> Iterator[Row]:
+    for count in (1000, 5000):
+        problem = joint(network(count))
+
+        def program(problem: Problem = problem) -> tuple[float, float, str]:
+            found = ilp.solve(problem, gap=1e-3, time_limit_s=100.0)
+            gap = relative_gap(found.objective_us, found.bound_us)
+            return found.objective_us, gap, f"{len(problem.candidates)} candidates"
+
+        yield measured(f"joint fusion, dtype, unit, segments in order, {count}", program)
+
+
+def memory_rows() -> Iterator[Row]:
+    free = network(5000)
+    unit_of, _ = by_elimination(nets_of(free))
+    held = sum(o.memory for o, u in zip(free.operators, unit_of, strict=True) if u == 2)
+    instance = network(5000, memory=0.4 * held)
+
+    def program() -> tuple[float, float, str]:
+        found = solve(instance, "sum", Limits(gap=1e-3, time_s=100.0))
+        return found.objective, found.gap, found.solver
+
+    yield measured("sum, memory of the last unit at 40 % of its use, 5000", program)
+
+
+def makespan_rows() -> Iterator[Row]:
+    for skips in (0.0, 0.3):
+        instance = network(1000, skips=skips)
+        rule = earliest_finish(tasks_of(instance), look_ahead=False).length
+
+        def run(instance: Instance = instance, rule: float = rule) -> tuple[float, float, str]:
+            found = solve(instance, "makespan", Limits(gap=1e-4, time_s=60.0))
+            return found.objective, found.gap, f"HEFT {rule:.6g}"
+
+        yield measured(f"makespan, delays, 1000, long skips {skips:g}", run)
+
+
+def msr_rows(folder: Path) -> Iterator[Row]:
+    with (folder / "results.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for mode in ("throughput", "latency"):
+        for path in sorted((folder / f"{mode}-inputs").rglob("*.json")):
+            grain = "layer" if path.parent.name.startswith("Layer") else "operator"
+            own = [r for r in rows if (r["workload"], r["granularity"], r["mode"]) == (path.stem, grain, mode)]
+            peers = sorted((float(r["value_ms"]), r["algorithm"], r["optimizer_cpu_s"]) for r in own if r["value_ms"])
+            best = f"best row: {peers[0][0]:g} ({peers[0][1]}, {peers[0][2] or '?'} CPU-s)" if peers else "no row"
+
+            def run(path: Path = path, mode: str = mode, best: str = best) -> tuple[float, float, str]:
+                found = solve(read_problem(path), mode, Limits())
+                return found.objective, found.gap, best
+
+            yield measured(f"{mode}, {path.stem} {grain}", run)
+
+
+def moirai_rows(folder: Path) -> Iterator[Row]:
+    for path in sorted(folder.glob("*.json")):
+        rule = earliest_finish(tasks_of(read_problem(path)), look_ahead=False).length
+
+        def run(path: Path = path, rule: float = rule) -> tuple[float, float, str]:
+            found = solve(read_problem(path), "makespan", Limits())
+            return found.objective, found.gap, f"HEFT {rule:.6g}; {found.status}"
+
+        yield measured(f"makespan, {path.stem}", run)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--msr", type=Path)
+    parser.add_argument("--moirai", type=Path)
+    parser.add_argument("--case", action="append", choices=["sum", "joint", "memory", "makespan", "msr", "moirai"])
+    given = parser.parse_args()
+    cases: dict[str, Callable[[], Iterator[Row]]] = {
+        "sum": sum_rows,
+        "joint": joint_rows,
+        "memory": memory_rows,
+        "makespan": makespan_rows,
+    }
+    if given.msr:
+        cases["msr"] = lambda: msr_rows(given.msr)
+    if given.moirai:
+        cases["moirai"] = lambda: moirai_rows(given.moirai)
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("numpy", "pulp", "highspy"))
+    print(f"Python {platform.python_version()}, {libraries}, {platform.machine()}\n")
+    print("| case | objective | gap | CPU-s | remark |\n|---|---|---|---|---|")
+    for name in given.case or cases:
+        for case, objective, gap, cpu_s, remark in cases[name]():
+            print(f"| {case} | {objective:.6g} | {gap:.4%} | {cpu_s:.2f} | {remark} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
