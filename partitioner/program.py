@@ -129,7 +129,6 @@ class _Highs(pulp.HiGHS):  # type: ignore[misc]  # PuLP has no types
             given = np.array(list(self._start), np.int32)
             lp.solverModel.setSolution(len(given), given, np.array(list(self._start.values()), float))
 
-
     def findSolutionValues(self, lp: pulp.LpProblem) -> tuple[int, int]:  # noqa: N802  (PuLP's name)
         """PuLP's, but PuLP 3.3 knows no limit of nodes as an end: it raises after it has read the values."""
         try:

@@ -143,7 +143,9 @@ class _Chain:
         order, cuts = self.order, self.cuts
         if not order:
             return 0.0
-        load = np.concatenate([[0.0], np.cumsum(self.caller[order])])
+        times = self.caller[order]
+        load = np.concatenate([[0.0], np.cumsum(np.where(np.isinf(times), 0.0, times))])
+        barred = np.concatenate([[0], np.cumsum(np.isinf(times))])
         memory = np.concatenate([[0.0], np.cumsum(self.nets.memory[order])])
         count = len(cuts)
         calls = len(self.callers) + 1
@@ -161,7 +163,8 @@ class _Chain:
             begun[j, 1:] = entered[:-1]
             low = np.array([cuts[i] for i in range(1, j + 1)])
             held = memory[cuts[j] + 1] - memory[low]
-            spent = np.where(held <= self.room * (1 + 1e-12), load[cuts[j] + 1] - load[low], inf)
+            runs = (held <= self.room * (1 + 1e-12)) & (barred[cuts[j] + 1] == barred[low])
+            spent = np.where(runs, load[cuts[j] + 1] - load[low], inf)
             on_call[j] = (begun[1 : j + 1] + (spent + cut[1 : j + 1, j])[:, None]).min(axis=0)
         return 0.0
 
