@@ -55,6 +55,7 @@ def machine_of(soc: Soc) -> Machine:
             one_gb_per_s=peak * soc.dram.share_of_one.value,
             several_gb_per_s=peak * soc.dram.share_of_several.value,
             alone_gb_per_s={unit.name: _alone_gb_per_s(unit) for unit in soc.units},
+            weight_of={unit: w.value for unit, w in soc.sharing.weights.items()} if soc.sharing is not None else {},
         ),
     )
 

@@ -1,0 +1,535 @@
+"""The event engine: plans that run on one phone, over and over, and share its units, links, memory and heat.
+
+What cannot be disturbed runs in one go: a whole inference while it has the machine to itself, else the pieces of a
+task up to the next at which another waits. Times are whole ns and a slice takes exactly what its pieces take, so going
+on in one go changes no result; a slice is opened again as soon as anything could slow it or change its clocks.
+"""
+
+import heapq
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from partita.devices.power import UnitPower
+from partita.simulator.meter import Meter
+from partita.simulator.program import NO_UNIT, PARTS, Program
+from partita.simulator.sharing import Demand, Law
+from partita.simulator.tables import State, Table, Wakes
+from partita.simulator.work import FIXED, SLICE, WAKING, WORKING, Frame, Lane, PieceTotals, Run, TaskLog
+
+BACKGROUND = "background"
+NOTHING_LEFT_NS = 1e-6
+"""Work below this is rounding."""
+PIECES_OF_PARTS = (0,) * len(PARTS)
+
+Recorder = Callable[[Run, int, int, int, float], None]
+"""Takes a run, a piece, its start and end, and what contention cost it in ns."""
+
+
+class Engine:
+    """One phone. Whoever drives it hands in frames and events, and is told when a frame has ended."""
+
+    def __init__(
+        self,
+        tracks: Sequence[str],
+        law: Law,
+        meter: Meter,
+        state: State,
+        units: Sequence[UnitPower],
+        *,
+        record: Recorder | None = None,
+    ) -> None:
+        """`units` says how they wake up; none if they never sleep."""
+        self.now_ns = 0
+        self.events = 0
+        """Pieces that have ended, however many in one go."""
+        self.frame_ended: Callable[[Frame], None] = lambda frame: None
+        self.busy_ns = [0] * len(tracks)
+        self.counts: dict[Table, list[int]] = {}
+        """By table: how often its pieces ran within slices, as differences from piece to piece."""
+        self.open_totals: dict[Program, dict[int, PieceTotals]] = {}
+        self.open_parts: dict[Program, list[int]] = {}
+        """Times by PARTS of pieces that no table counts, of programs whose units take turns."""
+        self.wake_quanta = 0
+        self._law = law
+        self._meter = meter
+        self._state = state
+        self._record = record
+        self._sleepy = list(units)
+        self._wake_from_ns = [round(u.wake[0].after_idle_us.value * 1000) if u.wake else None for u in units]
+        self._heap: list[Any] = []
+        self._asked = 0
+        self._lanes = [Lane() for _ in tracks]
+        self._runs: list[Run] = []
+        self._streams: dict[Run, Demand] = {}
+        self._is_calm = True
+        self._solo: Run | None = None
+        self._frames = 0
+        self._last_end_ns = [0] * len(state.clocks)
+        self._tables: dict[tuple[Program, State, Wakes, float], Table] = {}
+        self._table_of: dict[Program, Table] = {}
+        """Those of now, without wake-ups."""
+        self._background_gb_per_s = 0.0
+
+    # Events
+
+    def at(self, time_ns: int, act: Callable[[Any, int], None], subject: Any = None, version: int = 0) -> None:
+        """Call `act(subject, version)` at `time_ns`; calls of the same time come in the order of asking."""
+        heapq.heappush(self._heap, (time_ns, self._asked, act, subject, version))
+        self._asked += 1
+
+    def run(self) -> None:
+        """Go on until nothing is left to happen."""
+        heap, pop = self._heap, heapq.heappop
+        while heap:
+            self.now_ns, _, act, subject, version = pop(heap)
+            act(subject, version)
+
+    @property
+    def is_over(self) -> bool:
+        return not self._heap
+
+    # Frames
+
+    def start(self, frame: Frame) -> None:
+        """Begin an inference now."""
+        program = frame.program
+        self._frames += 1
+        frame.left = len(program.tasks)
+        if program.sequential and frame.scale == 1.0 and self._frames == 1:
+            wakes = self._wakes(program)
+            self._run_alone(frame, self._table(program, wakes))
+            return
+        frame.missing = list(program.missing)
+        for task in program.first_tasks:
+            self._offer(frame, task, NO_UNIT)
+        for task in program.first_tasks:
+            self._serve(program.tasks[task].track)
+
+    def _run_alone(self, frame: Frame, table: Table) -> None:
+        run = Run(frame, table, 0, 0, len(table.program.pieces), SLICE, 0.0, self.now_ns, self.now_ns)
+        run.solo = True
+        run.seen = table.reading_at(0)
+        self._solo = run
+        self._runs.append(run)
+        self._is_calm = True
+        self.at(self.now_ns + table.at_ns[-1], self._advance, run, 0)
+
+    def _wakes(self, program: Program) -> Wakes:
+        """When which unit has to wake up, if `program` runs alone from now on."""
+        if not any(threshold is not None for threshold in self._wake_from_ns):
+            return ()
+        delay, found, last = 0, [], list(self._last_end_ns)
+        for piece, unit, start, end in self._table(program, ()).uses:
+            woken = self._wake_ns(unit, self.now_ns + start + delay - last[unit])
+            if woken:
+                found.append((piece, woken))
+                delay += woken
+            last[unit] = self.now_ns + end + delay
+        return tuple(found)
+
+    def _wake_ns(self, unit: int, idle_ns: int) -> int:
+        threshold = self._wake_from_ns[unit] if self._wake_from_ns else None
+        if threshold is None or idle_ns < threshold:
+            return 0
+        return round(self._sleepy[unit].wake_us(idle_ns / 1000) * 1000)
+
+    def _table(self, program: Program, wakes: Wakes = ()) -> Table:
+        if not wakes and program in self._table_of:
+            return self._table_of[program]
+        key = (program, self._state, wakes, self._background_gb_per_s)
+        if key not in self._tables:
+            state = self._beside_background(program) if self._background_gb_per_s else self._state
+            self._tables[key] = Table(program, state, wakes)
+        if not wakes:
+            self._table_of[program] = self._tables[key]
+        return self._tables[key]
+
+    def _beside_background(self, program: Program) -> State:
+        speeds = []
+        for piece, demand in zip(program.pieces, Table(program, self._state).demand_gb_per_s, strict=True):
+            asked = [(piece.engine, demand), (BACKGROUND, self._background_gb_per_s)]
+            speeds.append(min(1.0, self._law.divide(asked)[0] / demand) if demand else 1.0)
+        return replace(self._state, background_speeds=tuple(speeds))
+
+    # Tasks
+
+    def _offer(self, frame: Frame, task: int, cause: int) -> None:
+        """`task` waits for nothing any more but its track."""
+        if self._solo is not None:
+            self._end_solitude()
+        if not frame.program.sequential:
+            frame.cause[task] = (self.now_ns, cause)
+        lane = self._lanes[frame.program.tasks[task].track]
+        heapq.heappush(lane.waiting, (frame.key, frame.number, task, frame, self.now_ns))
+
+    def _serve(self, track: int) -> None:
+        lane = self._lanes[track]
+        if lane.run is not None or not lane.waiting:
+            return
+        _, _, task, frame, since_ns = heapq.heappop(lane.waiting)
+        program = frame.program
+        found = program.tasks[task]
+        run = Run(frame, self._table(program), task, found.first, found.first, FIXED, 0.0, self.now_ns, self.now_ns)
+        if program.sequential:
+            self._add_part(program, PARTS.index("queue"), self.now_ns - since_ns)
+        else:
+            ready_ns, cause = frame.cause[task]
+            run.log = TaskLog(ready_ns, self.now_ns, 0, cause, [0] * len(PARTS))
+            frame.logs[task] = run.log
+        if self._meter.counts_overlap:
+            self._account_all()
+        lane.run = run
+        self._runs.append(run)
+        self._look_around()
+        woken = 0
+        if found.unit != NO_UNIT and self._wake_from_ns:
+            woken = self._wake_ns(found.unit, self.now_ns - self._last_end_ns[found.unit])
+        if woken:
+            run.phase, run.left = WAKING, woken
+            self._add_part(program, PARTS.index("wake"), woken, run)
+            self._schedule(run)
+        else:
+            self._begin(run)
+
+    def _look_around(self) -> None:
+        """Whether anybody could be slowed by what runs now; if so, nothing that uses the memory stays in one go."""
+        asking = [(r.table.program.pieces[r.piece].engine, r.table.most_demand[r.piece]) for r in self._runs]
+        asking = [demand for demand in asking if demand[1] > 0]
+        was_calm = self._is_calm
+        if len(asking) < 2:
+            self._is_calm = True
+            return
+        if self._background_gb_per_s:
+            asking.append((BACKGROUND, self._background_gb_per_s))
+        self._is_calm = self._law.leaves_alone(asking)
+        if was_calm and not self._is_calm:
+            for run in self._runs:
+                if run.phase == SLICE and run.table.most_demand[run.piece] > 0:
+                    self._open(run)
+
+    def _begin(self, run: Run) -> None:
+        """Start the piece `run.piece`: as a slice if nothing can disturb it, else by itself."""
+        piece = run.piece
+        table = run.table = self._table(run.table.program)
+        run.begin_ns = run.mark_ns = self.now_ns
+        if run.frame.scale == 1.0 and (self._is_calm or table.most_demand[piece] == 0):
+            run.phase, run.end = SLICE, table.program.stop[piece]
+            run.offset_ns, run.seen = table.at_ns[piece], table.reading_at(piece)
+            run.version += 1
+            self.at(self.now_ns + table.at_ns[run.end] - run.offset_ns, self._advance, run, run.version)
+            return
+        run.bytes_done, run.waited_ns = 0, 0.0
+        fixed = table.fixed_ns[piece] * run.frame.scale
+        if fixed > 0:
+            run.phase, run.left, run.speed = FIXED, fixed, 1.0
+            self._schedule(run)
+        else:
+            self._work(run, table.free_work_ns[piece] * run.frame.scale)
+
+    def _work(self, run: Run, left: float) -> None:
+        run.phase, run.left, run.speed = WORKING, left, 1.0
+        demand = run.table.demand_gb_per_s[run.piece]
+        if demand > 0 and left > 0:
+            self._streams[run] = (run.table.program.pieces[run.piece].engine, demand)
+            self._schedule(run)
+            self._divide()
+        else:
+            self._schedule(run)
+
+    def _divide(self) -> None:
+        """Give every stream its speed anew."""
+        if len(self._streams) + (self._background_gb_per_s > 0) < 2:
+            speeds = [1.0] * len(self._streams)
+        else:
+            asked = list(self._streams.values())
+            beside = [(BACKGROUND, self._background_gb_per_s)] if self._background_gb_per_s else []
+            rates = self._law.divide([*asked, *beside])
+            speeds = [min(1.0, rate / demand) for (_, demand), rate in zip(asked, rates, strict=False)]
+        for run, speed in zip(list(self._streams), speeds, strict=True):
+            if speed != run.speed:
+                self._account(run)
+                run.speed = speed
+                self._schedule(run)
+
+    def _schedule(self, run: Run) -> None:
+        run.version += 1
+        wait = max(0, math.ceil(run.left / run.speed - NOTHING_LEFT_NS))
+        self.at(self.now_ns + wait, self._advance, run, run.version)
+
+    def _advance(self, run: Run, version: int) -> None:
+        """The end of a phase."""
+        if version != run.version:
+            return
+        if run.phase == SLICE:
+            self._end_slice(run)
+        elif run.phase == WAKING:
+            self._account(run)
+            self._begin(run)
+        elif run.phase == FIXED:
+            self._account(run)
+            self._work(run, run.table.free_work_ns[run.piece] * run.frame.scale)
+        else:
+            self._end_piece(run)
+
+    def _end_slice(self, run: Run) -> None:
+        self._account(run)
+        self._count(run, run.piece, run.end)
+        if run.solo:
+            self._end_alone(run)
+        else:
+            self._after(run, run.end - 1)
+
+    def _end_alone(self, run: Run) -> None:
+        self._solo = None
+        self._runs.remove(run)
+        for _, unit, _, end in run.table.uses:
+            self._last_end_ns[unit] = run.begin_ns + end
+        self._frames -= 1
+        self.frame_ended(run.frame)
+
+    def _end_piece(self, run: Run) -> None:
+        run.left = 0.0
+        self._account(run)
+        program, piece = run.table.program, run.piece
+        if self._streams.pop(run, None) is not None:
+            self._divide()
+        totals = self.open_totals.setdefault(program, {}).setdefault(piece, PieceTotals())
+        totals.count += 1
+        elapsed = self.now_ns - run.begin_ns
+        totals.time_ns += elapsed
+        self.events += 1
+        if self._record is not None:
+            self._record(run, piece, run.begin_ns, self.now_ns, run.waited_ns)
+        self._add_piece_parts(run, elapsed)
+        self._after(run, piece)
+
+    def _add_piece_parts(self, run: Run, elapsed_ns: int) -> None:
+        """What the piece would have taken at top clocks, then what contention cost it; the rest is throttling."""
+        program = run.table.program
+        piece = program.pieces[run.piece]
+        scale, contended = run.frame.scale, round(run.waited_ns)
+        fixed, work = round(piece.fixed_ns * scale), round(piece.work_ns * scale)
+        self._add_part(program, piece.fixed_part, fixed, run)
+        self._add_part(program, piece.work_part, work, run)
+        self._add_part(program, PARTS.index("contention"), contended, run)
+        self._add_part(program, PARTS.index("throttling"), elapsed_ns - fixed - work - contended, run)
+
+    def _add_part(self, program: Program, part: int, time_ns: int, run: Run | None = None) -> None:
+        if run is not None and run.log is not None:
+            run.log.parts_ns[part] += time_ns
+            return
+        if program not in self.open_parts:
+            self.open_parts[program] = [0] * len(PARTS)
+        self.open_parts[program][part] += time_ns
+
+    def _after(self, run: Run, piece: int) -> None:
+        """A piece has ended: tell those that wait for it, and go on with the next or give up the track."""
+        frame, program = run.frame, run.table.program
+        found = program.tasks[run.task]
+        tracks = []
+        if piece + 1 == found.end:
+            self._leave(run, found.track)
+        for task in program.releases[piece]:
+            frame.missing[task] -= 1
+            if not frame.missing[task]:
+                self._offer(frame, task, piece)
+                tracks.append(program.tasks[task].track)
+        for track in tracks:
+            self._serve(track)
+        if piece + 1 < found.end:
+            run.piece = piece + 1
+            self._begin(run)
+            return
+        self._serve(found.track)
+        if not frame.left:
+            self._frames -= 1
+            self.frame_ended(frame)
+
+    def _leave(self, run: Run, track: int) -> None:
+        if self._meter.counts_overlap:
+            self._account_all()
+        self._runs.remove(run)
+        self._lanes[track].run = None
+        self._look_around()
+        run.frame.left -= 1
+        unit = run.table.program.tasks[run.task].unit
+        if unit != NO_UNIT:
+            self._last_end_ns[unit] = self.now_ns
+        if run.log is not None:
+            run.log.end_ns = self.now_ns
+
+    # Opening slices
+
+    def _end_solitude(self) -> None:
+        """Another inference begins: the one that had the machine to itself takes tracks like all others."""
+        run = self._solo
+        assert run is not None, "asked for only while there is one"
+        piece = run.table.piece_at(self.now_ns - run.begin_ns + run.offset_ns)
+        if piece >= run.end:
+            return  # it ends at this very moment
+        self._solo = None
+        run.solo = False
+        program, frame = run.table.program, run.frame
+        task = program.task_of[piece]
+        for _, unit, _, end in (use for use in run.table.uses if use[0] < program.tasks[task].first):
+            self._last_end_ns[unit] = run.begin_ns + end
+        self._open(run)
+        run.task = task
+        frame.left = len(program.tasks) - task
+        frame.missing = list(program.missing)
+        for earlier in range(program.tasks[task].first):
+            for waiting in program.releases[earlier]:
+                frame.missing[waiting] -= 1
+        self._lanes[program.tasks[task].track].run = run
+
+    def _open(self, run: Run) -> None:
+        """Go on piece by piece from the middle of a slice."""
+        table = run.table
+        offset = run.offset_ns + self.now_ns - run.begin_ns
+        piece = table.piece_at(offset)
+        if piece >= run.end:
+            return  # it ends at this very moment
+        self._account(run)
+        self._count(run, run.piece, piece)
+        run.piece, elapsed = piece, offset - table.at_ns[piece]
+        run.begin_ns = self.now_ns - elapsed
+        run.waited_ns = 0.0
+        self._adopt(run, piece)
+        fixed, work = table.fixed_ns[piece], table.work_ns[piece]
+        if elapsed < fixed:
+            run.phase, run.left, run.speed = FIXED, fixed - elapsed, 1.0
+            self._schedule(run)
+            return
+        left = table.free_work_ns[piece] * (1 - (elapsed - fixed) / work) if work else 0.0
+        run.waited_ns = (elapsed - fixed) - (table.free_work_ns[piece] - left)
+        self._work(run, left)
+
+    def _adopt(self, run: Run, piece: int) -> None:
+        """What a piece has drawn within its slice counts as the open piece's."""
+        start = run.table.reading_at(piece)
+        units = len(self._last_end_ns)
+        quanta = sum((run.seen[u] - start[u]) * self._meter.dynamic_uw[u] for u in range(units))
+        quanta += (run.seen[units] - start[units]) * self._meter.host_uw * 1_000_000
+        run.bytes_done = run.seen[units + 1] - start[units + 1]
+        quanta += run.bytes_done * self._meter.quanta_per_byte
+        self.open_totals.setdefault(run.table.program, {}).setdefault(piece, PieceTotals()).quanta += quanta
+
+    def _count(self, run: Run, first: int, end: int) -> None:
+        """Pieces that have ended within a slice."""
+        if first == end:
+            return
+        table = run.table
+        counts = self.counts.get(table)
+        if counts is None:
+            counts = self.counts[table] = [0] * (len(table.program.pieces) + 1)
+        counts[first] += 1
+        counts[end] -= 1
+        self.events += end - first
+        if run.log is not None:
+            for part in range(len(PARTS)):
+                run.log.parts_ns[part] += table.total_parts_ns[end][part] - table.total_parts_ns[first][part]
+        if self._record is not None:
+            start_ns = run.begin_ns - run.offset_ns
+            for piece in range(first, end):
+                waited = table.work_ns[piece] - table.free_work_ns[piece]
+                self._record(run, piece, start_ns + table.at_ns[piece], start_ns + table.at_ns[piece + 1], waited)
+
+    # Accounting
+
+    def account(self) -> None:
+        """Book everything that runs, up to now."""
+        self._account_all()
+
+    def _account_all(self) -> None:
+        for run in self._runs:
+            self._account(run)
+
+    def _account(self, run: Run) -> None:
+        if run.mark_ns == self.now_ns:
+            return
+        overlaps = self._meter.counts_overlap and self._units_at_work() > 1
+        if run.phase == SLICE:
+            self._account_slice(run, overlaps=overlaps)
+        else:
+            self._account_piece(run, self.now_ns - run.mark_ns, overlaps=overlaps)
+        run.mark_ns = self.now_ns
+
+    def _units_at_work(self) -> int:
+        return sum(run.table.program.tasks[run.task].unit != NO_UNIT for run in self._runs)
+
+    def _account_slice(self, run: Run, *, overlaps: bool) -> None:
+        offset = run.offset_ns + self.now_ns - run.begin_ns
+        table = run.table
+        reading = table.reading_at(run.end) if offset == table.at_ns[run.end] else table.reading(offset)
+        self._meter.add(reading, run.seen, overlaps=overlaps)
+        for place in range(len(self._last_end_ns) + 2, len(reading)):
+            if reading[place] != run.seen[place]:
+                self.busy_ns[place - len(self._last_end_ns) - 2] += reading[place] - run.seen[place]
+        run.seen = reading
+
+    def _account_piece(self, run: Run, elapsed_ns: int, *, overlaps: bool) -> None:
+        table, index, meter = run.table, run.piece, self._meter
+        piece = table.program.pieces[index]
+        self.busy_ns[table.program.tasks[run.task].track] += elapsed_ns
+        if run.phase != WORKING:
+            run.left = max(0.0, run.left - elapsed_ns)
+            meter.add_host(elapsed_ns)
+            quanta = elapsed_ns * meter.host_uw * 1_000_000
+            if run.phase == WAKING:
+                self.wake_quanta += quanta
+            else:
+                self.open_totals.setdefault(table.program, {}).setdefault(index, PieceTotals()).quanta += quanta
+            return
+        quanta = 0
+        total = table.free_work_ns[index] * run.frame.scale
+        progress = min(elapsed_ns * run.speed, run.left) if run.left else elapsed_ns * run.speed
+        run.left = max(0.0, run.left - progress)
+        run.waited_ns += elapsed_ns - progress
+        if piece.unit != NO_UNIT:
+            weight = table.stalled_ppm[index] * elapsed_ns + round(table.computing_ppm[index] * progress)
+            meter.add_weight(piece.unit, weight, overlaps=overlaps)
+            quanta += weight * meter.dynamic_uw[piece.unit]
+        if table.host_works[index]:
+            meter.add_host(elapsed_ns)
+            quanta += elapsed_ns * meter.host_uw * 1_000_000
+        if piece.dram_bytes:
+            done = int(piece.dram_bytes * (1 - run.left / total)) if run.left > NOTHING_LEFT_NS else piece.dram_bytes
+            meter.add_bytes(done - run.bytes_done)
+            quanta += (done - run.bytes_done) * meter.quanta_per_byte
+            run.bytes_done = done
+        self.open_totals.setdefault(table.program, {}).setdefault(index, PieceTotals()).quanta += quanta
+
+    # Changes of clocks and background
+
+    def change(self, state: State, background_gb_per_s: float) -> None:
+        """Other clocks, loads or background traffic from now on; what runs goes on at its new speed."""
+        self._account_all()
+        for run in list(self._runs):
+            if run.solo:
+                self._end_solitude()
+            elif run.phase == SLICE:
+                self._open(run)
+        self._state, self._background_gb_per_s = state, background_gb_per_s
+        self._table_of.clear()
+        self._streams.clear()
+        for run in self._runs:
+            self._change_speed(run)
+        self._look_around()
+        self._divide()
+
+    def _change_speed(self, run: Run) -> None:
+        old, new, piece = run.table, self._table(run.table.program), run.piece
+        if run.phase == SLICE:
+            return  # it ends at this very moment
+        run.table = new
+        if run.phase == FIXED and old.fixed_ns[piece]:
+            run.left *= new.fixed_ns[piece] / old.fixed_ns[piece]
+        elif run.phase == WORKING:
+            if old.free_work_ns[piece]:
+                run.left *= new.free_work_ns[piece] / old.free_work_ns[piece]
+            if new.demand_gb_per_s[piece] > 0 and run.left > 0:
+                self._streams[run] = (new.program.pieces[piece].engine, new.demand_gb_per_s[piece])
+        run.speed = 1.0
+        self._schedule(run)

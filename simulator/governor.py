@@ -1,0 +1,72 @@
+"""Which clock step each unit runs at: what a governor wants, and what heat allows."""
+
+from collections.abc import Mapping, Sequence
+
+from partita.devices.power import Governor, Power
+from partita.devices.thermal import Thermal
+
+HEADROOM = 1.25
+"""The schedutil governor of Linux asks for 1.25 times the clock that the load would fill (kernel/sched/cpufreq)."""
+
+
+class Clocks:
+    """The steps of all units. Heat lowers a unit's highest step by one at each poll, and raises it again."""
+
+    def __init__(
+        self,
+        power: Power,
+        thermal: Thermal | None,
+        units: Sequence[str],
+        governor: Governor,
+        clocks_mhz: Mapping[str, float],
+    ) -> None:
+        self.governor = governor
+        self._tables = [power.units[name].steps.clock_mhz for name in units]
+        self._limits = thermal.limits if thermal is not None and governor != "fixed" else ()
+        self._limited = [[units.index(name) for name in limit.units] for limit in self._limits]
+        self._caps = [[len(table) - 1 for table in self._tables] for _ in self._limits]
+        """By limit, the highest step that it allows each unit."""
+        self.steps = [len(table) - 1 for table in self._tables]
+        for index, name in enumerate(units):
+            if governor == "fixed" and name in clocks_mhz:
+                self.steps[index] = _nearest(self._tables[index], clocks_mhz[name])
+
+    def clocks_mhz(self) -> list[float]:
+        return [table[step] for table, step in zip(self._tables, self.steps, strict=True)]
+
+    def shares(self) -> tuple[float, ...]:
+        """Each clock over the unit's top clock."""
+        return tuple(table[step] / table[-1] for table, step in zip(self._tables, self.steps, strict=True))
+
+    @property
+    def is_throttled(self) -> bool:
+        """Whether heat keeps any unit below its top step."""
+        return any(cap < len(table) - 1 for caps in self._caps for cap, table in zip(caps, self._tables, strict=True))
+
+    def poll(self, temperatures_c: Mapping[str, float], busy_shares: Sequence[float]) -> bool:
+        """Decide anew from the temperatures by node and the busy share of each unit since the last poll.
+
+        Whether any step changed.
+        """
+        if self.governor == "fixed":
+            return False
+        for limit, caps, units in zip(self._limits, self._caps, self._limited, strict=True):
+            temperature = temperatures_c[limit.node]
+            move = -1 if temperature >= limit.trip_c.value else 1 if temperature < limit.clear_c.value else 0
+            for unit in units:
+                caps[unit] = max(0, min(len(self._tables[unit]) - 1, caps[unit] + move))
+        before = self.steps
+        self.steps = [min(self._wanted(u, busy_shares[u]), *(c[u] for c in self._caps), len(t) - 1)
+                      for u, t in enumerate(self._tables)]  # fmt: skip
+        return self.steps != before
+
+    def _wanted(self, unit: int, busy_share: float) -> int:
+        table = self._tables[unit]
+        if self.governor == "performance":
+            return len(table) - 1
+        wanted_mhz = HEADROOM * busy_share * table[self.steps[unit]]
+        return next((step for step, clock in enumerate(table) if clock >= wanted_mhz), len(table) - 1)
+
+
+def _nearest(table: Sequence[float], clock_mhz: float) -> int:
+    return min(range(len(table)), key=lambda step: (abs(table[step] - clock_mhz), step))
