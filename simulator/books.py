@@ -27,22 +27,22 @@ def books_of(engine: Engine, meter: Meter, sources: Sequence[Source], units: Seq
     """Everything that was counted, by stream, and the energy by kind."""
     totals: dict[Program, list[PieceTotals]] = {}
     parts: dict[Program, list[int]] = {}
-    for program, opened in engine.open_totals.items():
+    for program, opened in engine.accounts.open_totals.items():
         rows = totals.setdefault(program, [PieceTotals() for _ in program.pieces])
         for piece, found in opened.items():
             _add(rows[piece], found.count, found.time_ns, found.quanta)
-    for table, differences in engine.counts.items():
+    for table, differences in engine.accounts.counts.items():
         program = table.program
         rows = totals.setdefault(program, [PieceTotals() for _ in program.pieces])
         _add_table(rows, parts.setdefault(program, [0] * len(PARTS)), table, differences, meter)
-    for program, found_parts in engine.open_parts.items():
+    for program, found_parts in engine.accounts.open_parts.items():
         row = parts.setdefault(program, [0] * len(PARTS))
         for part, time_ns in enumerate(found_parts):
             row[part] += time_ns
     streams = tuple(_stream(source, index, engine, totals, parts, units)
                     for index, source in enumerate(sources))  # fmt: skip
     charged = sum(row.quanta for rows in totals.values() for row in rows)
-    return Books(streams, _energy(meter, charged, engine.wake_quanta, units))
+    return Books(streams, _energy(meter, charged, engine.accounts.wake_quanta, units))
 
 
 def _add(row: PieceTotals, count: int, time_ns: int, quanta: int) -> None:

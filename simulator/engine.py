@@ -12,19 +12,15 @@ from dataclasses import replace
 from typing import Any
 
 from partita.devices.power import UnitPower
+from partita.simulator.accounts import NOTHING_LEFT_NS, Accounts, Recorder
 from partita.simulator.meter import Meter
-from partita.simulator.program import NO_UNIT, PARTS, Program
+from partita.simulator.program import NO_UNIT, PART_OF, PARTS, Program
 from partita.simulator.sharing import Demand, Law
 from partita.simulator.tables import State, Table, Wakes
-from partita.simulator.work import FIXED, SLICE, WAKING, WORKING, Frame, Lane, PieceTotals, Run, TaskLog
+from partita.simulator.work import FIXED, SLICE, WAKING, WORKING, Frame, Lane, Run, TaskLog
+from partita.units import NS_PER_US, ns
 
 BACKGROUND = "background"
-NOTHING_LEFT_NS = 1e-6
-"""Work below this is rounding."""
-PIECES_OF_PARTS = (0,) * len(PARTS)
-
-Recorder = Callable[[Run, int, int, int, float], None]
-"""Takes a run, a piece, its start and end, and what contention cost it in ns."""
 
 
 class Engine:
@@ -36,34 +32,28 @@ class Engine:
         law: Law,
         meter: Meter,
         state: State,
-        units: Sequence[UnitPower],
         *,
         record: Recorder | None = None,
+        in_one_go: bool = True,
     ) -> None:
-        """`units` says how they wake up; none if they never sleep."""
+        """`in_one_go` allows slices."""
         self.now_ns = 0
-        self.events = 0
-        """Pieces that have ended, however many in one go."""
         self.frame_ended: Callable[[Frame], None] = lambda frame: None
-        self.busy_ns = [0] * len(tracks)
-        self.counts: dict[Table, list[int]] = {}
-        """By table: how often its pieces ran within slices, as differences from piece to piece."""
-        self.open_totals: dict[Program, dict[int, PieceTotals]] = {}
-        self.open_parts: dict[Program, list[int]] = {}
-        """Times by PARTS of pieces that no table counts, of programs whose units take turns."""
-        self.wake_quanta = 0
+        self.accounts = Accounts(meter, len(tracks), len(state.clocks), record)
+        self.rates: list[tuple[int, dict[str, float]]] | None = None
+        """(time in ns, GB/s by engine from then on) at every change, if it is set to a list."""
         self._law = law
         self._meter = meter
         self._state = state
-        self._record = record
-        self._sleepy = list(units)
-        self._wake_from_ns = [round(u.wake[0].after_idle_us.value * 1000) if u.wake else None for u in units]
+        self._sleepy: list[UnitPower] = []
+        self._wake_from_ns: list[int | None] = []
         self._heap: list[Any] = []
         self._asked = 0
         self._lanes = [Lane() for _ in tracks]
         self._runs: list[Run] = []
         self._streams: dict[Run, Demand] = {}
-        self._is_calm = True
+        self._in_one_go = in_one_go
+        self._is_calm = in_one_go
         self._solo: Run | None = None
         self._frames = 0
         self._last_end_ns = [0] * len(state.clocks)
@@ -71,6 +61,11 @@ class Engine:
         self._table_of: dict[Program, Table] = {}
         """Those of now, without wake-ups."""
         self._background_gb_per_s = 0.0
+
+    def let_sleep(self, units: Sequence[UnitPower]) -> None:
+        """Units fall asleep when idle and wake up as these records say; without this they never do."""
+        self._sleepy = list(units)
+        self._wake_from_ns = [ns(u.wake[0].after_idle_us.value) if u.wake else None for u in units]
 
     # Events
 
@@ -97,7 +92,7 @@ class Engine:
         program = frame.program
         self._frames += 1
         frame.left = len(program.tasks)
-        if program.sequential and frame.scale == 1.0 and self._frames == 1:
+        if program.sequential and frame.scale == 1.0 and self._frames == 1 and self._in_one_go:
             wakes = self._wakes(program)
             self._run_alone(frame, self._table(program, wakes))
             return
@@ -133,7 +128,7 @@ class Engine:
         threshold = self._wake_from_ns[unit] if self._wake_from_ns else None
         if threshold is None or idle_ns < threshold:
             return 0
-        return round(self._sleepy[unit].wake_us(idle_ns / 1000) * 1000)
+        return ns(self._sleepy[unit].wake_us(idle_ns / NS_PER_US))
 
     def _table(self, program: Program, wakes: Wakes = ()) -> Table:
         if not wakes and program in self._table_of:
@@ -173,13 +168,13 @@ class Engine:
         found = program.tasks[task]
         run = Run(frame, self._table(program), task, found.first, found.first, FIXED, 0.0, self.now_ns, self.now_ns)
         if program.sequential:
-            self._add_part(program, PARTS.index("queue"), self.now_ns - since_ns)
+            self.accounts.add_part(program, PART_OF["queue"], self.now_ns - since_ns)
         else:
             ready_ns, cause = frame.cause[task]
             run.log = TaskLog(ready_ns, self.now_ns, 0, cause, [0] * len(PARTS))
             frame.logs[task] = run.log
         if self._meter.counts_overlap:
-            self._account_all()
+            self.account()
         lane.run = run
         self._runs.append(run)
         self._look_around()
@@ -188,13 +183,15 @@ class Engine:
             woken = self._wake_ns(found.unit, self.now_ns - self._last_end_ns[found.unit])
         if woken:
             run.phase, run.left = WAKING, woken
-            self._add_part(program, PARTS.index("wake"), woken, run)
+            self.accounts.add_part(program, PART_OF["wake"], woken, run)
             self._schedule(run)
         else:
             self._begin(run)
 
     def _look_around(self) -> None:
         """Whether anybody could be slowed by what runs now; if so, nothing that uses the memory stays in one go."""
+        if not self._in_one_go:
+            return
         asking = [(r.table.program.pieces[r.piece].engine, r.table.most_demand[r.piece]) for r in self._runs]
         asking = [demand for demand in asking if demand[1] > 0]
         was_calm = self._is_calm
@@ -214,7 +211,8 @@ class Engine:
         piece = run.piece
         table = run.table = self._table(run.table.program)
         run.begin_ns = run.mark_ns = self.now_ns
-        if run.frame.scale == 1.0 and (self._is_calm or table.most_demand[piece] == 0):
+        may_slice = self._in_one_go and run.frame.scale == 1.0
+        if may_slice and (self._is_calm or table.most_demand[piece] == 0):
             run.phase, run.end = SLICE, table.program.stop[piece]
             run.offset_ns, run.seen = table.at_ns[piece], table.reading_at(piece)
             run.version += 1
@@ -241,17 +239,26 @@ class Engine:
     def _divide(self) -> None:
         """Give every stream its speed anew."""
         if len(self._streams) + (self._background_gb_per_s > 0) < 2:
-            speeds = [1.0] * len(self._streams)
+            rates = [demand for _, demand in self._streams.values()]
         else:
             asked = list(self._streams.values())
             beside = [(BACKGROUND, self._background_gb_per_s)] if self._background_gb_per_s else []
             rates = self._law.divide([*asked, *beside])
-            speeds = [min(1.0, rate / demand) for (_, demand), rate in zip(asked, rates, strict=False)]
-        for run, speed in zip(list(self._streams), speeds, strict=True):
+        if self.rates is not None:
+            self._log_rates(rates)
+        for (run, (_, demand)), rate in zip(list(self._streams.items()), rates, strict=False):
+            speed = 1.0 if rate >= demand else rate / demand
             if speed != run.speed:
                 self._account(run)
                 run.speed = speed
                 self._schedule(run)
+
+    def _log_rates(self, rates: Sequence[float]) -> None:
+        assert self.rates is not None, "called only then"
+        by_engine: dict[str, float] = {}
+        for (engine, _), rate in zip(self._streams.values(), rates, strict=False):
+            by_engine[engine] = by_engine.get(engine, 0.0) + rate
+        self.rates.append((self.now_ns, by_engine))
 
     def _schedule(self, run: Run) -> None:
         run.version += 1
@@ -275,7 +282,7 @@ class Engine:
 
     def _end_slice(self, run: Run) -> None:
         self._account(run)
-        self._count(run, run.piece, run.end)
+        self.accounts.count(run, run.piece, run.end)
         if run.solo:
             self._end_alone(run)
         else:
@@ -292,37 +299,10 @@ class Engine:
     def _end_piece(self, run: Run) -> None:
         run.left = 0.0
         self._account(run)
-        program, piece = run.table.program, run.piece
         if self._streams.pop(run, None) is not None:
             self._divide()
-        totals = self.open_totals.setdefault(program, {}).setdefault(piece, PieceTotals())
-        totals.count += 1
-        elapsed = self.now_ns - run.begin_ns
-        totals.time_ns += elapsed
-        self.events += 1
-        if self._record is not None:
-            self._record(run, piece, run.begin_ns, self.now_ns, run.waited_ns)
-        self._add_piece_parts(run, elapsed)
-        self._after(run, piece)
-
-    def _add_piece_parts(self, run: Run, elapsed_ns: int) -> None:
-        """What the piece would have taken at top clocks, then what contention cost it; the rest is throttling."""
-        program = run.table.program
-        piece = program.pieces[run.piece]
-        scale, contended = run.frame.scale, round(run.waited_ns)
-        fixed, work = round(piece.fixed_ns * scale), round(piece.work_ns * scale)
-        self._add_part(program, piece.fixed_part, fixed, run)
-        self._add_part(program, piece.work_part, work, run)
-        self._add_part(program, PARTS.index("contention"), contended, run)
-        self._add_part(program, PARTS.index("throttling"), elapsed_ns - fixed - work - contended, run)
-
-    def _add_part(self, program: Program, part: int, time_ns: int, run: Run | None = None) -> None:
-        if run is not None and run.log is not None:
-            run.log.parts_ns[part] += time_ns
-            return
-        if program not in self.open_parts:
-            self.open_parts[program] = [0] * len(PARTS)
-        self.open_parts[program][part] += time_ns
+        self.accounts.end_piece(run, self.now_ns)
+        self._after(run, run.piece)
 
     def _after(self, run: Run, piece: int) -> None:
         """A piece has ended: tell those that wait for it, and go on with the next or give up the track."""
@@ -349,7 +329,7 @@ class Engine:
 
     def _leave(self, run: Run, track: int) -> None:
         if self._meter.counts_overlap:
-            self._account_all()
+            self.account()
         self._runs.remove(run)
         self._lanes[track].run = None
         self._look_around()
@@ -392,11 +372,11 @@ class Engine:
         if piece >= run.end:
             return  # it ends at this very moment
         self._account(run)
-        self._count(run, run.piece, piece)
+        self.accounts.count(run, run.piece, piece)
         run.piece, elapsed = piece, offset - table.at_ns[piece]
         run.begin_ns = self.now_ns - elapsed
         run.waited_ns = 0.0
-        self._adopt(run, piece)
+        self.accounts.adopt(run, piece)
         fixed, work = table.fixed_ns[piece], table.work_ns[piece]
         if elapsed < fixed:
             run.phase, run.left, run.speed = FIXED, fixed - elapsed, 1.0
@@ -406,43 +386,10 @@ class Engine:
         run.waited_ns = (elapsed - fixed) - (table.free_work_ns[piece] - left)
         self._work(run, left)
 
-    def _adopt(self, run: Run, piece: int) -> None:
-        """What a piece has drawn within its slice counts as the open piece's."""
-        start = run.table.reading_at(piece)
-        units = len(self._last_end_ns)
-        quanta = sum((run.seen[u] - start[u]) * self._meter.dynamic_uw[u] for u in range(units))
-        quanta += (run.seen[units] - start[units]) * self._meter.host_uw * 1_000_000
-        run.bytes_done = run.seen[units + 1] - start[units + 1]
-        quanta += run.bytes_done * self._meter.quanta_per_byte
-        self.open_totals.setdefault(run.table.program, {}).setdefault(piece, PieceTotals()).quanta += quanta
-
-    def _count(self, run: Run, first: int, end: int) -> None:
-        """Pieces that have ended within a slice."""
-        if first == end:
-            return
-        table = run.table
-        counts = self.counts.get(table)
-        if counts is None:
-            counts = self.counts[table] = [0] * (len(table.program.pieces) + 1)
-        counts[first] += 1
-        counts[end] -= 1
-        self.events += end - first
-        if run.log is not None:
-            for part in range(len(PARTS)):
-                run.log.parts_ns[part] += table.total_parts_ns[end][part] - table.total_parts_ns[first][part]
-        if self._record is not None:
-            start_ns = run.begin_ns - run.offset_ns
-            for piece in range(first, end):
-                waited = table.work_ns[piece] - table.free_work_ns[piece]
-                self._record(run, piece, start_ns + table.at_ns[piece], start_ns + table.at_ns[piece + 1], waited)
-
     # Accounting
 
     def account(self) -> None:
         """Book everything that runs, up to now."""
-        self._account_all()
-
-    def _account_all(self) -> None:
         for run in self._runs:
             self._account(run)
 
@@ -451,61 +398,19 @@ class Engine:
             return
         overlaps = self._meter.counts_overlap and self._units_at_work() > 1
         if run.phase == SLICE:
-            self._account_slice(run, overlaps=overlaps)
+            self.accounts.account_slice(run, self.now_ns, overlaps=overlaps)
         else:
-            self._account_piece(run, self.now_ns - run.mark_ns, overlaps=overlaps)
+            self.accounts.account_piece(run, self.now_ns - run.mark_ns, overlaps=overlaps)
         run.mark_ns = self.now_ns
 
     def _units_at_work(self) -> int:
         return sum(run.table.program.tasks[run.task].unit != NO_UNIT for run in self._runs)
 
-    def _account_slice(self, run: Run, *, overlaps: bool) -> None:
-        offset = run.offset_ns + self.now_ns - run.begin_ns
-        table = run.table
-        reading = table.reading_at(run.end) if offset == table.at_ns[run.end] else table.reading(offset)
-        self._meter.add(reading, run.seen, overlaps=overlaps)
-        for place in range(len(self._last_end_ns) + 2, len(reading)):
-            if reading[place] != run.seen[place]:
-                self.busy_ns[place - len(self._last_end_ns) - 2] += reading[place] - run.seen[place]
-        run.seen = reading
-
-    def _account_piece(self, run: Run, elapsed_ns: int, *, overlaps: bool) -> None:
-        table, index, meter = run.table, run.piece, self._meter
-        piece = table.program.pieces[index]
-        self.busy_ns[table.program.tasks[run.task].track] += elapsed_ns
-        if run.phase != WORKING:
-            run.left = max(0.0, run.left - elapsed_ns)
-            meter.add_host(elapsed_ns)
-            quanta = elapsed_ns * meter.host_uw * 1_000_000
-            if run.phase == WAKING:
-                self.wake_quanta += quanta
-            else:
-                self.open_totals.setdefault(table.program, {}).setdefault(index, PieceTotals()).quanta += quanta
-            return
-        quanta = 0
-        total = table.free_work_ns[index] * run.frame.scale
-        progress = min(elapsed_ns * run.speed, run.left) if run.left else elapsed_ns * run.speed
-        run.left = max(0.0, run.left - progress)
-        run.waited_ns += elapsed_ns - progress
-        if piece.unit != NO_UNIT:
-            weight = table.stalled_ppm[index] * elapsed_ns + round(table.computing_ppm[index] * progress)
-            meter.add_weight(piece.unit, weight, overlaps=overlaps)
-            quanta += weight * meter.dynamic_uw[piece.unit]
-        if table.host_works[index]:
-            meter.add_host(elapsed_ns)
-            quanta += elapsed_ns * meter.host_uw * 1_000_000
-        if piece.dram_bytes:
-            done = int(piece.dram_bytes * (1 - run.left / total)) if run.left > NOTHING_LEFT_NS else piece.dram_bytes
-            meter.add_bytes(done - run.bytes_done)
-            quanta += (done - run.bytes_done) * meter.quanta_per_byte
-            run.bytes_done = done
-        self.open_totals.setdefault(table.program, {}).setdefault(index, PieceTotals()).quanta += quanta
-
     # Changes of clocks and background
 
     def change(self, state: State, background_gb_per_s: float) -> None:
         """Other clocks, loads or background traffic from now on; what runs goes on at its new speed."""
-        self._account_all()
+        self.account()
         for run in list(self._runs):
             if run.solo:
                 self._end_solitude()

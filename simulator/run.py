@@ -5,12 +5,18 @@ from collections.abc import Iterable, Sequence
 from partita.devices.soc import Soc
 from partita.errors import SimulationError
 from partita.graph.plan import Plan
-from partita.simulator.events import Events
-from partita.simulator.jobs import Job, jobs_of, preceding
+from partita.simulator.engine import Engine
+from partita.simulator.jobs import Job, jobs_of
 from partita.simulator.memory import TRANSFERS, Machine, machine_of
-from partita.simulator.resources import SharedMemory, Track
+from partita.simulator.meter import Meter
+from partita.simulator.program import program_of, tracks_of
+from partita.simulator.sharing import FairShare
+from partita.simulator.tables import State
 from partita.simulator.timeline import HOST_TRACK, OVERLAP, SEQUENTIAL, Counter, Span, Timeline
+from partita.simulator.work import Frame, Query, Run
 
+Rates = Sequence[tuple[int, dict[str, float]]]
+"""(time in ns, GB/s by engine from then on)."""
 DRAM = "dram"
 """The counter of all memory traffic; that of one engine is "dram npu", that of all transfers "dram transfers"."""
 
@@ -27,82 +33,51 @@ def simulate(plan: Plan, soc: Soc, *, overlap: bool = False) -> Timeline:
 
 def simulate_on(plan: Plan, machine: Machine, *, overlap: bool = False) -> Timeline:
     """`simulate` on a machine made by hand."""
-    jobs = jobs_of(plan)
     _check_units(plan, machine)
     scenario = OVERLAP if overlap else SEQUENTIAL
-    run = _Run(jobs, machine, scenario)
-    run.go()
-    tracks = _tracks(jobs, machine)
+    spans, rates = _run(plan, machine, overlap=overlap)
+    tracks = _tracks(jobs_of(plan), machine)
     order = {track: position for position, track in enumerate(tracks)}
-    by_start = sorted(jobs, key=lambda j: (run.start_ns[j.index], order[j.track], run.end_ns[j.index], j.index))
+    by_start = sorted(spans, key=lambda s: (s[1].start_ns, order[s[1].track], s[1].end_ns, s[0]))
     return Timeline(
         soc_name=machine.name,
         model_name=plan.graph.name,
         graph_digest=plan.graph_digest,
         scenario=scenario,
         tracks=tracks,
-        spans=tuple(_span(job, run.start_ns[job.index], run.end_ns[job.index]) for job in by_start),
-        counters=_counters(run.memory.rates, machine),
+        spans=tuple(span for _, span in by_start),
+        counters=_counters(rates, machine),
     )
 
 
-class _Run:
-    """One run of the jobs: what is still to come, and when each job started and ended."""
+def _run(plan: Plan, machine: Machine, *, overlap: bool) -> tuple[list[tuple[int, Span]], Rates]:
+    """The spans with the number of their job, and the memory traffic by engine at every change."""
+    names = tracks_of(machine, (plan,))
+    program = program_of(plan, machine, names, sequential=not overlap)
+    spans: list[tuple[int, Span]] = []
 
-    def __init__(self, jobs: Sequence[Job], machine: Machine, scenario: str) -> None:
-        self.start_ns = [0] * len(jobs)
-        self.end_ns = [0] * len(jobs)
-        self._jobs = jobs
-        self._events = Events()
-        self.memory = SharedMemory(self._events, machine.memory)
-        self._tracks = _empty_tracks(jobs, machine)
-        after = [preceding(job, scenario) for job in jobs]
-        self._missing = [len(numbers) for numbers in after]
-        self._waiting: list[list[int]] = [[] for _ in jobs]
-        for job in jobs:
-            for needed in after[job.index]:
-                self._waiting[needed].append(job.index)
+    def record(run: Run, piece: int, start_ns: int, end_ns: int, waited_ns: float) -> None:
+        found, task = program.pieces[piece], program.tasks[program.task_of[piece]]
+        alone_ns = found.fixed_ns + found.work_ns
+        spans.append((piece, Span(track=names[task.track], kind=found.kind, name=found.name, start_ns=start_ns,
+                                  end_ns=end_ns, segment=task.segment, dram_bytes=found.dram_bytes,
+                                  waited_ns=end_ns - start_ns - alone_ns)))  # fmt: skip
 
-    def go(self) -> None:
-        self._make_ready(job.index for job in self._jobs if self._missing[job.index] == 0)
-        self._events.run()
-
-    def _make_ready(self, ready: Iterable[int]) -> None:
-        tracks: dict[str, None] = {}
-        for index in ready:
-            track = self._jobs[index].track
-            self._tracks[track].offer(index)
-            tracks[track] = None
-        for track in tracks:
-            self._serve(track)
-
-    def _serve(self, track: str) -> None:
-        index = self._tracks[track].take()
-        if index is None:
-            return
-        self.start_ns[index] = self._events.now_ns
-        self._events.after(self._jobs[index].fixed_ns, lambda: self._work(self._jobs[index]))
-
-    def _work(self, job: Job) -> None:
-        if job.work_ns > 0 and job.dram_bytes > 0:
-            self.memory.stream(job.index, job.engine, job.work_ns, job.dram_bytes, lambda: self._end(job))
-        else:
-            self._events.after(job.work_ns, lambda: self._end(job))
-
-    def _end(self, job: Job) -> None:
-        self.end_ns[job.index] = self._events.now_ns
-        self._tracks[job.track].release()
-        for index in self._waiting[job.index]:
-            self._missing[index] -= 1
-        self._make_ready(index for index in self._waiting[job.index] if self._missing[index] == 0)
-        self._serve(job.track)
+    meter = Meter(None, None, machine.units)
+    engine = Engine(names, FairShare(machine.memory), meter, _unchanging(machine, len(names)),
+                    record=record, in_one_go=False)  # fmt: skip
+    engine.rates = [(0, {})]
+    frame = Frame(0, 0, Query(0), program, (0.0,), 0)
+    engine.at(0, lambda *_: engine.start(frame))
+    engine.run()
+    return spans, engine.rates
 
 
-def _empty_tracks(jobs: Sequence[Job], machine: Machine) -> dict[str, Track]:
-    order: dict[str, list[int]] = {}
-    for job in jobs:
-        order.setdefault(job.track, []).append(job.index)
-    return {name: Track(numbers, strict=name in machine.units) for name, numbers in order.items()}
+def _unchanging(machine: Machine, tracks: int) -> State:
+    """Top clocks, nothing in the background."""
+    count = len(machine.units)
+    return State(steps=(0,) * count, clocks=(1.0,) * count, host=0, stalled=(1.0,) * count, loads=(0.0,) * count,
+                 background_speeds=(), tracks=tracks, polls=False)  # fmt: skip
 
 
 def _check_units(plan: Plan, machine: Machine) -> None:
@@ -122,20 +97,7 @@ def _tracks(jobs: Sequence[Job], machine: Machine) -> tuple[str, ...]:
     return tuple(dict.fromkeys((HOST_TRACK, *machine.units, *listed, *carrying)))
 
 
-def _span(job: Job, start_ns: int, end_ns: int) -> Span:
-    return Span(
-        track=job.track,
-        kind=job.kind,
-        name=job.name,
-        start_ns=start_ns,
-        end_ns=end_ns,
-        segment=job.segment,
-        dram_bytes=job.dram_bytes,
-        waited_ns=end_ns - start_ns - job.alone_ns,
-    )
-
-
-def _counters(rates: Sequence[tuple[int, dict[str, float]]], machine: Machine) -> tuple[Counter, ...]:
+def _counters(rates: Rates, machine: Machine) -> tuple[Counter, ...]:
     engines = [e for e in (*machine.units, TRANSFERS) if any(e in by_engine for _, by_engine in rates)]
     counters = [_counter(DRAM, [(time_ns, sum(by_engine.values(), 0.0)) for time_ns, by_engine in rates])]
     for engine in engines:

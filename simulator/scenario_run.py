@@ -99,9 +99,9 @@ class _Phone:
             law_of(soc),
             self._meter,
             self._state(),
-            self._sleepers(),
             record=self._record if scenario.window is not None else None,
         )
+        self._engine.let_sleep(self._sleepers())
         self._set_meter()
         self._engine.change(self._state(), self._applied[1])
         self._sources = [
@@ -238,9 +238,9 @@ class _Phone:
         if elapsed < every_ns:
             return False
         tracks = [self._tracks.index(name) for name in self._units]
-        shares = [(self._engine.busy_ns[t] - self._polled_busy[t]) / elapsed for t in tracks]
+        shares = [(self._engine.accounts.busy_ns[t] - self._polled_busy[t]) / elapsed for t in tracks]
         shares = [min(1.0, share + load) for share, load in zip(shares, self._applied[0], strict=True)]
-        self._polled_ns, self._polled_busy = now_ns, list(self._engine.busy_ns)
+        self._polled_ns, self._polled_busy = now_ns, list(self._engine.accounts.busy_ns)
         temperatures = dict(zip(self._heat.nodes, self._heat.temperatures_c, strict=True)) if self._heat else {}
         return clocks.poll(temperatures, shares)
 
@@ -248,7 +248,7 @@ class _Phone:
         moved = self._meter.all_bytes
         self._point("dram", "GB/s", elapsed_ns, (moved - self._last_bytes) / elapsed_ns + self._applied[1])
         self._last_bytes = moved
-        busy = self._engine.busy_ns
+        busy = self._engine.accounts.busy_ns
         for name in self._units:
             track = self._tracks.index(name)
             self._point(f"busy {name}", "share", elapsed_ns, (busy[track] - self._last_busy[track]) / elapsed_ns)
@@ -314,11 +314,11 @@ class _Phone:
             units=self._units,
             end_ns=end_ns,
             streams=books.streams,
-            busy_us={t: b / NS_PER_US for t, b in zip(self._tracks, self._engine.busy_ns, strict=True)},
+            busy_us={t: b / NS_PER_US for t, b in zip(self._tracks, self._engine.accounts.busy_ns, strict=True)},
             energy=books.energy if self._soc.power is not None else None,
             curves=tuple(Counter(name=c.name, unit=c.unit, points=c.points(end_ns)) for c in self._curves.values()),
             intervals=tuple(sorted(self._intervals, key=lambda i: (i.start_ns, order[i.track], i.end_ns, i.stream))),
-            events=self._engine.events,
+            events=self._engine.accounts.events,
             notes=tuple(notes),
         )
 

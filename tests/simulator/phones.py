@@ -26,7 +26,13 @@ class Diary:
 
 
 def phone(
-    plans: Sequence[Plan], machine: Machine, *, sequential: bool, law: Law | None = None, keep: bool = True
+    plans: Sequence[Plan],
+    machine: Machine,
+    *,
+    sequential: bool,
+    law: Law | None = None,
+    keep: bool = True,
+    in_one_go: bool = True,
 ) -> Diary:
     """A phone whose clocks never change; each plan is one program."""
     tracks = tracks_of(machine, tuple(plans))
@@ -49,7 +55,9 @@ def phone(
         diary.intervals.append(entry)
 
     meter = Meter(None, None, machine.units)
-    engine = Engine(tracks, law or FairShare(machine.memory), meter, state, [], record=record if keep else None)
+    engine = Engine(
+        tracks, law or FairShare(machine.memory), meter, state, record=record if keep else None, in_one_go=in_one_go
+    )
     programs = [program_of(plan, machine, tracks, sequential=sequential) for plan in plans]
     diary = Diary(engine, tracks, programs)
 
@@ -60,7 +68,8 @@ def phone(
     return diary
 
 
-def start_at(diary: Diary, time_ns: int, number: int, program: int = 0) -> None:
+def start_at(diary: Diary, time_ns: int, number: int, program: int = 0, key: tuple[float, ...] | None = None) -> None:
     """Have an inference begin at a time."""
-    frame = Frame(0, number, Query(time_ns), diary.programs[program], (0.0, time_ns, program), time_ns)
+    first = key or (0.0, time_ns, program)
+    frame = Frame(0, number, Query(time_ns), diary.programs[program], first, time_ns)
     diary.engine.at(time_ns, lambda *_: diary.engine.start(frame))

@@ -1,32 +1,39 @@
 """How tracks take turns and how the memory is shared."""
 
-from functools import partial
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from partita.simulator.events import Events
 from partita.simulator.memory import MemoryLimits, fair_shares
-from partita.simulator.resources import SharedMemory, Track
+from partita.units import NS_PER_US
+from tests.simulator.phones import Diary, phone, start_at
+from tests.simulator.plans import machine, make_plan, step
 
 DEMANDS = st.lists(st.tuples(st.floats(0.1, 100.0), st.floats(0.5, 2.0)), min_size=1, max_size=6)
 NS_PER_S = 1_000_000_000
 
 
+def run_streams(limits: MemoryLimits, streams: list[tuple[str, int, int, int]]) -> Diary:
+    """Streams (engine, start, work alone, bytes) on units of their own, in ns."""
+    units = tuple(engine for engine, *_ in streams)
+    plans = [
+        make_plan([step(engine, engine, "", work_ns / NS_PER_US, dram_bytes=size_bytes)], [])
+        for engine, _, work_ns, size_bytes in streams
+    ]
+    diary = phone(plans, machine(limits, units), sequential=False, in_one_go=False)
+    diary.engine.rates = [(0, {})]
+    for index, (_, start_ns, _, _) in enumerate(streams):
+        start_at(diary, start_ns, index, index)
+    diary.engine.run()
+    return diary
+
+
 def ends_of(limits: MemoryLimits, streams: list[tuple[str, int, int, int]]) -> dict[str, int]:
-    """When each stream (engine, start, work alone, bytes) ends, all in ns."""
-    events, ends = Events(), dict[str, int]()
-    memory = SharedMemory(events, limits)
-
-    def start(index: int, engine: str, work_ns: int, size_bytes: int) -> None:
-        memory.stream(index, engine, work_ns, size_bytes, lambda: ends.update({engine: events.now_ns}))
-
-    for index, (engine, start_ns, work_ns, size_bytes) in enumerate(streams):
-        events.at(start_ns, partial(start, index, engine, work_ns, size_bytes))
-    events.run()
-    return ends
+    """When each stream ends, in ns."""
+    diary = run_streams(limits, streams)
+    return {engine: diary.ended_ns[index] for index, (engine, *_) in enumerate(streams)}
 
 
 def test_two_full_streams_on_sm8850_end_when_the_measured_numbers_say() -> None:
@@ -65,11 +72,8 @@ def test_a_stream_alone_is_never_slowed_even_if_it_claims_more_than_the_memory_g
 
 
 def test_bytes_that_the_engine_could_not_have_streamed_are_not_counted() -> None:
-    events = Events()
-    memory = SharedMemory(events, MemoryLimits(one_gb_per_s=5.0, several_gb_per_s=8.0))
-    memory.stream(0, "npu", 100, 10_000, lambda: None)
-    events.run()
-    assert memory.rates[-2:] == [(0, {"npu": 5.0}), (100, {})]
+    diary = run_streams(MemoryLimits(one_gb_per_s=5.0, several_gb_per_s=8.0), [("npu", 0, 100, 10_000)])
+    assert diary.engine.rates == [(0, {}), (0, {"npu": 5.0}), (100, {})]
 
 
 @given(DEMANDS, st.floats(1.0, 300.0))
@@ -99,36 +103,14 @@ def test_whoever_gets_less_than_it_asks_for_gets_the_largest_share_by_weight(
 def test_the_memory_serves_exactly_the_bytes_that_are_asked_for(
     streams: list[tuple[int, int, int]], several_gb_per_s: int
 ) -> None:
-    events = Events()
     limits = MemoryLimits(one_gb_per_s=40.0, several_gb_per_s=several_gb_per_s)
-    memory = SharedMemory(events, limits)
-    for index, (start_ns, work_ns, size_bytes) in enumerate(streams):
-        events.at(start_ns, partial(memory.stream, index, f"u{index}", work_ns, size_bytes, lambda: None))
-    events.run()
+    named = [(f"u{index}", *stream) for index, stream in enumerate(streams)]
+    rates = run_streams(limits, named).engine.rates
+    assert rates is not None
     served = 0.0
-    for (start_ns, rates), (end_ns, _) in pairwise(memory.rates):
-        served += sum(rates.values()) * (end_ns - start_ns)
+    for (start_ns, by_engine), (end_ns, _) in pairwise(rates):
+        served += sum(by_engine.values()) * (end_ns - start_ns)
     asked = sum(min(size_bytes, 40.0 * work_ns) for _, work_ns, size_bytes in streams)
     most_rounded_up = len(streams) * 40.0  # a stream ends at the whole ns after its last byte
     assert asked - 1e-3 <= served <= asked + most_rounded_up
-    assert memory.rates[-1][1] == {}
-
-
-def test_a_strict_track_waits_for_its_next_job() -> None:
-    track = Track([3, 5], strict=True)
-    track.offer(5)
-    assert track.take() is None
-    track.offer(3)
-    assert track.take() == 3
-    assert track.take() is None
-    track.release()
-    assert track.take() == 5
-
-
-def test_a_link_takes_what_is_ready_in_the_order_of_the_plan() -> None:
-    track = Track([3, 5, 7], strict=False)
-    track.offer(7)
-    track.offer(5)
-    assert track.take() == 5
-    track.release()
-    assert track.take() == 7
+    assert rates[-1][1] == {}
