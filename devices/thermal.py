@@ -37,13 +37,18 @@ class ThermalPath(Strict):
 
 
 class ThermalLimit(Strict):
-    """A node that is too hot lowers the clocks of some units, one step per polling period, until it has cooled."""
+    """A node that is too hot lowers the clocks of some units, one step per polling period, until it has cooled.
+
+    Source of the rule: the step-wise governor of Linux (drivers/thermal/gov_step_wise.c).
+    """
 
     node: str
     trip_c: Number
-    """At this temperature and above, one step down."""
+    """At this temperature and above, one step down if it still rises."""
     clear_c: Number
     """Below this temperature, one step up."""
+    polling_ms: Positive | None = None
+    """How often the node is looked at, if not every `polling_ms` of the network."""
     units: tuple[str, ...] = Field(min_length=1)
 
     @model_validator(mode="after")

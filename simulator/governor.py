@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from partita.devices.power import Governor, Power
 from partita.devices.thermal import Thermal
+from partita.units import US_PER_MS, ns
 
 HEADROOM = 1.25
 """The schedutil governor of Linux asks for 1.25 times the clock that the load would fill (kernel/sched/cpufreq)."""
@@ -26,6 +27,10 @@ class Clocks:
         self._limited = [[units.index(name) for name in limit.units] for limit in self._limits]
         self._caps = [[len(table) - 1 for table in self._tables] for _ in self._limits]
         """By limit, the highest step that it allows each unit."""
+        usual = thermal.polling_ms.value if thermal is not None else 0.0
+        self._every_ns = [_whole_ns(limit.polling_ms.value if limit.polling_ms else usual) for limit in self._limits]
+        self._looked_ns = [0] * len(self._limits)
+        self._last_c = [float("-inf")] * len(self._limits)
         self.steps = [len(table) - 1 for table in self._tables]
         for index, name in enumerate(units):
             if governor == "fixed" and name in clocks_mhz:
@@ -43,22 +48,32 @@ class Clocks:
         """Whether heat keeps any unit below its top step."""
         return any(cap < len(table) - 1 for caps in self._caps for cap, table in zip(caps, self._tables, strict=True))
 
-    def poll(self, temperatures_c: Mapping[str, float], busy_shares: Sequence[float]) -> bool:
+    def poll(self, now_ns: int, temperatures_c: Mapping[str, float], busy_shares: Sequence[float]) -> bool:
         """Decide anew from the temperatures by node and the busy share of each unit since the last poll.
 
         Whether any step changed.
         """
         if self.governor == "fixed":
             return False
-        for limit, caps, units in zip(self._limits, self._caps, self._limited, strict=True):
-            temperature = temperatures_c[limit.node]
-            move = -1 if temperature >= limit.trip_c.value else 1 if temperature < limit.clear_c.value else 0
-            for unit in units:
-                caps[unit] = max(0, min(len(self._tables[unit]) - 1, caps[unit] + move))
+        for index, limit in enumerate(self._limits):
+            if now_ns - self._looked_ns[index] >= self._every_ns[index]:
+                self._look(index, temperatures_c[limit.node])
+                self._looked_ns[index] = now_ns
         before = self.steps
         self.steps = [min(self._wanted(u, busy_shares[u]), *(c[u] for c in self._caps), len(t) - 1)
                       for u, t in enumerate(self._tables)]  # fmt: skip
         return self.steps != before
+
+    def _look(self, index: int, temperature_c: float) -> None:
+        """One step down while it is too hot and still warming, one up when it has cooled."""
+        limit, caps = self._limits[index], self._caps[index]
+        rises = temperature_c > self._last_c[index]
+        self._last_c[index] = temperature_c
+        move = 1 if temperature_c < limit.clear_c.value else 0
+        if temperature_c >= limit.trip_c.value and rises:
+            move = -1
+        for unit in self._limited[index]:
+            caps[unit] = max(0, min(len(self._tables[unit]) - 1, caps[unit] + move))
 
     def _wanted(self, unit: int, busy_share: float) -> int:
         table = self._tables[unit]
@@ -66,6 +81,10 @@ class Clocks:
             return len(table) - 1
         wanted_mhz = HEADROOM * busy_share * table[self.steps[unit]]
         return next((step for step, clock in enumerate(table) if clock >= wanted_mhz), len(table) - 1)
+
+
+def _whole_ns(time_ms: float) -> int:
+    return ns(time_ms * US_PER_MS)
 
 
 def _nearest(table: Sequence[float], clock_mhz: float) -> int:

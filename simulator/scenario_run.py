@@ -242,7 +242,7 @@ class _Phone:
         shares = [min(1.0, share + load) for share, load in zip(shares, self._applied[0], strict=True)]
         self._polled_ns, self._polled_busy = now_ns, list(self._engine.accounts.busy_ns)
         temperatures = dict(zip(self._heat.nodes, self._heat.temperatures_c, strict=True)) if self._heat else {}
-        return clocks.poll(temperatures, shares)
+        return clocks.poll(now_ns, temperatures, shares)
 
     def _draw(self, elapsed_ns: int, powers_w: Sequence[float]) -> None:
         moved = self._meter.all_bytes
