@@ -15,10 +15,11 @@ from partita import __version__
 from partita import options as given
 from partita.calibration import EPILOG as CALIBRATE_EPILOG
 from partita.calibration import calibrate
-from partita.errors import OutputError, PartitaError, PlacementError
+from partita.errors import OutputError, PartitaError, PlacementError, SimulationError
 from partita.files import check_outputs
 from partita.ops import EPILOG, ops
 from partita.reports.wording import printable
+from partita.scenario import Asked, ScenarioFile, run_scenario
 from partita.soc_commands import soc_app
 from partita.solve import EPILOG as SOLVE_EPILOG
 from partita.solve import solve
@@ -149,11 +150,14 @@ def run(
 
 @app.command(
     epilog="Examples:\n\n    partita simulate model.plan.json --plot timeline.png --trace trace.json\n\n"
-    "    partita simulate model.onnx --soc sd855-tflite --overlap --json"
+    "    partita simulate model.onnx --soc sd855-tflite --overlap --json\n\n"
+    "    partita simulate camera.plan.json --scenario camera.toml --plot camera.png\n\n"
+    "    partita simulate a.plan.json b.plan.json --scenario sustained.toml"
 )
 @given.with_placing
 def simulate(
-    model: given.Model,
+    models: given.Models = None,
+    scenario: ScenarioFile = None,
     overlap: Annotated[
         bool, typer.Option("--overlap", help="Let independent segments run side by side and share the memory.")
     ] = False,
@@ -174,7 +178,7 @@ def simulate(
     *,
     placing: given.Placing,
 ) -> None:
-    """Simulate one inference: when what runs on which unit, and what it waits for."""
+    """Simulate one inference, or with --scenario a load over time: what runs when and where, and what it waits for."""
     from partita import api
     from partita.reports.chrome_trace import write_chrome_trace
     from partita.reports.documents import simulation_document, simulation_summary
@@ -183,8 +187,16 @@ def simulate(
     for path in plot or []:
         if Path(path).suffix not in PLOTS:
             raise OutputError(f"cannot plot to {path!r}: its name must end in {', '.join(PLOTS)}")
-    check_outputs([output, trace, *(plot or [])], inputs=[model])
-    plan = _plan(model, placing)
+    inputs = [*(models or []), *([scenario] if scenario is not None else [])]
+    check_outputs([output, trace, *(plot or [])], inputs=inputs)
+    if scenario is not None:
+        asked = Asked(models=models or [], scenario=scenario, output=output, trace=trace, plots=plot or [],
+                      as_json=as_json)  # fmt: skip
+        run_scenario(asked, lambda path: _plan(path, placing))
+        return
+    if models is None or len(models) != 1:
+        raise SimulationError("give one MODEL or PLAN; several go with --scenario FILE.toml")
+    plan = _plan(models[0], placing)
     timeline = api.simulate(plan, overlap=overlap)
     if output is not None:
         write_timeline(timeline, output)

@@ -17,6 +17,11 @@ from partita.units import BYTES_PER_GB, BYTES_PER_KB, BYTES_PER_MB
 Model = Annotated[
     str, typer.Argument(metavar="MODEL|PLAN", help="An ONNX model, or a plan that `partita place -o` wrote.")
 ]
+Models = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="MODEL|PLAN...", help="ONNX models or plans; the scenario may name its own.",
+                   show_default=False),
+]  # fmt: skip
 SocName = Annotated[
     str | None,
     typer.Option("--soc", metavar="SOC", help="A preset (see `partita soc list`) or a Soc file.", show_default=False),

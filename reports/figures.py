@@ -67,7 +67,7 @@ def timeline_figure(plan: Plan, timeline: Timeline, *, dark: bool = False) -> Fi
     heights = [1.0 if lane.unit is not None else LINK_SHARE for lane in lanes]
     rows = sum(heights) * LANE_INCHES
     memory_rows = 0.9 if counter is not None else 0.0
-    figure = _figure(rows + memory_rows + 1.5, dark=dark)
+    figure = new_figure(rows + memory_rows + 1.5, dark=dark)
     ratios = [rows, memory_rows] if counter is not None else [rows]
     axes = figure.subplots(len(ratios), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": ratios})[:, 0]
     end_ms = max(timeline.latency_us / US_PER_MS, 1e-9)
@@ -82,7 +82,7 @@ def timeline_figure(plan: Plan, timeline: Timeline, *, dark: bool = False) -> Fi
     axes[-1].set_xlabel("time, ms", color=FAINT.on(dark=dark))
     _legend(figure, lanes, dark=dark)
     title = "\n".join(_wrapped(verdict_of(account, timeline).sentence, TITLE_CHARACTERS))
-    _title(figure, title, dark=dark)
+    head_line(figure, title, dark=dark)
     return figure
 
 
@@ -91,14 +91,14 @@ def baselines_figure(plan: Plan, *, dark: bool = False) -> Figure:
     account = Account(plan)
     rows = [(baseline.latency_us / US_PER_MS, baseline.title) for baseline in labelled_baselines(account)]
     rows = [(plan.latency_us / US_PER_MS, "This plan"), *rows]
-    figure = _figure(0.36 * len(rows) + 1.6, dark=dark)
+    figure = new_figure(0.36 * len(rows) + 1.6, dark=dark)
     axes = figure.subplots()
     colours = [ACCENT.on(dark=dark)] + [BAR.on(dark=dark)] * (len(rows) - 1)
     bars = axes.barh(range(len(rows)), [value for value, _ in rows], color=colours, height=BAR_SHARE)
     axes.bar_label(
         bars, labels=[f"{value:,.2f} ms" for value, _ in rows], padding=4, color=INK.on(dark=dark), fontsize=9
     )
-    axes.set_yticks(range(len(rows)), [_drawable(shortened(title, 40)) for _, title in rows], parse_math=False)
+    axes.set_yticks(range(len(rows)), [drawable(shortened(title, 40)) for _, title in rows], parse_math=False)
     axes.invert_yaxis()
     axes.margins(x=0.12)
     told = "predicted latency, ms"
@@ -106,8 +106,8 @@ def baselines_figure(plan: Plan, *, dark: bool = False) -> Figure:
         axes.axvline(plan.bound_us / US_PER_MS, color=INK.on(dark=dark), linewidth=1, linestyle=(0, (2, 2)))
         told += "; dotted: no placement can be quicker"
     axes.set_xlabel(told, color=FAINT.on(dark=dark))
-    _calm(axes, dark=dark)
-    _title(figure, "\n".join(_wrapped(verdict_of(account).sentence, TITLE_CHARACTERS)), dark=dark)
+    calm(axes, dark=dark)
+    head_line(figure, "\n".join(_wrapped(verdict_of(account).sentence, TITLE_CHARACTERS)), dark=dark)
     return figure
 
 
@@ -127,7 +127,8 @@ def is_figure(path: str | PurePath) -> bool:
     return PurePath(path).suffix.lower().removeprefix(".") in METADATA
 
 
-def _figure(height_inches: float, *, dark: bool) -> Figure:
+def new_figure(height_inches: float, *, dark: bool) -> Figure:
+    """An empty figure of the usual width, in the style of all."""
     with mpl.rc_context(SETTINGS):
         figure = Figure(
             figsize=(WIDTH_INCHES, height_inches),
@@ -139,9 +140,10 @@ def _figure(height_inches: float, *, dark: bool) -> Figure:
     return figure
 
 
-def _title(figure: Figure, text: str, *, dark: bool) -> None:
+def head_line(figure: Figure, text: str, *, dark: bool) -> None:
+    """What the figure says, above it."""
     figure.suptitle(
-        _drawable(text), x=0.012, ha="left", fontsize=11, fontweight="bold", color=INK.on(dark=dark), parse_math=False
+        drawable(text), x=0.012, ha="left", fontsize=11, fontweight="bold", color=INK.on(dark=dark), parse_math=False
     )
 
 
@@ -154,13 +156,13 @@ def _wrapped(text: str, width: int) -> list[str]:
     return lines
 
 
-def _drawable(text: str) -> str:
+def drawable(text: str) -> str:
     """The text with every character that the figure's font lacks replaced."""
     glyphs = get_font(findfont(FontProperties(family="DejaVu Sans"))).get_charmap()
     return "".join(c if c == "\n" or ord(c) in glyphs else UNKNOWN_GLYPH for c in text)
 
 
-def _calm(axes: Axes, *, dark: bool) -> None:
+def calm(axes: Axes, *, dark: bool) -> None:
     """No frame, faint ticks."""
     axes.set_facecolor(PAPER.on(dark=dark))
     for side in ("top", "right", "left"):
@@ -185,7 +187,7 @@ def _centres(lanes: Sequence[Lane], heights: Sequence[float]) -> Centres:
 def _draw_lanes(
     axes: Axes, lanes: Sequence[Lane], centres: Centres, names: Mapping[str, str], end_ms: float, *, dark: bool
 ) -> None:
-    _calm(axes, dark=dark)
+    calm(axes, dark=dark)
     for lane in lanes:
         middle, half = centres[lane.track]
         if lane.unit is not None:
@@ -202,7 +204,7 @@ def _draw_lanes(
         axes.add_collection(hatched, autolim=False)
         if lane.unit is not None:
             _label_spans(axes, [(span, names.get(span.name, "")) for span in work], middle, end_ms, paper)
-    axes.set_yticks([centres[lane.track][0] for lane in lanes], [_drawable(lane.title) for lane in lanes])
+    axes.set_yticks([centres[lane.track][0] for lane in lanes], [drawable(lane.title) for lane in lanes])
     for text, lane in zip(axes.get_yticklabels(), lanes, strict=True):
         text.set_parse_math(False)
         text.set_fontsize(9 if lane.unit is not None else 7.5)
@@ -229,7 +231,7 @@ def _label_spans(axes: Axes, named: Sequence[tuple[Span, str]], middle: float, e
         if not name or fitting < min(len(name), SHORTEST_CUT):
             continue
         axes.text(
-            _ms(span.start_ns) + width / 2, middle, _drawable(shortened(name, fitting)), ha="center", va="center",
+            _ms(span.start_ns) + width / 2, middle, drawable(shortened(name, fitting)), ha="center", va="center",
             color=colour, fontsize=LABEL_POINTS, clip_on=True, parse_math=False,
         )  # fmt: skip
 
@@ -256,7 +258,7 @@ def _draw_arrows(axes: Axes, arrows: Sequence[Arrow], centres: Centres, *, dark:
 
 
 def _draw_memory(axes: Axes, counter: Counter, timeline: Timeline, *, dark: bool) -> None:
-    _calm(axes, dark=dark)
+    calm(axes, dark=dark)
     bins = envelope(counter, max((span.end_ns for span in timeline.spans), default=0), MEMORY_BINS)
     edges = [_ms(start) for start, _, _ in bins] + [_ms(bins[-1][1])] if bins else [0.0, 1.0]
     values = [value for _, _, value in bins] or [0.0]
@@ -272,7 +274,7 @@ def _draw_memory(axes: Axes, counter: Counter, timeline: Timeline, *, dark: bool
 def _legend(figure: Figure, lanes: Sequence[Lane], *, dark: bool) -> None:
     units = [lane.unit for lane in lanes if lane.unit is not None]
     handles = [
-        Patch(facecolor=unit_colour(unit.kind).on(dark=dark), label=_drawable(shortened(printable(unit.title), 48)))
+        Patch(facecolor=unit_colour(unit.kind).on(dark=dark), label=drawable(shortened(printable(unit.title), 48)))
         for unit in units
     ]
     handles.append(Patch(facecolor="none", edgecolor=CALL.on(dark=dark), hatch=HATCH, label="call, runtime"))

@@ -31,6 +31,8 @@ class Clocks:
         self._every_ns = [_whole_ns(limit.polling_ms.value if limit.polling_ms else usual) for limit in self._limits]
         self._looked_ns = [0] * len(self._limits)
         self._last_c = [float("-inf")] * len(self._limits)
+        self.trips: dict[str, tuple[int, float, tuple[str, ...]]] = {}
+        """By node: when it first lowered a clock, at which temperature, and of which units."""
         self.steps = [len(table) - 1 for table in self._tables]
         for index, name in enumerate(units):
             if governor == "fixed" and name in clocks_mhz:
@@ -57,14 +59,14 @@ class Clocks:
             return False
         for index, limit in enumerate(self._limits):
             if now_ns - self._looked_ns[index] >= self._every_ns[index]:
-                self._look(index, temperatures_c[limit.node])
+                self._look(index, temperatures_c[limit.node], now_ns)
                 self._looked_ns[index] = now_ns
         before = self.steps
         self.steps = [min(self._wanted(u, busy_shares[u]), *(c[u] for c in self._caps), len(t) - 1)
                       for u, t in enumerate(self._tables)]  # fmt: skip
         return self.steps != before
 
-    def _look(self, index: int, temperature_c: float) -> None:
+    def _look(self, index: int, temperature_c: float, now_ns: int) -> None:
         """One step down while it is too hot and still warming, one up when it has cooled."""
         limit, caps = self._limits[index], self._caps[index]
         rises = temperature_c > self._last_c[index]
@@ -72,6 +74,7 @@ class Clocks:
         move = 1 if temperature_c < limit.clear_c.value else 0
         if temperature_c >= limit.trip_c.value and rises:
             move = -1
+            self.trips.setdefault(limit.node, (now_ns, temperature_c, limit.units))
         for unit in self._limited[index]:
             caps[unit] = max(0, min(len(self._tables[unit]) - 1, caps[unit] + move))
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from partita.graph.plan import Plan
-from partita.simulator.program import PARTS
 from partita.simulator.scenario import Scenario
 from partita.simulator.summary import Distribution
 from partita.simulator.timeline import Counter
@@ -92,6 +91,16 @@ class Interval:
     waited_ns: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trip:
+    """The first time that a node was so hot that clocks were lowered."""
+
+    node: str
+    time_ns: int
+    temperature_c: float
+    units: tuple[str, ...]
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Outcome:
     """One scenario on one phone."""
@@ -108,8 +117,11 @@ class Outcome:
     energy: Energy | None
     """None if the Soc has no [power]."""
     curves: tuple[Counter, ...]
-    """Means over stretches: "dram", "busy UNIT", "power", "power UNIT", "clock UNIT", "temperature NODE"."""
+    """Means over stretches: "dram", "busy UNIT", "power", "power UNIT", "clock UNIT", "temperature NODE",
+    "latency STREAM" (number from 0)."""
     intervals: tuple[Interval, ...]
+    trips: tuple[Trip, ...]
+    """In the order of time."""
     events: int
     """Pieces that ended."""
     notes: tuple[str, ...] = ()
@@ -127,7 +139,3 @@ class Outcome:
 
     def curve(self, name: str) -> Counter | None:
         return next((curve for curve in self.curves if curve.name == name), None)
-
-
-def no_parts() -> dict[str, float]:
-    return dict.fromkeys(PARTS, 0.0)

@@ -14,7 +14,7 @@ from partita.simulator.governor import Clocks
 from partita.simulator.heat import HeatNetwork
 from partita.simulator.memory import machine_of
 from partita.simulator.meter import QUANTA_PER_MJ, Meter
-from partita.simulator.outcome import Interval, Outcome
+from partita.simulator.outcome import Interval, Outcome, Trip
 from partita.simulator.program import Program, alone_us, program_of, tracks_of
 from partita.simulator.scenario import Scenario, check_units
 from partita.simulator.sharing import law_of
@@ -116,6 +116,7 @@ class _Phone:
         self._last_busy = [0] * len(self._tracks)
         self._polled_busy = [0] * len(self._tracks)
         self._last_bytes = 0
+        self._latest: dict[int, float] = {}
 
     def _program(self, plan: Plan, execution: str) -> Program:
         return program_of(plan, machine_of(self._soc), self._tracks, sequential=execution == "sequential")
@@ -253,6 +254,7 @@ class _Phone:
             track = self._tracks.index(name)
             self._point(f"busy {name}", "share", elapsed_ns, (busy[track] - self._last_busy[track]) / elapsed_ns)
         self._last_busy = list(busy)
+        self._draw_latencies(elapsed_ns)
         if self._clocks is not None:
             self._point("power", "W", elapsed_ns, sum(powers_w))
             for name, power_w in zip(self._units, powers_w, strict=False):
@@ -262,6 +264,15 @@ class _Phone:
         if self._heat is not None:
             for node, temperature in zip(self._heat.nodes, self._heat.temperatures_c, strict=True):
                 self._point(f"temperature {node}", "C", elapsed_ns, temperature)
+
+    def _draw_latencies(self, elapsed_ns: int) -> None:
+        """Of the answers since the last look; without any, as before."""
+        for index, source in enumerate(self._sources):
+            latency_ns = source.fresh_latency_ns()
+            if latency_ns is not None:
+                self._latest[index] = latency_ns / NS_PER_US / US_PER_MS
+            if index in self._latest:
+                self._point(f"latency {index}", "ms", elapsed_ns, self._latest[index])
 
     def _point(self, name: str, unit: str, elapsed_ns: int, value: float) -> None:
         if name not in self._curves:
@@ -298,6 +309,11 @@ class _Phone:
             )
         )
 
+    def _trips(self) -> tuple[Trip, ...]:
+        found = self._clocks.trips if self._clocks is not None else {}
+        trips = [Trip(node=n, time_ns=t, temperature_c=c, units=units) for n, (t, c, units) in found.items()]
+        return tuple(sorted(trips, key=lambda trip: trip.time_ns))
+
     def _outcome(self) -> Outcome:
         end_ns = self._engine.now_ns
         books: Books = books_of(self._engine, self._meter, self._sources, self._units)
@@ -318,6 +334,7 @@ class _Phone:
             energy=books.energy if self._soc.power is not None else None,
             curves=tuple(Counter(name=c.name, unit=c.unit, points=c.points(end_ns)) for c in self._curves.values()),
             intervals=tuple(sorted(self._intervals, key=lambda i: (i.start_ns, order[i.track], i.end_ns, i.stream))),
+            trips=self._trips(),
             events=self._engine.accounts.events,
             notes=tuple(notes),
         )

@@ -27,6 +27,7 @@ class Source:
         """Critical paths of inferences whose units run side by side, and the time before the start of all."""
         self.waiting_ns = 0
         """Integral over time of the queries under way."""
+        self._fresh = [0, 0]
         self._index = index
         self._engine = engine
         self._policy = scenario.policy
@@ -121,6 +122,8 @@ class Source:
         self.answered += 1
         latency_ns = self._engine.now_ns - query.arrival_ns
         self.latency.add(latency_ns)
+        self._fresh[0] += latency_ns
+        self._fresh[1] += 1
         if self._deadline_ns is not None and latency_ns > self._deadline_ns:
             self.missed += 1
         if self.stream.mode in ("single_stream", "multi_stream") and self._goes_on():
@@ -134,6 +137,12 @@ class Source:
         self.waiting_ns += self._under_way * (self._engine.now_ns - self._since_ns)
         self._since_ns = self._engine.now_ns
         self._under_way += by
+
+    def fresh_latency_ns(self) -> float | None:
+        """Mean of the answers since it was asked last; None if there were none."""
+        total, count = self._fresh
+        self._fresh = [0, 0]
+        return total / count if count else None
 
     def settle(self) -> None:
         """Count the queries under way up to now."""

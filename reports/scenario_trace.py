@@ -1,0 +1,54 @@
+"""The window of a scenario as a Chrome trace: a process per stream, a thread per track, the curves as counters.
+
+Source of the format: Trace Event Format (Google, catapult project).
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from partita.simulator.outcome import Interval, Outcome
+from partita.units import NS_PER_US
+
+Event = dict[str, Any]
+PHONE = 0
+"""The process that carries the counters; streams follow from 1."""
+
+
+def scenario_trace_bytes(outcome: Outcome) -> bytes:
+    """The trace file: one event to a line, the same bytes for the same outcome."""
+    events = ",\n".join(json.dumps(event, sort_keys=True, allow_nan=False) for event in _events(outcome))
+    rest = {"displayTimeUnit": "ms", "otherData": {"scenario": outcome.scenario.name, "soc": outcome.soc_name}}
+    return f'{{"traceEvents": [\n{events}\n],\n{json.dumps(rest, sort_keys=True)[1:]}\n'.encode()
+
+
+def _events(outcome: Outcome) -> Iterator[Event]:
+    thread_of = {track: number for number, track in enumerate(outcome.tracks, start=1)}
+    names = [outcome.soc_name, *(stream.name for stream in outcome.streams)]
+    for process, name in enumerate(names):
+        yield {"ph": "M", "name": "process_name", "pid": process, "args": {"name": name}}
+        for track, thread in thread_of.items() if process else ():
+            yield {"ph": "M", "name": "thread_name", "pid": process, "tid": thread, "args": {"name": track}}
+    for interval in outcome.intervals:
+        if interval.end_ns > interval.start_ns:
+            yield _slice(interval, thread_of[interval.track])
+    for curve in outcome.curves:
+        for time_ns, value in curve.points:
+            yield {"ph": "C", "name": f"{curve.name} ({curve.unit})", "pid": PHONE, "ts": time_ns / NS_PER_US,
+                   "args": {curve.unit: value}}  # fmt: skip
+
+
+def _slice(interval: Interval, thread: int) -> Event:
+    facts: dict[str, Any] = {"inference": interval.inference, "dram_bytes": interval.dram_bytes}
+    if interval.waited_ns:
+        facts["waited_us"] = interval.waited_ns / NS_PER_US
+    return {
+        "ph": "X",
+        "name": interval.name,
+        "cat": interval.kind,
+        "pid": interval.stream + 1,
+        "tid": thread,
+        "ts": interval.start_ns / NS_PER_US,
+        "dur": (interval.end_ns - interval.start_ns) / NS_PER_US,
+        "args": facts,
+    }
