@@ -81,6 +81,10 @@ class Engine:
             self.now_ns, _, act, subject, version = pop(heap)
             act(subject, version)
 
+    def stop(self) -> None:
+        """Nothing more happens."""
+        self._heap.clear()
+
     @property
     def is_over(self) -> bool:
         return not self._heap
@@ -281,7 +285,7 @@ class Engine:
             self._end_piece(run)
 
     def _end_slice(self, run: Run) -> None:
-        self._account(run)
+        self._account(run, at_end=True)
         self.accounts.count(run, run.piece, run.end)
         if run.solo:
             self._end_alone(run)
@@ -298,7 +302,7 @@ class Engine:
 
     def _end_piece(self, run: Run) -> None:
         run.left = 0.0
-        self._account(run)
+        self._account(run, at_end=True)
         if self._streams.pop(run, None) is not None:
             self._divide()
         self.accounts.end_piece(run, self.now_ns)
@@ -393,8 +397,9 @@ class Engine:
         for run in self._runs:
             self._account(run)
 
-    def _account(self, run: Run) -> None:
-        if run.mark_ns == self.now_ns:
+    def _account(self, run: Run, *, at_end: bool = False) -> None:
+        """Book a run up to now; a piece that takes no time may move bytes all the same."""
+        if run.mark_ns == self.now_ns and not at_end:
             return
         overlaps = self._meter.counts_overlap and self._units_at_work() > 1
         if run.phase == SLICE:

@@ -283,6 +283,8 @@ class _Phone:
 
     def _end_frame(self, frame: Frame) -> None:
         self._sources[frame.stream].end(frame)
+        if all(source.is_done for source in self._sources):
+            self._engine.stop()
 
     def _record(self, run: Run, piece: int, start_ns: int, end_ns: int, waited_ns: float) -> None:
         window = self._scenario.window

@@ -40,6 +40,8 @@ class Source:
         self._since_ns = 0
         self._deadline_ns = None if stream.deadline_ms is None else round(stream.deadline_ms * US_PER_MS * NS_PER_US)
         self._dice = random.Random(f"{scenario.seed} {index} service")
+        self._expects = True
+        """Whether queries are still to come by themselves."""
         self._arrivals: Iterator[int] = iter(())
         if stream.mode in ("server", "periodic"):
             self._arrivals = arrivals_ns(stream, self._duration_ns, f"{scenario.seed} {index} arrivals")
@@ -50,16 +52,27 @@ class Source:
             assert self.stream.queries is not None, "checked with the scenario"
             self._unborn = self.asked = self.stream.queries
             self._change_number(self.asked)
+            self._expects = False
             self._fill()
         elif self.stream.mode in ("server", "periodic"):
             self._await_next()
         else:
-            self._engine.at(round(self.stream.offset_ms * US_PER_MS * NS_PER_US), lambda *_: self._ask())
+            self._engine.at(round(self.stream.offset_ms * US_PER_MS * NS_PER_US), self._ask_first)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether everything is answered and nothing more will be asked."""
+        return not (self._expects or self._running or self._backlog or self._unborn)
 
     def _await_next(self) -> None:
         time_ns = next(self._arrivals, None)
+        self._expects = time_ns is not None
         if time_ns is not None:
             self._engine.at(time_ns, self._arrive)
+
+    def _ask_first(self, *_: object) -> None:
+        self._expects = False
+        self._ask()
 
     def _arrive(self, *_: object) -> None:
         self._ask()
