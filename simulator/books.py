@@ -29,7 +29,7 @@ def books_of(engine: Engine, meter: Meter, sources: Sequence[Source], units: Seq
     parts: dict[Program, list[int]] = {}
     for program, opened in engine.accounts.open_totals.items():
         rows = totals.setdefault(program, [PieceTotals() for _ in program.pieces])
-        for piece, found in opened.items():
+        for piece, found in enumerate(opened):
             _add(rows[piece], found.count, found.time_ns, found.quanta)
     for table, differences in engine.accounts.counts.items():
         program = table.program

@@ -21,6 +21,7 @@ from partita.simulator.work import FIXED, SLICE, WAKING, WORKING, Frame, Lane, R
 from partita.units import NS_PER_US, ns
 
 BACKGROUND = "background"
+QUEUE, WAKE = PART_OF["queue"], PART_OF["wake"]
 
 
 class Engine:
@@ -54,6 +55,8 @@ class Engine:
         self._streams: dict[Run, Demand] = {}
         self._in_one_go = in_one_go
         self._is_calm = in_one_go
+        self._never_short = False
+        """Whether the memory suffices for everything that can ever run at the same time."""
         self._solo: Run | None = None
         self._frames = 0
         self._last_end_ns = [0] * len(state.clocks)
@@ -66,6 +69,11 @@ class Engine:
         """Units fall asleep when idle and wake up as these records say; without this they never do."""
         self._sleepy = list(units)
         self._wake_from_ns = [ns(u.wake[0].after_idle_us.value) if u.wake else None for u in units]
+
+    def add(self, program: Program) -> None:
+        """Make a program known before its first inference."""
+        self.accounts.add_program(program)
+        self._find_shortest()
 
     # Events
 
@@ -165,29 +173,31 @@ class Engine:
 
     def _serve(self, track: int) -> None:
         lane = self._lanes[track]
-        if lane.run is not None or not lane.waiting:
-            return
-        _, _, task, frame, since_ns = heapq.heappop(lane.waiting)
-        program = frame.program
+        if lane.run is None and lane.waiting:
+            _, _, task, frame, since_ns = heapq.heappop(lane.waiting)
+            self._start_task(frame, task, lane, since_ns)
+
+    def _start_task(self, frame: Frame, task: int, lane: Lane, since_ns: int) -> None:
+        program, now_ns = frame.program, self.now_ns
         found = program.tasks[task]
-        run = Run(frame, self._table(program), task, found.first, found.first, FIXED, 0.0, self.now_ns, self.now_ns)
-        if program.sequential:
-            self.accounts.add_part(program, PART_OF["queue"], self.now_ns - since_ns)
-        else:
+        run = Run(frame, self._table(program), task, found.first, found.first, FIXED, 0.0, now_ns, now_ns)
+        if not program.sequential:
             ready_ns, cause = frame.cause[task]
-            run.log = TaskLog(ready_ns, self.now_ns, 0, cause, [0] * len(PARTS))
-            frame.logs[task] = run.log
+            run.log = frame.logs[task] = TaskLog(ready_ns, now_ns, 0, cause, [0] * len(PARTS))
+        elif now_ns != since_ns:
+            self.accounts.open_parts[program][QUEUE] += now_ns - since_ns
         if self._meter.counts_overlap:
             self.account()
         lane.run = run
         self._runs.append(run)
-        self._look_around()
+        if not self._never_short:
+            self._look_around()
         woken = 0
-        if found.unit != NO_UNIT and self._wake_from_ns:
-            woken = self._wake_ns(found.unit, self.now_ns - self._last_end_ns[found.unit])
+        if self._wake_from_ns and found.unit != NO_UNIT:
+            woken = self._wake_ns(found.unit, now_ns - self._last_end_ns[found.unit])
         if woken:
             run.phase, run.left = WAKING, woken
-            self.accounts.add_part(program, PART_OF["wake"], woken, run)
+            self.accounts.parts_of(run)[WAKE] += woken
             self._schedule(run)
         else:
             self._begin(run)
@@ -196,19 +206,36 @@ class Engine:
         """Whether anybody could be slowed by what runs now; if so, nothing that uses the memory stays in one go."""
         if not self._in_one_go:
             return
-        asking = [(r.table.program.pieces[r.piece].engine, r.table.most_demand[r.piece]) for r in self._runs]
-        asking = [demand for demand in asking if demand[1] > 0]
-        was_calm = self._is_calm
-        if len(asking) < 2:
-            self._is_calm = True
-            return
-        if self._background_gb_per_s:
-            asking.append((BACKGROUND, self._background_gb_per_s))
-        self._is_calm = self._law.leaves_alone(asking)
+        was_calm, self._is_calm = (
+            self._is_calm,
+            self._leaves_alone(
+                [(r.table.program.pieces[r.piece].engine, r.table.most_demand[r.piece]) for r in self._runs]
+            ),
+        )
         if was_calm and not self._is_calm:
             for run in self._runs:
                 if run.phase == SLICE and run.table.most_demand[run.piece] > 0:
                     self._open(run)
+
+    def _leaves_alone(self, demands: Sequence[Demand]) -> bool:
+        asking = [demand for demand in demands if demand[1] > 0]
+        if len(asking) < 2:
+            return True
+        if self._background_gb_per_s:
+            asking.append((BACKGROUND, self._background_gb_per_s))
+        return self._law.leaves_alone(asking)
+
+    def _find_shortest(self) -> None:
+        """Whether the memory suffices even if every track asks for the most that it ever does."""
+        most: dict[int, Demand] = {}
+        for program in self.accounts.open_parts:
+            table = self._table(program)
+            for task in program.tasks:
+                demand = (program.pieces[task.end - 1].engine, table.most_demand[task.first])
+                most[task.track] = max(most.get(task.track, demand), demand, key=lambda d: d[1])
+        self._never_short = self._in_one_go and self._leaves_alone(list(most.values()))
+        if self._never_short:
+            self._is_calm = True
 
     def _begin(self, run: Run) -> None:
         """Start the piece `run.piece`: as a slice if nothing can disturb it, else by itself."""
@@ -250,10 +277,10 @@ class Engine:
             rates = self._law.divide([*asked, *beside])
         if self.rates is not None:
             self._log_rates(rates)
-        for (run, (_, demand)), rate in zip(list(self._streams.items()), rates, strict=False):
+        for (run, (_, demand)), rate in zip(self._streams.items(), rates, strict=False):
             speed = 1.0 if rate >= demand else rate / demand
             if speed != run.speed:
-                self._account(run)
+                self.accounts.progress(run, self.now_ns)
                 run.speed = speed
                 self._schedule(run)
 
@@ -266,26 +293,29 @@ class Engine:
 
     def _schedule(self, run: Run) -> None:
         run.version += 1
-        wait = max(0, math.ceil(run.left / run.speed - NOTHING_LEFT_NS))
-        self.at(self.now_ns + wait, self._advance, run, run.version)
+        left, speed = run.left - NOTHING_LEFT_NS, run.speed
+        wait = math.ceil(left if speed == 1.0 else left / speed) if left > 0 else 0
+        heapq.heappush(self._heap, (self.now_ns + wait, self._asked, self._advance, run, run.version))
+        self._asked += 1
 
     def _advance(self, run: Run, version: int) -> None:
         """The end of a phase."""
         if version != run.version:
             return
-        if run.phase == SLICE:
+        phase = run.phase
+        if phase == SLICE:
             self._end_slice(run)
-        elif run.phase == WAKING:
-            self._account(run)
-            self._begin(run)
-        elif run.phase == FIXED:
-            self._account(run)
+        elif phase == WORKING:
+            self._end_piece(run)
+        elif phase == FIXED:
+            self.accounts.progress(run, self.now_ns)
             self._work(run, run.table.free_work_ns[run.piece] * run.frame.scale)
         else:
-            self._end_piece(run)
+            self._account(run)
+            self._begin(run)
 
     def _end_slice(self, run: Run) -> None:
-        self._account(run, at_end=True)
+        self._account(run)
         self.accounts.count(run, run.piece, run.end)
         if run.solo:
             self._end_alone(run)
@@ -301,9 +331,10 @@ class Engine:
         self.frame_ended(run.frame)
 
     def _end_piece(self, run: Run) -> None:
+        self.accounts.progress(run, self.now_ns)
         run.left = 0.0
-        self._account(run, at_end=True)
-        if self._streams.pop(run, None) is not None:
+        self._account(run)
+        if self._streams.pop(run, None) is not None and (self._streams or self.rates is not None):
             self._divide()
         self.accounts.end_piece(run, self.now_ns)
         self._after(run, run.piece)
@@ -312,16 +343,9 @@ class Engine:
         """A piece has ended: tell those that wait for it, and go on with the next or give up the track."""
         frame, program = run.frame, run.table.program
         found = program.tasks[run.task]
-        tracks = []
         if piece + 1 == found.end:
             self._leave(run, found.track)
-        for task in program.releases[piece]:
-            frame.missing[task] -= 1
-            if not frame.missing[task]:
-                self._offer(frame, task, piece)
-                tracks.append(program.tasks[task].track)
-        for track in tracks:
-            self._serve(track)
+        self._release(frame, program, piece)
         if piece + 1 < found.end:
             run.piece = piece + 1
             self._begin(run)
@@ -331,12 +355,28 @@ class Engine:
             self._frames -= 1
             self.frame_ended(frame)
 
+    def _release(self, frame: Frame, program: Program, piece: int) -> None:
+        released = program.releases[piece]
+        ready = []
+        for task in released:
+            frame.missing[task] -= 1
+            if not frame.missing[task]:
+                lane = self._lanes[program.tasks[task].track]
+                if program.sequential and lane.run is None and not lane.waiting and self._solo is None:
+                    self._start_task(frame, task, lane, self.now_ns)
+                    return
+                self._offer(frame, task, piece)
+                ready.append(task)
+        for task in ready:
+            self._serve(program.tasks[task].track)
+
     def _leave(self, run: Run, track: int) -> None:
         if self._meter.counts_overlap:
             self.account()
         self._runs.remove(run)
         self._lanes[track].run = None
-        self._look_around()
+        if not self._never_short:
+            self._look_around()
         run.frame.left -= 1
         unit = run.table.program.tasks[run.task].unit
         if unit != NO_UNIT:
@@ -397,16 +437,17 @@ class Engine:
         for run in self._runs:
             self._account(run)
 
-    def _account(self, run: Run, *, at_end: bool = False) -> None:
-        """Book a run up to now; a piece that takes no time may move bytes all the same."""
-        if run.mark_ns == self.now_ns and not at_end:
-            return
+    def _account(self, run: Run) -> None:
         overlaps = self._meter.counts_overlap and self._units_at_work() > 1
         if run.phase == SLICE:
-            self.accounts.account_slice(run, self.now_ns, overlaps=overlaps)
+            self.accounts.book_slice(run, self.now_ns, overlaps=overlaps)
+            run.mark_ns = self.now_ns
+            return
+        self.accounts.progress(run, self.now_ns)
+        if run.phase == WAKING:
+            self.accounts.book_wake(run)
         else:
-            self.accounts.account_piece(run, self.now_ns - run.mark_ns, overlaps=overlaps)
-        run.mark_ns = self.now_ns
+            self.accounts.book_piece(run, overlaps=overlaps)
 
     def _units_at_work(self) -> int:
         return sum(run.table.program.tasks[run.task].unit != NO_UNIT for run in self._runs)
@@ -426,6 +467,7 @@ class Engine:
         self._streams.clear()
         for run in self._runs:
             self._change_speed(run)
+        self._find_shortest()
         self._look_around()
         self._divide()
 

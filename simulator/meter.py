@@ -104,6 +104,13 @@ class Meter:
         self._host_ns += now[units] - before[units]
         self._bytes += now[units + 1] - before[units + 1]
 
+    def add_slice(self, weights: Sequence[tuple[int, int]], host_ns: int, size: int) -> None:
+        """What a whole slice has drawn."""
+        for unit, weight in weights:
+            self._weights[unit] += weight
+        self._host_ns += host_ns
+        self._bytes += size
+
     def add_weight(self, unit: int, weight: int, *, overlaps: bool = False) -> None:
         self._weights[unit] += weight
         if overlaps:

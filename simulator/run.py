@@ -67,6 +67,7 @@ def _run(plan: Plan, machine: Machine, *, overlap: bool) -> tuple[list[tuple[int
     engine = Engine(names, FairShare(machine.memory), meter, _unchanging(machine, len(names)),
                     record=record, in_one_go=False)  # fmt: skip
     engine.rates = [(0, {})]
+    engine.add(program)
     frame = Frame(0, 0, Query(0), program, (0.0,), 0)
     engine.at(0, lambda *_: engine.start(frame))
     engine.run()

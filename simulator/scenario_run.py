@@ -108,6 +108,8 @@ class _Phone:
             Source(index, stream, self._program(plan, stream.execution), scenario, self._engine)
             for index, (plan, stream) in enumerate(zip(plans, scenario.streams, strict=True))
         ]
+        for source in self._sources:
+            self._engine.add(source.program)
         self._engine.frame_ended = self._end_frame
         self._intervals: list[Interval] = []
         self._curves: dict[str, Curve] = {}

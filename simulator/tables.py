@@ -171,6 +171,22 @@ class Table:
         tasks = [task for task in self.program.tasks if task.unit != NO_UNIT]
         return tuple((task.first, task.unit, self.at_ns[task.first], self.at_ns[task.end]) for task in tasks)
 
+    @cached_property
+    def slices(self) -> dict[int, tuple[tuple[tuple[int, int], ...], int, int, int, int]]:
+        """Of whole slices by their first piece: weights by unit, host ns, bytes, track, ns; filled by `slice_from`."""
+        return {}
+
+    def slice_from(self, piece: int) -> tuple[tuple[tuple[int, int], ...], int, int, int, int]:
+        """What the slice that begins with `piece` draws in all."""
+        found = self.slices.get(piece)
+        if found is None:
+            end, units = self.program.stop[piece], len(self.state.clocks)
+            drawn = [b - a for a, b in zip(self.reading_at(piece), self.reading_at(end), strict=True)]
+            weights = tuple((unit, drawn[unit]) for unit in range(units) if drawn[unit])
+            time_ns = self.at_ns[end] - self.at_ns[piece]
+            found = self.slices[piece] = (weights, drawn[units], drawn[units + 1], self._track(piece), time_ns)
+        return found
+
     def piece_at(self, offset_ns: int) -> int:
         """The piece that is running after `offset_ns`; the number of pieces at the end."""
         return bisect_right(self.at_ns, offset_ns) - 1

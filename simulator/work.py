@@ -68,7 +68,7 @@ class Run:
     left: float
     """Of its phase, in ns at full speed."""
     mark_ns: int
-    """Up to when everything is accounted for."""
+    """Up to when its progress is known."""
     begin_ns: int
     """When the piece, or the slice, began."""
     speed: float = 1.0
@@ -78,6 +78,11 @@ class Run:
     """The reading at the mark, in phase SLICE."""
     offset_ns: int = 0
     """Where its slice begins in the table."""
+    fixed_ns: int = 0
+    """Fixed or waking time that is not yet in the books."""
+    spent_ns: int = 0
+    """Time of work that is not yet in the books, and how far it got in that time, in ns."""
+    progress_ns: float = 0.0
     bytes_done: int = 0
     waited_ns: float = 0.0
     """What contention has cost the piece so far."""

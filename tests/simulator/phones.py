@@ -59,6 +59,8 @@ def phone(
         tracks, law or FairShare(machine.memory), meter, state, record=record if keep else None, in_one_go=in_one_go
     )
     programs = [program_of(plan, machine, tracks, sequential=sequential) for plan in plans]
+    for program in programs:
+        engine.add(program)
     diary = Diary(engine, tracks, programs)
 
     def end(frame: Frame) -> None:
