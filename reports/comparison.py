@@ -13,8 +13,8 @@ from partita.simulator.outcome import Outcome
 from partita.simulator.timeline import Counter
 
 COLD_SHARE = 0.01
-"""The first hundredth of a run counts as cold, the last tenth as warm."""
-WARM_SHARE = 0.1
+"""The first hundredth of a run counts as cold, its second half as warm: clocks rise and fall by turns."""
+WARM_SHARE = 0.5
 SAME = 0.01
 """A smaller difference is called none."""
 
@@ -42,7 +42,7 @@ def cold_ms(outcome: Outcome) -> float:
 
 
 def warm_ms(outcome: Outcome) -> float:
-    """Mean latency in its last tenth."""
+    """Mean latency in its second half."""
     curve = outcome.curve("latency 0")
     return mean_between(curve, 1 - WARM_SHARE, 1) if curve is not None else 0.0
 
@@ -61,7 +61,7 @@ def explanation(outcomes: Sequence[Outcome], names: Sequence[str]) -> list[str]:
     ]
     verb = "still" if first == last else "no longer it but"
     told.append(
-        f"In the last tenth of {significant(seconds(outcomes[last].end_ns))} s {verb} {names[last]} is best: "
+        f"In the second half of {significant(seconds(outcomes[last].end_ns))} s {verb} {names[last]} is best: "
         f"{significant(warm_ms(outcomes[last]))} ms"
         + "".join(f"; {n}: {significant(warm_ms(o))} ms" for i, (n, o) in _others(outcomes, names, last))
     )
@@ -69,7 +69,7 @@ def explanation(outcomes: Sequence[Outcome], names: Sequence[str]) -> list[str]:
     if first != last:
         crossing = _crossing_ns(outcomes[first], outcomes[last])
         if crossing is not None:
-            told.append(f"{names[last]} overtakes {names[first]} after {significant(seconds(crossing))} s.")
+            told.append(f"From {significant(seconds(crossing))} s on {names[last]} stays ahead of {names[first]}.")
     return told
 
 

@@ -4,10 +4,10 @@ The unit of account is 1e-21 J: a power in whole uW, times a weight in ppm, time
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from partita.devices.power import Power
+from partita.devices.power import Power, UnitPower
 from partita.devices.thermal import Thermal
 from partita.simulator.program import PPM
 from partita.simulator.tables import Reading
@@ -47,6 +47,9 @@ class Meter:
         """Without `power` it counts bytes and busy times only."""
         self._thermal = thermal
         self._units = [power.units[name] for name in units] if power is not None else []
+        self._dynamic_uw = [_by_step(unit, _dynamic_uw) for unit in self._units]
+        self._reference_uw = [_by_step(unit, _leakage_uw) for unit in self._units]
+        """Leakage at the reference temperature, by unit and step."""
         count = len(units)
         self.ledger = Ledger(idle=[0] * count, dynamic=[0] * count, leakage=[0] * count)
         self.dynamic_uw = [0] * count
@@ -75,21 +78,17 @@ class Meter:
 
     def set_state(self, steps: Sequence[int], temperatures_c: Sequence[float] | None) -> None:
         """From now on these clocks and temperatures (of each unit; none: the reference)."""
-        for index, unit in enumerate(self._units):
-            leak, active_uw = unit.leakage_share.value, unit.active_mw.value * UW_PER_MW
-            self.dynamic_uw[index] = self.dynamic_at_uw(index, steps[index])
+        for index in range(len(self._units)):
+            self.dynamic_uw[index] = self._dynamic_uw[index][steps[index]]
             hotter = 1.0
             if self._thermal is not None and temperatures_c is not None:
                 above_k = temperatures_c[index] - self._thermal.leakage_reference_c.value
                 hotter = math.exp(above_k / self._thermal.leakage_scale_k.value)
-            self._leakage_uw[index] = round(active_uw * leak * unit.voltage_share(steps[index]) * hotter)
+            self._leakage_uw[index] = round(self._reference_uw[index][steps[index]] * hotter)
 
     def dynamic_at_uw(self, unit: int, step: int) -> int:
         """Dynamic power of a unit that computes all the time."""
-        if not self._units:
-            return 0
-        power = self._units[unit]
-        return round(power.active_mw.value * UW_PER_MW * (1 - power.leakage_share.value) * power.dynamic_share(step))
+        return self._dynamic_uw[unit][step] if self._units else 0
 
     def set_background(self, loads: Sequence[float], gb_per_s: float) -> None:
         self._load_ppm = [round(load * PPM) for load in loads]
@@ -151,3 +150,15 @@ class Meter:
         self._bytes = 0
         self._closed_ns = now_ns
         return [*found, base, dram + background_dram, host]
+
+
+def _by_step(unit: UnitPower, power_uw: Callable[[UnitPower, int], int]) -> list[int]:
+    return [power_uw(unit, step) for step in range(len(unit.steps.clock_mhz))]
+
+
+def _dynamic_uw(unit: UnitPower, step: int) -> int:
+    return round(unit.active_mw.value * UW_PER_MW * (1 - unit.leakage_share.value) * unit.dynamic_share(step))
+
+
+def _leakage_uw(unit: UnitPower, step: int) -> int:
+    return round(unit.active_mw.value * UW_PER_MW * unit.leakage_share.value * unit.voltage_share(step))
