@@ -38,7 +38,7 @@ NONE = -1
 
 def solve(instance: Instance, limits: Limits) -> Outcome:
     """The shortest schedule found and its bound. Groups are kept by the schedule, and relaxed in the bound."""
-    deadline = time.process_time() + limits.time_s
+    deadline = time.perf_counter() + limits.time_s
     tasks = tasks_of(instance)
     chain = _Chain(tasks)
     best = _start(tasks)
@@ -47,11 +47,11 @@ def solve(instance: Instance, limits: Limits) -> Outcome:
         while True:
             units, bound = chain.best()
             log.append(f"makespan {best.length:g}, bound {bound:g}, {chain.solved} blocks solved")
-            if relative_gap(best.length, bound) <= limits.gap or time.process_time() > deadline:
+            if relative_gap(best.length, bound) <= limits.gap or time.perf_counter() > deadline:
                 break
             fresh = [k for k in range(len(chain.blocks)) if not chain.is_final(k, units, effort)]
             for k in fresh:
-                if time.process_time() < deadline:
+                if time.perf_counter() < deadline:
                     chain.refine(k, units, effort, best.length, deadline)
             best = min(best, chain.whole(units, best), key=lambda schedule: schedule.length)
             if not fresh:
@@ -59,7 +59,7 @@ def solve(instance: Instance, limits: Limits) -> Outcome:
     if relative_gap(best.length, bound) > limits.gap:
         best = _polished(tasks, best, deadline)
     outcome = _outcome(instance, tasks, best)
-    status = status_of(best.length, bound, limits, in_time=time.process_time() <= deadline)
+    status = status_of(best.length, bound, limits, in_time=time.perf_counter() <= deadline)
     return replace(outcome, bound=min(bound, best.length), status=status, log=tuple(log))
 
 
@@ -95,7 +95,7 @@ def _start(tasks: Tasks) -> Schedule:
 def _polished(tasks: Tasks, best: Schedule, deadline: float) -> Schedule:
     """Annealing of the whole schedule while time is left."""
     spent, heat = 0, 0.0
-    while spent < MOST_MOVES and time.process_time() < deadline:
+    while spent < MOST_MOVES and time.perf_counter() < deadline:
         found = annealed_schedule(tasks, best, WHOLE_MOVES, heat, frozenset())
         spent += WHOLE_MOVES
         if found.length >= best.length:
@@ -150,7 +150,7 @@ class _Chain:
         cutoff = limit - others
         result = self.known.get(key)
         if result is None or not (result.is_exact or result.bound >= cutoff or result.cutoff >= cutoff):
-            seconds = min(effort[1], max(deadline - time.process_time(), 0.1))
+            seconds = min(effort[1], max(deadline - time.perf_counter(), 0.1))
             result = self.known[key] = solve_block(block, seconds, effort[0], cutoff)
             self.solved += 1
         self.results[k][a, b] = result

@@ -69,7 +69,7 @@ class MaxLoadBound:
         point = self._profits if self._profits is not None else self._fair_profits()
         reached, center = 0.0, point
         for _ in range(rounds):
-            if time.process_time() > deadline:
+            if time.perf_counter() > deadline:
                 return True
             self.rounds += 1
             added, proven = self._price(point, target, master)

@@ -29,7 +29,7 @@ CLOSE = 0.005
 
 def solve(instance: Instance, limits: Limits) -> Outcome:
     """The assignment with the least largest load. Raises ProblemError if none that fits the memory was found."""
-    began = time.process_time()
+    began = time.perf_counter()
     deadline = began + limits.time_s
     nets = nets_of(instance)
     search = _Rounds(nets, limits, deadline)
@@ -41,7 +41,7 @@ def solve(instance: Instance, limits: Limits) -> Outcome:
         _raise(bound, search, limits, prices, deadline)
         prices = BOUND_ROUNDS if bound.bound > before or not number else VAIN_ROUNDS
         log.append(f"round {number}: largest load {search.load:g}, bound {bound.bound:g}, {bound.rounds} prices")
-        if relative_gap(search.load, bound.bound) <= limits.gap or time.process_time() > deadline:
+        if relative_gap(search.load, bound.bound) <= limits.gap or time.perf_counter() > deadline:
             break
         if number + 1 < len(ORDERS):
             search.improve(ORDERS[number + 1])
@@ -51,7 +51,7 @@ def solve(instance: Instance, limits: Limits) -> Outcome:
         choice=nets.choice(search.unit_of),
         objective=search.load,
         bound=min(bound.bound, search.load),
-        status=status_of(search.load, bound.bound, limits, in_time=time.process_time() <= deadline),
+        status=status_of(search.load, bound.bound, limits, in_time=time.perf_counter() <= deadline),
         solver=SOLVER,
         log=tuple(log),
     )
@@ -73,7 +73,7 @@ class _Rounds:
         """Cut some more orders into stretches; anneal from the best of them and from the best so far."""
         found: list[tuple[float, list[int]]] = []
         for number in range(orders if self.nets.blocks <= LARGEST else 0):
-            if time.process_time() > self.deadline and found:
+            if time.perf_counter() > self.deadline and found:
                 break
             plain = not self.unit_of and number == 0
             unit_of = best_split(self.nets, narrow_order(self.nets, None if plain else self.chance))
@@ -86,7 +86,7 @@ class _Rounds:
             starts.insert(0, self.unit_of)
         for start in starts:
             for heat in HEATS:
-                if time.process_time() > self.deadline:
+                if time.perf_counter() > self.deadline:
                     return
                 self._keep(annealed(self.nets, start, self.moves, self.chance.randrange(1 << 30), heat))
         self._keep(annealed(self.nets, self.unit_of or starts[0], self.moves, self.chance.randrange(1 << 30), HEATS[0]))
