@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from partita.devices.latency_table import table_cost
+from partita.devices.npu_law import npu_cost
 from partita.devices.soc import Number, Soc, Unit
 from partita.errors import SocError
 from partita.graph.dtypes import is_floating
@@ -90,6 +91,8 @@ def law_cost(graph: Graph, node: Node, unit: Unit, dtype: str) -> Cost:
     work = _work(graph, node, dtype)
     if work.op_class == FREE:
         return _FREE_COST
+    if unit.npu_law is not None and (fitted := npu_cost(graph, node, unit, dtype, _work)) is not None:
+        return fitted
     permutes = node.op in PERMUTING_OPS
     nominal = _parts(work, unit, dtype, permutes, _value, _value)
     spread = unit.spread.value

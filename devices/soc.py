@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from partita.devices.npu_record import NpuLaw
 from partita.devices.number import Number as Number
 from partita.devices.number import Positive
 from partita.devices.number import Strict as Strict
@@ -115,6 +116,8 @@ class Unit(Strict):
     spread: Positive
     """Factor by which the model itself may be wrong either way, beside the ranges of its numbers."""
     clusters: tuple[Cluster, ...] = ()
+    npu_law: NpuLaw | None = None
+    """Comes before the roofline for what it describes."""
     latencies: tuple[Latency, ...] = ()
     """Measured operators, which come before any law; in a file they stand under `[[latencies]]` with their `unit`."""
 
@@ -131,6 +134,8 @@ class Unit(Strict):
         _same_keys("peak_gmac_per_s", self.peak_gmac_per_s, dtypes, dtypes)
         _same_keys("peak_gop_per_s", self.peak_gop_per_s, dtypes, dtypes)
         _same_keys("utilisation", self.utilisation, (DEFAULT,), (DEFAULT, *OP_CLASSES))
+        if self.npu_law is not None:
+            _same_keys("npu_law.dtypes", self.npu_law.dtypes, dtypes, dtypes)
         if (self.on_chip_bytes is None) != (self.on_chip_gb_per_s is None):
             raise ValueError("on_chip_bytes and on_chip_gb_per_s must be given together")
         if self.on_chip_gb_per_s is not None and self.on_chip_gb_per_s.value < self.bandwidth_gb_per_s.value:

@@ -1,0 +1,1 @@
+"""Parameters of presets from measurements: deterministic fits with priors, their errors cross-validated by model."""

@@ -1,0 +1,134 @@
+"""Fits the law of accelerators (`devices.npu_law`) to whole models: AI Hub's on Hexagon, the RKNN zoo's on the RK3588.
+
+Every model counts once per precision: the median over the runtimes that leave all of it to the NPU. Errors are
+cross-validated by model, all precisions of a model held out together.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from partita.devices import Soc
+from partita.graph.plan import Location
+from partita.studies.fitting.least_squares import fitted
+from partita.studies.fitting.npu_law import Priors, Stack, predicted_us
+from partita.studies.fitting.npu_samples import Sample, sample_of
+from partita.studies.validation.aihub_rows import AihubRow, best_us, is_in_line
+from partita.studies.validation.models import graph_of, model_path
+from partita.studies.validation.table import Progress
+
+Array = NDArray[np.float64]
+
+DTYPE_OF = {"float": "float16", "w8a8": "int8", "w8a16": "w8a16"}
+"""Precision of the table -> dtype of the unit."""
+RUNTIMES = ("qnn_dlc", "qnn", "tflite")
+"""Those that add nothing of their own to what the NPU takes."""
+NOISE = 0.07
+"""Deviation of a logarithm that neither the law nor the measurement can do better than; residuals count in it."""
+WEIGHT_OF = {"float16": 1.0, "int8": 0.6, "w8a16": 0.6}
+"""Quantised runs scatter more: runtimes differ by up to 2x in what they do with one model."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """The measured models, by dtype."""
+
+    stacks: tuple[Stack, ...]
+    log_us: tuple[Array, ...]
+    """Logarithm of the measured time, per stack and model."""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        return tuple(sorted({model for stack in self.stacks for model in stack.models}))
+
+
+def measured_us(
+    rows: Iterable[AihubRow], device: str, runtimes: Sequence[str] = RUNTIMES
+) -> dict[tuple[str, str], float]:
+    """(model, dtype) -> the median over the runtimes of what ran whole on the NPU and is in line."""
+    rows = tuple(rows)
+    best = best_us(rows)
+    found: dict[tuple[str, str], list[float]] = {}
+    for row in rows:
+        dtype = DTYPE_OF.get(row.precision)
+        if dtype is None or row.device != device or row.runtime not in runtimes or row.component:
+            continue
+        if row.units == "NPU" and is_in_line(row, best):
+            found.setdefault((row.model, dtype), []).append(row.time_us)
+    return {key: float(np.exp(np.median(np.log(times)))) for key, times in found.items()}
+
+
+def gathered(measured: Mapping[tuple[str, str], float], models: Path, soc: Soc, unit: str, progress: Progress) -> Data:
+    """The measured models of which the folder has a graph that the unit takes whole."""
+    samples: dict[str, list[Sample]] = {}
+    for model, dtype in sorted(measured):
+        path = model_path(models, model)
+        if path is None:
+            continue
+        progress(f"{model} in {dtype}")
+        sample = sample_of(model, *graph_of(path), soc, Location(unit, dtype))
+        if sample is not None:
+            samples.setdefault(dtype, []).append(sample)
+    stacks = tuple(Stack(samples[dtype]) for dtype in DTYPE_OF.values() if dtype in samples)
+    return Data(stacks, tuple(np.log([measured[m, s.dtype] for m in s.models]) for s in stacks))
+
+
+def fit(data: Data, priors: Priors, held_out: frozenset[str] = frozenset(), start: Array | None = None) -> Array:
+    """Logarithms of the parameters, fitted to all models but those held out."""
+    kept = [np.array([model not in held_out for model in stack.models]) for stack in data.stacks]
+
+    def residuals(x: Array) -> Array:
+        p = priors.named(x)
+        parts = [
+            (np.log(predicted_us(stack, p)) - log_us)[keep] / NOISE * WEIGHT_OF[stack.dtype]
+            for stack, log_us, keep in zip(data.stacks, data.log_us, kept, strict=True)
+        ]
+        return np.concatenate(parts)
+
+    return fitted(residuals, priors.prior, start)
+
+
+Errors = dict[str, dict[str, float]]
+"""dtype -> model -> predicted over measured, minus 1."""
+
+
+def errors(data: Data, p: Mapping[str, float]) -> Errors:
+    return {
+        stack.dtype: dict(zip(stack.models, map(float, predicted_us(stack, p) / np.exp(log_us) - 1), strict=True))
+        for stack, log_us in zip(data.stacks, data.log_us, strict=True)
+    }
+
+
+def cross_validated(data: Data, priors: Priors, start: Array, families: Mapping[str, str] = {}) -> Errors:
+    """The error of each model by parameters fitted without it, and without those of its family."""
+    found: Errors = {stack.dtype: {} for stack in data.stacks}
+    for model in data.models:
+        family = families.get(model, model)
+        out = frozenset(m for m in data.models if families.get(m, m) == family)
+        left = errors(data, priors.named(fit(data, priors, out, start)))
+        for dtype, by_model in left.items():
+            if model in by_model:
+                found[dtype][model] = by_model[model]
+    return found
+
+
+def median_error(found: Mapping[str, float]) -> float:
+    return float(np.median(np.abs(list(found.values()))))
+
+
+def spread(found: Mapping[str, float], share: float = 0.9) -> float:
+    """The factor either way that holds this share of the models: conformal, so one more of them is counted as outside.
+
+    Source: Vovk et al., split conformal prediction; the quantile (n + 1) share / n of the absolute log errors.
+    """
+    logs = np.sort(np.abs(np.log1p(np.array(list(found.values())))))
+    rank = min(len(logs) - 1, int(np.ceil((len(logs) + 1) * share)) - 1)
+    return float(np.exp(logs[rank]))
+
+
+def within_a_factor(found: Mapping[str, float], factor: float = 2.0) -> float:
+    ratios = 1 + np.array(list(found.values()))
+    return float(np.mean((ratios < factor) & (ratios > 1 / factor)))
