@@ -7,7 +7,7 @@ from partita.graph.images import FIRST, LAST, channel_axes, is_layout_turn, lies
 def test_an_image_is_known_forwards_and_backwards_and_ends_at_a_reshape() -> None:
     b = GraphBuilder()
     x = b.input("x", "float32", (1, 3, 8, 8))
-    scaled = b.node("Div", x, b.constant("c", np.float32([2.0])), name="scale")
+    scaled = b.node("Div", x, b.constant("c", np.array([2.0], np.float32)), name="scale")
     y = b.node(
         "Conv", scaled, b.missing("w", "float32", (16, 3, 3, 3)), name="conv", kernel_shape=(3, 3), pads=(1,) * 4
     )
