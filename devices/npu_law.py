@@ -9,8 +9,8 @@ The exponent p says how far weights stream in behind the work of matrix and vect
 
 from collections.abc import Callable, Sequence
 
-from partita.devices.npu_terms import MATRIX_TERMS, Terms, primitives, terms_of
 from partita.devices.npu_record import NpuLaw
+from partita.devices.npu_terms import MATRIX_TERMS, Terms, primitives, terms_of
 from partita.devices.soc import Unit
 from partita.errors import SocError
 from partita.graph.dtypes import size_bytes

@@ -10,7 +10,7 @@ from partita.graph.match import Match, fused_node
 from partita.graph.plan import Cost, Location
 from partita.graph.quantisation import SCHEMES
 from partita.graph.work import FREE, work_of
-from partita.partitioner.baselines import cover
+from partita.partitioner.baselines.cover import Assignment, chosen_for
 from partita.partitioner.candidates import Formulation, Wishes, formulate
 from partita.partitioner.problem import evaluate
 
@@ -55,15 +55,15 @@ def placed(graph: Graph, matches: Sequence[Match], soc: Soc, location: Location,
     problem = formulation.problem
     index = {each.name: u for u, each in enumerate(soc.units)}
     kept_back = _spread_evenly(formulation.graph, on_host)
-    wanted = []
+    wanted: list[tuple[int, ...]] = []
     for operator, possible in enumerate(problem.locations_of):
         if operator in kept_back:
-            wanted.append([a for a in possible if formulation.locations[a].unit == soc.host] or list(possible))
+            wanted.append(tuple(a for a in possible if formulation.locations[a].unit == soc.host) or possible)
             continue
-        best = [a for a in possible if formulation.locations[a] == location]
-        near = [a for a in possible if formulation.locations[a].unit == location.unit]
-        wanted.append(best or near or list(possible))
-    chosen = cover(problem, wanted, index[soc.host])
+        best = tuple(a for a in possible if formulation.locations[a] == location)
+        near = tuple(a for a in possible if formulation.locations[a].unit == location.unit)
+        wanted.append(best or near or possible)
+    chosen = chosen_for(problem, Assignment(tuple(wanted), None), index[soc.host])
     if chosen is None:
         raise ModelError(f"model {graph.name!r} cannot run on {location} of {soc.name!r}")
     return Placed(formulation, chosen, location)

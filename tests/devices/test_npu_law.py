@@ -1,6 +1,5 @@
 """The fitted NPU law: more work is never faster, overlap lies between the longer part and the sum."""
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,10 +9,9 @@ from partita.devices.npu_law import combined
 from partita.devices.npu_terms import TERMS, terms_of
 from partita.graph.build import GraphBuilder
 from partita.graph.ir import Graph
-from partita.graph.match import fuse
+from partita.graph.match import Match, fuse
 from partita.graph.plan import Cost
 from partita.graph.work import work_of
-from partita.passes.find_matches import find_matches
 
 SOC = load_soc("sd8gen3-qnn")
 NPU = SOC.unit_named("npu")
@@ -97,12 +95,12 @@ def test_an_attention_without_a_kernel_costs_as_much_as_its_primitives() -> None
     b = GraphBuilder()
     q, v = (b.input(name, "float32", (1, 4, 64, 32)) for name in "qv")
     k = b.input("k", "float32", (1, 4, 32, 64))
-    scores = b.node("Mul", b.node("MatMul", q, k), b.constant("scale", np.array(0.1768, np.float32)))
-    b.output(b.node("MatMul", b.node("Softmax", scores, axis=-1), v))
+    scores = b.node("MatMul", q, k, name="scores")
+    shares = b.node("Softmax", scores, name="shares", axis=-1)
+    b.output(b.node("MatMul", shares, v, name="out"))
     graph = b.build()
-    found = [match for match in find_matches(graph) if match.pattern == "Attention"]
-    assert found
-    whole = fuse(graph, found[:1])
+    match = Match("Attention", ("scores", "shares", "out"), (q, k, v), graph.outputs)
+    whole = fuse(graph, [match])
     singly = sum(operator_cost(graph, node, NPU, "float16").latency_us for node in graph.nodes)
     assert cost(whole).latency_us == pytest.approx(singly)
 
