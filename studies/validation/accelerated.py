@@ -11,8 +11,9 @@ from partita.graph.plan import Cost, Location
 from partita.graph.quantisation import SCHEMES
 from partita.graph.work import FREE, work_of
 from partita.partitioner.baselines.cover import Assignment, chosen_for
-from partita.partitioner.candidates import Formulation, Wishes, formulate
+from partita.partitioner.candidates import Formulation, formulate
 from partita.partitioner.problem import evaluate
+from partita.partitioner.wishes import Wishes
 
 HOST_DTYPE = "float32"
 FLOPS_PER_MAC = 2.0

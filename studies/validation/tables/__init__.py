@@ -3,5 +3,6 @@
 from partita.studies.validation.table import Table
 from partita.studies.validation.tables.aihub import TABLE as AIHUB
 from partita.studies.validation.tables.qed_models import TABLE as QED_MODELS
+from partita.studies.validation.tables.rknn import TABLE as RKNN
 
-TABLES: tuple[Table, ...] = (QED_MODELS, AIHUB)
+TABLES: tuple[Table, ...] = (QED_MODELS, AIHUB, RKNN)
