@@ -87,6 +87,8 @@ def _text(value: Any) -> str:
     """A value as TOML on one line."""
     if isinstance(value, Strict):
         return f"{{ {', '.join(f'{field} = {_text(inner)}' for field, inner in _fields(value))} }}"
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{_key(key)} = {_text(inner)}' for key, inner in value.items())} }}"
     if isinstance(value, tuple):
         return f"[{', '.join(_text(inner) for inner in value)}]"
     if isinstance(value, float):
