@@ -15,14 +15,25 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from partita.api import calibrate, execute, load, load_plan, partition, report, save_plan, simulate, soc
+    from partita.api import (
+        calibrate,
+        execute,
+        load,
+        load_plan,
+        partition,
+        report,
+        save_plan,
+        simulate,
+        simulate_scenario,
+        soc,
+    )
     from partita.errors import PartitaError
     from partita.partitioner import Rule
 
 __version__ = version("partita")
 __all__ = [
     "PartitaError", "Rule", "calibrate", "execute", "load", "load_plan", "partition", "report", "save_plan", "simulate",
-    "soc",
+    "simulate_scenario", "soc",
 ]  # fmt: skip
 
 _HOMES = {"PartitaError": "partita.errors", "Rule": "partita.partitioner"}

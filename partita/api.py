@@ -23,7 +23,10 @@ from partita.partitioner.why import Why
 from partita.passes.find_matches import find_matches
 from partita.passes.pipeline import prepare
 from partita.passes.random_weights import fill_missing
+from partita.simulator.outcome import Outcome
 from partita.simulator.run import simulate as run_simulation
+from partita.simulator.scenario import Scenario, load_scenario
+from partita.simulator.scenario_run import simulate_scenario as run_scenario
 from partita.simulator.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -116,6 +119,12 @@ def execute(
 def simulate(plan: Plan, *, overlap: bool = False) -> Timeline:
     """When what runs on which unit; see `partita.simulator.run.simulate`."""
     return run_simulation(plan, Soc.from_json(plan.soc_json), overlap=overlap)
+
+
+def simulate_scenario(plans: Sequence[Plan], scenario: Scenario | str | Path) -> Outcome:
+    """A load over time on one phone, a plan for each stream of the scenario; see docs/simulation.md."""
+    asked = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
+    return run_scenario(plans, Soc.from_json(plans[0].soc_json), asked)
 
 
 def report(plan: Plan, timeline: Timeline | None = None) -> "Report":

@@ -8,19 +8,16 @@ on in one go changes no result; a slice is opened again as soon as anything coul
 import heapq
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
-from partita.devices.power import UnitPower
 from partita.simulator.accounts import NOTHING_LEFT_NS, Accounts, Recorder
 from partita.simulator.meter import Meter
 from partita.simulator.program import NO_UNIT, PART_OF, PARTS, Program
 from partita.simulator.sharing import Demand, Law
-from partita.simulator.tables import State, Table, Wakes
+from partita.simulator.speeds import BACKGROUND, Speeds
+from partita.simulator.tables import State, Table
 from partita.simulator.work import FIXED, SLICE, WAKING, WORKING, Frame, Lane, Run, TaskLog
-from partita.units import NS_PER_US, ns
 
-BACKGROUND = "background"
 QUEUE, WAKE = PART_OF["queue"], PART_OF["wake"]
 
 
@@ -45,9 +42,7 @@ class Engine:
         """(time in ns, GB/s by engine from then on) at every change, if it is set to a list."""
         self._law = law
         self._meter = meter
-        self._state = state
-        self._sleepy: list[UnitPower] = []
-        self._wake_from_ns: list[int | None] = []
+        self.speeds = Speeds(law, state)
         self._heap: list[Any] = []
         self._asked = 0
         self._lanes = [Lane() for _ in tracks]
@@ -59,21 +54,11 @@ class Engine:
         """Whether the memory suffices for everything that can ever run at the same time."""
         self._solo: Run | None = None
         self._frames = 0
-        self._last_end_ns = [0] * len(state.clocks)
-        self._tables: dict[tuple[Program, State, Wakes, float], Table] = {}
-        self._table_of: dict[Program, Table] = {}
-        """Those of now, without wake-ups."""
-        self._background_gb_per_s = 0.0
-
-    def let_sleep(self, units: Sequence[UnitPower]) -> None:
-        """Units fall asleep when idle and wake up as these records say; without this they never do."""
-        self._sleepy = list(units)
-        self._wake_from_ns = [ns(u.wake[0].after_idle_us.value) if u.wake else None for u in units]
 
     def add(self, program: Program) -> None:
         """Make a program known before its first inference."""
         self.accounts.add_program(program)
-        self._find_shortest()
+        self._look_ahead()
 
     # Events
 
@@ -105,8 +90,8 @@ class Engine:
         self._frames += 1
         frame.left = len(program.tasks)
         if program.sequential and frame.scale == 1.0 and self._frames == 1 and self._in_one_go:
-            wakes = self._wakes(program)
-            self._run_alone(frame, self._table(program, wakes))
+            wakes = self.speeds.wakes(program, self.now_ns)
+            self._run_alone(frame, self.speeds.table(program, wakes))
             return
         frame.missing = list(program.missing)
         for task in program.first_tasks:
@@ -122,43 +107,6 @@ class Engine:
         self._runs.append(run)
         self._is_calm = True
         self.at(self.now_ns + table.at_ns[-1], self._advance, run, 0)
-
-    def _wakes(self, program: Program) -> Wakes:
-        """When which unit has to wake up, if `program` runs alone from now on."""
-        if not any(threshold is not None for threshold in self._wake_from_ns):
-            return ()
-        delay, found, last = 0, [], list(self._last_end_ns)
-        for piece, unit, start, end in self._table(program, ()).uses:
-            woken = self._wake_ns(unit, self.now_ns + start + delay - last[unit])
-            if woken:
-                found.append((piece, woken))
-                delay += woken
-            last[unit] = self.now_ns + end + delay
-        return tuple(found)
-
-    def _wake_ns(self, unit: int, idle_ns: int) -> int:
-        threshold = self._wake_from_ns[unit] if self._wake_from_ns else None
-        if threshold is None or idle_ns < threshold:
-            return 0
-        return ns(self._sleepy[unit].wake_us(idle_ns / NS_PER_US))
-
-    def _table(self, program: Program, wakes: Wakes = ()) -> Table:
-        if not wakes and program in self._table_of:
-            return self._table_of[program]
-        key = (program, self._state, wakes, self._background_gb_per_s)
-        if key not in self._tables:
-            state = self._beside_background(program) if self._background_gb_per_s else self._state
-            self._tables[key] = Table(program, state, wakes)
-        if not wakes:
-            self._table_of[program] = self._tables[key]
-        return self._tables[key]
-
-    def _beside_background(self, program: Program) -> State:
-        speeds = []
-        for piece, demand in zip(program.pieces, Table(program, self._state).demand_gb_per_s, strict=True):
-            asked = [(piece.engine, demand), (BACKGROUND, self._background_gb_per_s)]
-            speeds.append(min(1.0, self._law.divide(asked)[0] / demand) if demand else 1.0)
-        return replace(self._state, background_speeds=tuple(speeds))
 
     # Tasks
 
@@ -180,7 +128,7 @@ class Engine:
     def _start_task(self, frame: Frame, task: int, lane: Lane, since_ns: int) -> None:
         program, now_ns = frame.program, self.now_ns
         found = program.tasks[task]
-        run = Run(frame, self._table(program), task, found.first, found.first, FIXED, 0.0, now_ns, now_ns)
+        run = Run(frame, self.speeds.table(program), task, found.first, found.first, FIXED, 0.0, now_ns, now_ns)
         if not program.sequential:
             ready_ns, cause = frame.cause[task]
             run.log = frame.logs[task] = TaskLog(ready_ns, now_ns, 0, cause, [0] * len(PARTS))
@@ -193,8 +141,8 @@ class Engine:
         if not self._never_short:
             self._look_around()
         woken = 0
-        if self._wake_from_ns and found.unit != NO_UNIT:
-            woken = self._wake_ns(found.unit, now_ns - self._last_end_ns[found.unit])
+        if found.unit != NO_UNIT:
+            woken = self.speeds.wake_ns(found.unit, now_ns)
         if woken:
             run.phase, run.left = WAKING, woken
             self.accounts.parts_of(run)[WAKE] += woken
@@ -208,7 +156,7 @@ class Engine:
             return
         was_calm, self._is_calm = (
             self._is_calm,
-            self._leaves_alone(
+            self.speeds.leave_alone(
                 [(r.table.program.pieces[r.piece].engine, r.table.most_demand[r.piece]) for r in self._runs]
             ),
         )
@@ -217,30 +165,16 @@ class Engine:
                 if run.phase == SLICE and run.table.most_demand[run.piece] > 0:
                     self._open(run)
 
-    def _leaves_alone(self, demands: Sequence[Demand]) -> bool:
-        asking = [demand for demand in demands if demand[1] > 0]
-        if len(asking) < 2:
-            return True
-        if self._background_gb_per_s:
-            asking.append((BACKGROUND, self._background_gb_per_s))
-        return self._law.leaves_alone(asking)
-
-    def _find_shortest(self) -> None:
-        """Whether the memory suffices even if every track asks for the most that it ever does."""
-        most: dict[int, Demand] = {}
-        for program in self.accounts.open_parts:
-            table = self._table(program)
-            for task in program.tasks:
-                demand = (program.pieces[task.end - 1].engine, table.most_demand[task.first])
-                most[task.track] = max(most.get(task.track, demand), demand, key=lambda d: d[1])
-        self._never_short = self._in_one_go and self._leaves_alone(list(most.values()))
+    def _look_ahead(self) -> None:
+        """Whether the memory can ever be short."""
+        self._never_short = self._in_one_go and self.speeds.never_short(tuple(self.accounts.open_parts))
         if self._never_short:
             self._is_calm = True
 
     def _begin(self, run: Run) -> None:
         """Start the piece `run.piece`: as a slice if nothing can disturb it, else by itself."""
         piece = run.piece
-        table = run.table = self._table(run.table.program)
+        table = run.table = self.speeds.table(run.table.program)
         run.begin_ns = run.mark_ns = self.now_ns
         may_slice = self._in_one_go and run.frame.scale == 1.0
         if may_slice and (self._is_calm or table.most_demand[piece] == 0):
@@ -269,11 +203,11 @@ class Engine:
 
     def _divide(self) -> None:
         """Give every stream its speed anew."""
-        if len(self._streams) + (self._background_gb_per_s > 0) < 2:
+        if len(self._streams) + (self.speeds.background_gb_per_s > 0) < 2:
             rates = [demand for _, demand in self._streams.values()]
         else:
             asked = list(self._streams.values())
-            beside = [(BACKGROUND, self._background_gb_per_s)] if self._background_gb_per_s else []
+            beside = [(BACKGROUND, self.speeds.background_gb_per_s)] if self.speeds.background_gb_per_s else []
             rates = self._law.divide([*asked, *beside])
         if self.rates is not None:
             self._log_rates(rates)
@@ -326,7 +260,7 @@ class Engine:
         self._solo = None
         self._runs.remove(run)
         for _, unit, _, end in run.table.uses:
-            self._last_end_ns[unit] = run.begin_ns + end
+            self.speeds.last_end_ns[unit] = run.begin_ns + end
         self._frames -= 1
         self.frame_ended(run.frame)
 
@@ -380,7 +314,7 @@ class Engine:
         run.frame.left -= 1
         unit = run.table.program.tasks[run.task].unit
         if unit != NO_UNIT:
-            self._last_end_ns[unit] = self.now_ns
+            self.speeds.last_end_ns[unit] = self.now_ns
         if run.log is not None:
             run.log.end_ns = self.now_ns
 
@@ -398,7 +332,7 @@ class Engine:
         program, frame = run.table.program, run.frame
         task = program.task_of[piece]
         for _, unit, _, end in (use for use in run.table.uses if use[0] < program.tasks[task].first):
-            self._last_end_ns[unit] = run.begin_ns + end
+            self.speeds.last_end_ns[unit] = run.begin_ns + end
         self._open(run)
         run.task = task
         frame.left = len(program.tasks) - task
@@ -462,17 +396,16 @@ class Engine:
                 self._end_solitude()
             elif run.phase == SLICE:
                 self._open(run)
-        self._state, self._background_gb_per_s = state, background_gb_per_s
-        self._table_of.clear()
+        self.speeds.change(state, background_gb_per_s)
         self._streams.clear()
         for run in self._runs:
             self._change_speed(run)
-        self._find_shortest()
+        self._look_ahead()
         self._look_around()
         self._divide()
 
     def _change_speed(self, run: Run) -> None:
-        old, new, piece = run.table, self._table(run.table.program), run.piece
+        old, new, piece = run.table, self.speeds.table(run.table.program), run.piece
         if run.phase == SLICE:
             return  # it ends at this very moment
         run.table = new

@@ -101,7 +101,7 @@ class _Phone:
             self._state(),
             record=self._record if scenario.window is not None else None,
         )
-        self._engine.let_sleep(self._sleepers())
+        self._engine.speeds.let_sleep(self._sleepers())
         self._set_meter()
         self._engine.change(self._state(), self._applied[1])
         self._sources = [

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import partita as pt
 from tests.partita.command_line import Result, run_cli
 from tests.partita.test_cli import MODEL, document
 
@@ -58,6 +59,14 @@ def test_a_scenario_gives_one_document_and_pictures(run: Run, plan_files: Path) 
     again = run("simulate", *arguments, "--json")
     assert {**json.loads(again.out)} == found
     assert "What the time of an inference is made of" in run("simulate", *arguments).out
+
+
+def test_the_library_gives_the_same_figures(run: Run, plan_files: Path) -> None:
+    Path("camera.toml").write_text(CAMERA)
+    path = str(plan_files / "npu.plan.json")
+    found = document(run("simulate", path, "--scenario", "camera.toml", "--json"), "scenario_run")
+    outcome = pt.simulate_scenario([pt.load_plan(path)], "camera.toml")
+    assert outcome.energy_per_inference_mj == found["energy_per_inference_mj"]
 
 
 def test_two_plans_are_compared_cold_and_warm(run: Run, plan_files: Path) -> None:
