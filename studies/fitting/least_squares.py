@@ -26,8 +26,8 @@ class Prior:
 def soft(residuals: Vector) -> Vector:
     """Residuals whose squares are 2 (sqrt(1 + r^2) - 1): small ones as they are, large ones count as |r| only.
 
-    >>> float(soft(np.array([0.01]))[0])
-    0.009999875005833695
+    >>> round(float(soft(np.array([0.01]))[0]), 9)
+    0.009999875
     """
     softened: Vector = np.sign(residuals) * np.sqrt(2 * (np.sqrt(1 + residuals**2) - 1))
     return softened

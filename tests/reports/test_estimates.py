@@ -67,8 +67,8 @@ def test_a_number_whose_whole_range_leaves_the_order_is_not_named() -> None:
 def test_utilisations_of_a_class_that_does_not_occur_are_not_named() -> None:
     npu = load_soc("sd8gen3-qnn").unit_named("npu")
     low = estimated(0.5, 1e-9, 0.6)
-    assert estimates_of(placed(soc_with(utilisation={**npu.utilisation, "softmax": low}))) == ()
-    found = estimates_of(placed(soc_with(utilisation={**npu.utilisation, "gemm": low})))
+    assert estimates_of(placed(soc_with(npu_law=None, utilisation={**npu.utilisation, "softmax": low}))) == ()
+    found = estimates_of(placed(soc_with(npu_law=None, utilisation={**npu.utilisation, "gemm": low})))
     assert {each.path for each in found} == {"units.npu.utilisation.gemm"}
 
 
