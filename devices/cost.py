@@ -13,7 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
+from partita.devices.kernel_shape import kernel_shape
 from partita.devices.latency_table import table_cost
+from partita.devices.laws.law import fitted_kernel
 from partita.devices.npu_law import npu_cost
 from partita.devices.soc import Number, Soc, Unit
 from partita.errors import SocError
@@ -91,7 +93,8 @@ def law_cost(graph: Graph, node: Node, unit: Unit, dtype: str) -> Cost:
     work = _work(graph, node, dtype)
     if work.op_class == FREE:
         return _FREE_COST
-    if unit.npu_law is not None and (fitted := npu_cost(graph, node, unit, dtype, _work)) is not None:
+    fitted = _fitted_cost(graph, node, unit, dtype, work)
+    if fitted is not None:
         return fitted
     permutes = node.op in PERMUTING_OPS
     nominal = _parts(work, unit, dtype, permutes, _value, _value)
@@ -108,6 +111,31 @@ def law_cost(graph: Graph, node: Node, unit: Unit, dtype: str) -> Cost:
         memory_us=memory_us,
         dram_bytes=work.weight_bytes if _stays_on_chip(work, unit) else work.total_bytes,
         evidence="roofline",
+    )
+
+
+def _fitted_cost(graph: Graph, node: Node, unit: Unit, dtype: str, work: Work) -> Cost | None:
+    """The cost by the unit's fitted law, if it has one that knows the kernel; split as the roofline splits it."""
+    if unit.npu_law is not None:
+        return npu_cost(graph, node, unit, dtype, _work)
+    if unit.law is None:
+        return None
+    shape = kernel_shape(graph, node)
+    fitted = fitted_kernel(unit, dtype, shape) if shape is not None else None
+    if fitted is None:
+        return None
+    parts = _parts(work, unit, dtype, node.op in PERMUTING_OPS, _value, _value)
+    share = fitted.latency_us / sum_up(parts) if sum_up(parts) > 0 else 0.0
+    dispatch_us, compute_us, memory_us = (part * share for part in parts)
+    return Cost(
+        latency_us=fitted.latency_us,
+        low_us=fitted.low_us,
+        high_us=fitted.high_us,
+        dispatch_us=dispatch_us,
+        compute_us=compute_us,
+        memory_us=memory_us,
+        dram_bytes=work.weight_bytes if _stays_on_chip(work, unit) else work.total_bytes,
+        evidence="fitted",
     )
 
 

@@ -118,6 +118,10 @@ class Unit(Strict):
     clusters: tuple[Cluster, ...] = ()
     npu_law: NpuLaw | None = None
     """Comes before the roofline for what it describes."""
+    law: str | None = None
+    """Name of a fitted law in `devices/fits`, which goes before the numbers above where it knows a kernel."""
+    cores: dict[str, int] = Field(default_factory=dict)
+    """Threads of a CPU by core type, as its law calls them: {"large": 1, "med": 1}; the law's own if empty."""
     latencies: tuple[Latency, ...] = ()
     """Measured operators, which come before any law; in a file they stand under `[[latencies]]` with their `unit`."""
 

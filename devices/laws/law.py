@@ -1,0 +1,181 @@
+"""Fitted laws by name: their files in `devices/fits`, and what a kernel costs by them on a unit."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Any
+
+import numpy as np
+
+from partita.devices.kernel_shape import DEPTHWISE, KernelShape
+from partita.devices.laws import gpu_waves, thread_pool
+from partita.devices.laws.gpu_waves import KernelLaw
+from partita.devices.laws.thread_pool import KernelColumns
+from partita.devices.laws.trees import Floats, Trees
+from partita.devices.load import FOLDER
+from partita.devices.soc import Unit
+from partita.errors import SocError
+
+FORMAT = "partita-law/1"
+FITS = FOLDER / "fits"
+SIZE_BYTES = {"float32": 4.0, "int8": 1.0}
+SHAPES_AT_ONCE = 20_000
+EVERY_KIND = "all"
+
+Interval = tuple[float, float]
+"""Factors on a prediction between which 90 % of measurements that were not fitted on lie."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What a law says of one kernel."""
+
+    latency_us: float
+    low_us: float
+    high_us: float
+
+
+@cache
+def law_file(name: str) -> Mapping[str, Any]:
+    """The content of a law file; SocError if there is none of that name."""
+    path = FITS / f"{name}.json"
+    if not path.is_file():
+        known = ", ".join(sorted(each.stem for each in FITS.glob("*.json")))
+        raise SocError(f"there is no fitted law {name!r}; there are: {known}")
+    content: Mapping[str, Any] = json.loads(path.read_text())
+    return content
+
+
+def kernel_times_us(unit: Unit, dtype: str, shapes: Sequence[KernelShape]) -> Floats:
+    """Time of each kernel on a unit by its fitted law; NaN where the law does not know the kind."""
+    if unit.law is None:
+        return np.full(len(shapes), np.nan)
+    content = law_file(unit.law)
+    if content["law"] == "thread_pool":
+        return _on_threads(content, unit, dtype, shapes)
+    return _on_gpu(unit.law, shapes)
+
+
+def whole_model_interval(unit: Unit, dtype: str) -> Interval | None:
+    """Factors for the latency of a whole model on the unit, whose kernels' errors cancel in part."""
+    if unit.law is None:
+        return None
+    content = law_file(unit.law)
+    part = content["dtypes"].get(dtype) if content["law"] == "thread_pool" else content
+    if part is None:
+        return None
+    low, high = part["model_interval"]
+    return low, high
+
+
+def fitted_kernel(unit: Unit, dtype: str, shape: KernelShape) -> Fitted | None:
+    """What the unit's law says of a kernel; None if it has none, or does not know the kind or the dtype."""
+    if unit.law is None:
+        return None
+    return _known(_UnitKey(unit), dtype, shape)
+
+
+class _UnitKey:
+    """A unit as a key of a cache: by what a law reads of it."""
+
+    def __init__(self, unit: Unit) -> None:
+        self.unit = unit
+        self.identity = unit.law, tuple(sorted(unit.cores.items()))
+
+    def __hash__(self) -> int:
+        return hash(self.identity)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _UnitKey) and self.identity == other.identity
+
+
+@lru_cache(maxsize=SHAPES_AT_ONCE)
+def _known(key: _UnitKey, dtype: str, shape: KernelShape) -> Fitted | None:
+    latency_us = float(kernel_times_us(key.unit, dtype, [shape])[0])
+    if not np.isfinite(latency_us):
+        return None
+    low, high = kernel_interval(key.unit, dtype, shape)
+    return Fitted(latency_us, latency_us * low, latency_us * high)
+
+
+def kernel_interval(unit: Unit, dtype: str, shape: KernelShape) -> Interval:
+    """Factors for one kernel, by its kind where enough of that were measured."""
+    content = law_file(unit.law or "")
+    part = content["dtypes"][dtype] if content["law"] == "thread_pool" else content
+    kind = gpu_waves.kind_of(shape, has_winograd=bool(content.get("winograd"))) or EVERY_KIND
+    intervals = part["interval"]
+    low, high = intervals.get(kind, intervals[EVERY_KIND])
+    return low, high
+
+
+def _on_threads(content: Mapping[str, Any], unit: Unit, dtype: str, shapes: Sequence[KernelShape]) -> Floats:
+    part = content["dtypes"].get(dtype)
+    if part is None or not shapes:
+        return np.full(len(shapes), np.nan)
+    cores = unit.cores or content["cores"]
+    unknown = [name for name in cores if name not in content["types"]]
+    if unknown or any(count > content["whole"][name] for name, count in cores.items()):
+        have = ", ".join(f"{count} {name}" for name, count in content["whole"].items())
+        asked = ", ".join(f"{count} {name}" for name, count in cores.items())
+        raise SocError(f"unit {unit.name!r} is to use {asked} cores; law {unit.law!r} knows {have}")
+    parameters = _parameters(unit.law or "", dtype)
+    return thread_pool.kernel_us(
+        KernelColumns(shapes), parameters, content["types"], cores, content["whole"], SIZE_BYTES[dtype]
+    )
+
+
+@cache
+def _parameters(name: str, dtype: str) -> Mapping[str, Floats]:
+    stored = law_file(name)["dtypes"][dtype]["parameters"]
+    return {key: np.asarray(values, dtype=np.float64) for key, values in stored.items()}
+
+
+def _on_gpu(name: str, shapes: Sequence[KernelShape]) -> Floats:
+    """In a model: kernels times what the queue adds, and the kernels that this runtime makes of one operator."""
+    content = law_file(name)
+    law = gpu_law(name)
+    per_kernel_us, us_per_byte, pad_us_per_byte = content["elementwise"]
+    kinds = [gpu_waves.kind_of(shape, has_winograd=content["winograd"]) for shape in shapes]
+    result = np.zeros(len(shapes))
+    known = [index for index, kind in enumerate(kinds) if kind is not None]
+    if known:
+        rows = [gpu_waves.base_row(shapes[index], kinds[index] or "") for index in known]
+        result[known] = law.us(np.array(rows, dtype=np.float64)) * content["scale"]
+    for index, (shape, kind) in enumerate(zip(shapes, kinds, strict=True)):
+        unlinked = 1 if kind is None else 0
+        if kind == "winograd" and shape.followers:
+            unlinked = 1  # nothing is linked to the Winograd kernels
+        moved = (shape.read_elements if kind is None else shape.elements) + shape.elements * (1 + shape.extra_inputs)
+        result[index] += unlinked * (per_kernel_us + us_per_byte * moved * gpu_waves.SIZE_BYTES)
+        if shape.kind == DEPTHWISE and shape.pads:
+            result[index] += per_kernel_us + pad_us_per_byte * 2 * shape.read_elements * gpu_waves.SIZE_BYTES
+    return result
+
+
+def gpu_kernel_us(unit: Unit, rows: Floats) -> Floats:
+    """Time of kernels alone in a queue, as profilers report it, without what a model adds; rows of `gpu_waves.BASE`."""
+    return gpu_law(unit.law or "").us(rows)
+
+
+@cache
+def gpu_law(name: str) -> KernelLaw:
+    """The law of a GPU with its trees."""
+    content = law_file(name)
+    with np.load(FITS / f"{name}.npz") as arrays:
+        trees = Trees(
+            feature=arrays["feature"].astype(np.int64),
+            threshold=arrays["threshold"].astype(np.float64),
+            left=arrays["left"].astype(np.int64),
+            right=arrays["right"].astype(np.int64),
+            value=arrays["value"].astype(np.float64),
+            roots=arrays["roots"].astype(np.int64),
+            depth=int(arrays["depth"]),
+        )
+    coefficients = {kind: np.asarray(values, dtype=np.float64) for kind, values in content["coefficients"].items()}
+    return KernelLaw(coefficients, trees, content["longest_us"])
+
+
+def names_of_laws() -> Iterable[str]:
+    """Names of the laws in this package, sorted."""
+    return sorted(path.stem for path in FITS.glob("*.json"))
