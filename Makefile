@@ -7,7 +7,7 @@ DEMO := out/demo
 MODEL := examples/models/mobilenet_v2.onnx
 export PYTHONSAFEPATH := 1
 
-.PHONY: demo test test-fast check clean
+.PHONY: fidelity demo test test-fast check clean
 
 demo: $(VENV)/installed
 	@mkdir -p $(DEMO)
@@ -24,6 +24,10 @@ check: $(VENV)/installed-for-tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+# DATA: a folder of published tables, MODELS: their graphs; without them the sample that ships with the project.
+fidelity: $(VENV)/installed
+	$(BIN)/python benchmarks/fidelity.py $(DATA) $(MODELS)
 
 # The compiled kernels of the optional extra [fast].
 test-fast: $(VENV)/installed-for-tests

@@ -10,6 +10,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from partita.api import load, partition
+from partita.devices import load_soc
+from partita.studies.validation.models import kernels_of
+from partita.studies.validation.sample import SAMPLE
+from partita.studies.validation.tables.qed_models import whole_model_us
 from tests.partita.command_line import run_cli
 
 HEADER = "framework,set,model,flops,size_bytes,device,chip,unit,cores,precision,latency_ms,std_ms,source"
@@ -76,3 +81,40 @@ def test_a_malformed_cell_is_one_line_and_exit_code_2(
     assert result.code == 2
     assert "table.csv, line 2: column 'latency_ms'" in result.err
     assert len(result.err.splitlines()) == 1
+
+
+def test_the_sample_that_ships_is_predicted_in_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in sorted(SAMPLE.glob("*.csv")):
+        content = document(run_cli(capsys, monkeypatch, "validate", str(path), "--json").out)
+        assert content["predicted"] == content["rows"] > 0
+        assert sum(group["rows"] for group in content["by_class"]) == content["rows"]
+        assert all(group["within_2x"] == 1 for group in content["groups"])
+
+
+def test_every_set_of_cores_and_int8_are_predicted(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = folder / "table.csv"
+    start = "TFLite v2.10,real CNN,net,1e8,1,Google Pixel 4,Snapdragon 855,CPU"
+    rows = [
+        f"{start},{cores},{precision},2,0,test" for cores in ("1small", "1large1med") for precision in ("fp32", "int8")
+    ]
+    table.write_text("\n".join((HEADER, *rows)))
+    content = document(run_cli(capsys, monkeypatch, "validate", str(table), "--models", str(folder), "--json").out)
+    assert content["predicted"] == 4
+    measured = {(worst["device"].split()[-1], worst["precision"]): worst["predicted"] for worst in content["worst"]}
+    assert measured["1small", "fp32"] > measured["1large1med", "fp32"] > measured["1large1med", "int8"]
+
+
+def test_a_model_in_a_table_costs_what_the_placement_alone_on_that_unit_costs(folder: Path) -> None:
+    path = folder / "models" / "net.onnx"
+    graph = load(path)
+    device = load_soc("sd855-tflite")
+    baselines = {baseline.name: baseline.latency_us for baseline in partition(graph, device).baselines}
+    for unit, dtype, name in (("cpu", "float32", "cpu_only"), ("gpu", "float16", "gpu_with_fallback")):
+        kernels = kernels_of(path, None, "sd855-tflite", unit)
+        latency_us, low_us, high_us = whole_model_us(kernels, device, device.unit_named(unit), dtype)
+        assert latency_us == pytest.approx(baselines[name])
+        assert low_us < latency_us < high_us

@@ -1,21 +1,32 @@
 """Whole networks on six phones, every set of cores and the GPU (qed-usc/mobile-ml-benchmark, MIT)."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from partita.devices import Soc, load_soc
+import numpy as np
+
+from partita.devices import Soc, load_soc, operator_cost
+from partita.devices.kernel_shape import KernelShape, kernel_shape
+from partita.devices.laws.law import kernel_times_us, law_file, whole_model_interval
+from partita.devices.soc import Unit
 from partita.errors import ModelError
-from partita.studies.validation.models import graph_of, model_path, whole_model
+from partita.studies.validation.models import Kernels, kernels_of, model_path
 from partita.studies.validation.prediction import Prediction, Row, Unpredicted
 from partita.studies.validation.table import Progress, Record, Records, Table, number, where
+from partita.units import US_PER_MS
 
 COLUMNS = frozenset(
     ("framework", "set", "model", "flops", "device", "chip", "unit", "cores", "precision", "latency_ms")
 )
-PRESET_OF = {"Snapdragon 855": "sd855-tflite", "Exynos 9820": "exynos9820-tflite", "Snapdragon 710": "sd710-tflite"}
+PRESET_OF = {
+    "Snapdragon 855": "sd855-tflite", "Exynos 9820": "exynos9820-tflite", "Snapdragon 710": "sd710-tflite",
+    "Helio P35": "helio-p35-tflite", "A10 Fusion": "a10-tflite", "A12 Bionic": "a12-tflite",
+}  # fmt: skip
 """Chip -> preset of TensorFlow Lite on it."""
-CORES_OF = {"sd855-tflite": "3med", "exynos9820-tflite": "2large", "sd710-tflite": "2large"}
-"""Preset -> the set of cores that it is about."""
+DTYPE_OF = {"CPU": {"fp32": "float32", "int8": "int8"}, "GPU": {"fp16": "float16"}}
+WIDE = (0.5, 2.0)
+"""Factors for a model on a unit without a fitted law."""
 
 
 def read(records: Records, models: Path | None, progress: Progress) -> Iterator[Row]:
@@ -37,32 +48,57 @@ def _row(record: Record, path: Path | None, at: str, *, has_folder: bool) -> Row
         return Unpredicted(name, reason)
     if path is None:
         return Unpredicted(name, "no graph of its model in the folder" if has_folder else "needs --models DIR")
-    soc = load_soc(PRESET_OF[_chip(record)])
+    flops = number(record, "flops", at)
+    preset, unit_name = PRESET_OF[_chip(record)], record["unit"].lower()
     try:
-        graph, matches = graph_of(path)
-        estimate = whole_model(graph, matches, soc, record["unit"].lower())
+        kernels = kernels_of(path, flops, preset, unit_name)
     except ModelError as error:
         return Unpredicted(name, f"its model cannot be placed: {error}")
+    soc = load_soc(preset)
+    unit = on_cores(soc.unit_named(unit_name), record["cores"])
+    dtype = DTYPE_OF[record["unit"]][record["precision"]]
+    latency_us, low_us, high_us = whole_model_us(kernels, soc, unit, dtype)
     return Prediction(
         level="model",
         unit=record["unit"],
         runtime=record["framework"],
-        device=device_of(record, soc),
+        device=", ".join(part for part in (record["device"], record["chip"], record["cores"]) if part),
         precision=record["precision"],
         op_class=record["set"],
         name=name,
         measured=number(record, "latency_ms", at),
-        predicted=estimate.latency_ms,
-        low=estimate.low_ms,
-        high=estimate.high_ms,
-        work=number(record, "flops", at),
-        evidence=estimate.evidence,
+        predicted=latency_us / US_PER_MS,
+        low=low_us / US_PER_MS,
+        high=high_us / US_PER_MS,
+        work=flops,
+        in_sample=_was_fitted_on(unit, record["model"]),
+        evidence="fitted" if unit.law else "roofline",
     )
 
 
-def device_of(record: Record, soc: Soc) -> str:
-    """Phone, chip and, of a CPU, its cores."""
-    return ", ".join(part for part in (record["device"], record["chip"], record["cores"]) if part)
+def on_cores(unit: Unit, text: str) -> Unit:
+    """The unit on a set of cores as the table writes it, such as 1large2med; itself for none."""
+    cores = {name: int(count) for count, name in re.findall(r"(\d+)([a-z]+)", text)}
+    return unit.model_copy(update={"cores": cores}) if cores else unit
+
+
+def whole_model_us(kernels: Kernels, soc: Soc, unit: Unit, dtype: str) -> tuple[float, float, float]:
+    """Latency of a model on the unit, low and high: by the same costs as a plan's, for all kernels at once."""
+    shapes = [kernel_shape(kernels.graph, node) for node in kernels.nodes]
+    known = [index for index, shape in enumerate(shapes) if shape is not None]
+    found: list[KernelShape] = [shape for shape in shapes if shape is not None]
+    times_us = np.full(len(shapes), np.nan)
+    times_us[known] = kernel_times_us(unit, dtype, found)
+    total_us = kernels.fixed_us + sum(cost.latency_us for cost in kernels.elsewhere) + float(np.nansum(times_us))
+    base = dtype if dtype in unit.peak_gmac_per_s else unit.dtypes[0]
+    for index in np.flatnonzero(np.isnan(times_us)):
+        total_us += operator_cost(kernels.graph, kernels.nodes[index], unit, base).latency_us
+    low, high = whole_model_interval(unit, dtype) or WIDE
+    return total_us, total_us * low, total_us * high
+
+
+def _was_fitted_on(unit: Unit, model: str) -> bool:
+    return unit.law is not None and model in law_file(unit.law)["fit"]["models"]
 
 
 def _chip(record: Record) -> str:
@@ -70,11 +106,11 @@ def _chip(record: Record) -> str:
 
 
 def _why_not(record: Record) -> str:
-    preset = PRESET_OF.get(_chip(record))
-    if preset is None or not record["framework"].startswith("TFLite"):
-        return f"no preset of {record['framework']} on {_chip(record)}"
-    if record["unit"] == "CPU" and (record["cores"], record["precision"]) != (CORES_OF[preset], "fp32"):
-        return "no preset of this set of cores in this precision"
+    chip = _chip(record)
+    if chip not in PRESET_OF or not record["framework"].startswith("TFLite"):
+        return f"no preset of {record['framework']} on {chip}"
+    if record["precision"] not in DTYPE_OF.get(record["unit"], {}):
+        return f"no law of {record['unit']} in {record['precision']}"
     return ""
 
 
