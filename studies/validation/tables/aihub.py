@@ -17,9 +17,10 @@ from partita.graph.dtypes import is_floating
 from partita.graph.plan import Location
 from partita.studies.validation.accelerated import flops_of, placed, total_us
 from partita.studies.validation.aihub_rows import COLUMNS, AihubRow, Key, aihub_rows, best_us, is_in_line
-from partita.studies.validation.models import graph_of, model_path, whole_model
+from partita.studies.validation.models import graph_of, model_path
 from partita.studies.validation.prediction import Prediction, Row, Unpredicted
 from partita.studies.validation.table import Progress, Records, Table
+from partita.studies.validation.whole_model import whole_model
 from partita.units import ms, transfer_us
 
 RUNTIMES_FILE = Path(__file__).parents[1] / "aihub_runtimes.toml"
@@ -73,7 +74,7 @@ def _why_not(row: AihubRow, path: Path | None, best: dict[Key, float], *, has_fo
 def _predicted(row: AihubRow, path: Path) -> Prediction:
     preset = settings()["presets"][row.device]
     if row.units in (CPU, GPU):
-        estimate = whole_model(*graph_of(path), load_soc(preset), row.units.lower())
+        estimate = whole_model(path, preset, row.units.lower())
         times_ms = estimate.latency_ms, estimate.low_ms, estimate.high_ms
         return _prediction(row, times_ms, path, estimate.evidence)
     time_us, spread = _time_us(path, preset, row)
