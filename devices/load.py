@@ -13,7 +13,7 @@ from partita.devices.soc import Soc
 from partita.errors import SocError
 
 FOLDER = Path(__file__).resolve().parent
-OF_ONE_CHIP = ("power", "thermal", "sharing")
+OF_ONE_CHIP = ("power", "thermal", "sharing", "co_execution")
 """Tables that a file takes over from a preset only if it has a table of that name itself."""
 PARTS = ("chips", "runtimes")
 """Folders of files that hold a part of a Soc each."""
@@ -67,6 +67,12 @@ def user_folder() -> Path:
 def user_preset_names() -> tuple[str, ...]:
     """Names of the user's own presets, sorted."""
     return tuple(sorted(path.stem for path in user_folder().glob("*.toml")))
+
+
+@cache
+def contention_soc(name: str) -> Soc:
+    """A chip of which how its units share the memory was measured, but not what they compute; no preset."""
+    return soc_from_toml(FOLDER / "contention" / f"{name}.toml", shown=f"contention {name}")
 
 
 @cache

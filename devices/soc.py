@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from partita.devices.co_execution import CoExecution
 from partita.devices.npu_record import NpuLaw
 from partita.devices.number import Number as Number
 from partita.devices.number import Positive
@@ -189,6 +190,8 @@ class Soc(Strict):
     dram: Dram
     sharing: Sharing | None = None
     """How units that stream at the same time divide the memory; equal max-min fair shares if it is not said."""
+    co_execution: CoExecution | None = None
+    """What it costs two units to share one operator."""
     power: Power | None = None
     thermal: Thermal | None = None
     sources: dict[str, str] = Field(default_factory=dict)
@@ -207,7 +210,7 @@ class Soc(Strict):
                 raise ValueError(f"links[{index}] joins {link.source!r} to itself")
         for unit in self.units:
             self._check_bandwidth(unit)
-        for part in (self.sharing, self.power, self.thermal):
+        for part in (self.sharing, self.co_execution, self.power, self.thermal):
             if part is not None:
                 part.check_units(names)
         if self.thermal is not None and self.power is None:

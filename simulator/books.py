@@ -81,10 +81,11 @@ def _stream(
     path = [a + b for a, b in zip(source.parts_ns, parts.get(source.program, [0] * len(PARTS)), strict=True)]
     count = max(1, source.inferences)
     source.settle()
-    stream = source.stream
+    stream, plan = source.stream, source.program.plan
+    assert plan is not None, "streams run plans"
     return StreamOutcome(
-        name=stream.name or f"{index + 1} {source.program.plan.graph.name}",
-        plan=source.program.plan,
+        name=stream.name or f"{index + 1} {plan.graph.name}",
+        plan=plan,
         mode=stream.mode,
         asked=source.asked,
         answered=source.answered,

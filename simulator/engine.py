@@ -117,7 +117,8 @@ class Engine:
         if not frame.program.sequential:
             frame.cause[task] = (self.now_ns, cause)
         lane = self._lanes[frame.program.tasks[task].track]
-        heapq.heappush(lane.waiting, (frame.key, frame.number, task, frame, self.now_ns))
+        key = (*frame.key, self.now_ns) if frame.in_turn else frame.key
+        heapq.heappush(lane.waiting, (key, frame.number, task, frame, self.now_ns))
 
     def _serve(self, track: int) -> None:
         lane = self._lanes[track]

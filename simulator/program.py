@@ -4,6 +4,7 @@ A task is what a track serves without interruption: a segment (its call, then it
 the other), a transfer, or the runtime's fixed cost. Its pieces stand in a row, so a task is a slice of the row.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from partita.graph.plan import PlacedOperator, Plan, Transfer
@@ -61,7 +62,8 @@ class Task:
 class Program:
     """The pieces of one plan, in the order of the plan, and who waits for whom."""
 
-    plan: Plan
+    plan: Plan | None
+    """None if it was not made of one."""
     sequential: bool
     pieces: tuple[Piece, ...]
     tasks: tuple[Task, ...]
@@ -93,21 +95,35 @@ def program_of(plan: Plan, machine: Machine, tracks: tuple[str, ...], *, sequent
     tasks = _tasks(jobs, units, places)
     task_of = tuple(index for index, task in enumerate(tasks) for _ in range(task.first, task.end))
     waits = _waits(jobs, tasks, task_of, sequential=sequential)
-    releases: list[list[int]] = [[] for _ in jobs]
-    for index, pieces in enumerate(waits):
-        for piece in pieces:
+    pieces = tuple(_piece(job, units, machine) for job in jobs)
+    return program_of_pieces(pieces, tasks, waits, plan=plan, sequential=sequential)
+
+
+def program_of_pieces(
+    pieces: tuple[Piece, ...],
+    tasks: tuple[Task, ...],
+    waits: Sequence[Sequence[int]],
+    *,
+    plan: Plan | None = None,
+    sequential: bool = False,
+) -> Program:
+    """The program of pieces that stand task by task; `waits` says which pieces each task waits for."""
+    task_of = tuple(index for index, task in enumerate(tasks) for _ in range(task.first, task.end))
+    releases: list[list[int]] = [[] for _ in pieces]
+    for index, needed in enumerate(waits):
+        for piece in needed:
             releases[piece].append(index)
     ends = [tasks[index].end for index in task_of]
-    stop = list(range(1, len(jobs) + 1))
-    for piece in reversed(range(len(jobs) - 1)):
+    stop = list(range(1, len(pieces) + 1))
+    for piece in reversed(range(len(pieces) - 1)):
         if not releases[piece] and piece + 1 < ends[piece]:
             stop[piece] = stop[piece + 1]
     return Program(
         plan=plan,
         sequential=sequential,
-        pieces=tuple(_piece(job, units, machine) for job in jobs),
+        pieces=pieces,
         tasks=tasks,
-        missing=tuple(len(pieces) for pieces in waits),
+        missing=tuple(len(needed) for needed in waits),
         releases=tuple(tuple(found) for found in releases),
         task_of=task_of,
         stop=tuple(stop),

@@ -45,6 +45,8 @@ class Frame:
     start_ns: int
     scale: float = 1.0
     """Factor on all its times."""
+    in_turn: bool = False
+    """Whether its tasks queue by when they became ready, as on a unit that divides its time among networks."""
     left: int = 0
     """Tasks that have not ended."""
     missing: list[int] = field(default_factory=list)

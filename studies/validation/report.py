@@ -56,13 +56,14 @@ def _groups(title: str, groups: Sequence[Group]) -> TextTable:
     table = TextTable(title=title, title_justify="left")
     for name in ("level", "unit", "runtime", "device", "precision", "class"):
         table.add_column(name, overflow="fold")
-    for name in ("rows", "MAPE", "median", "in 10 %", "in 2x", "rank", "in 90 % interval", "FLOPs' MAPE"):
+    for name in ("rows", "MAPE", "median", "in 10 %", "in 2x", "rank", "in 90 % interval", "FLOPs' MAPE", "points"):
         table.add_column(name, justify="right")
     for g in groups:
         table.add_row(
             g.level, g.unit, g.runtime, g.device, g.precision, g.op_class, str(g.rows), percent(g.mape),
             percent(g.median_error), percent(g.within_10pct), percent(g.within_2x),
             "" if g.spearman is None else f"{g.spearman:.3f}", percent(g.coverage_90), percent(g.baseline_mape),
+            "" if g.mean_abs_error_points is None else f"{g.mean_abs_error_points:.1f}",
         )  # fmt: skip
     return table
 

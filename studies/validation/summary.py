@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from partita.studies.validation.baseline import group_key
-from partita.studies.validation.prediction import Level, Prediction
+from partita.studies.validation.prediction import SHARE, Level, Prediction
 
 CLOSE = 0.1
 WITHIN_A_FACTOR = 2.0
@@ -39,6 +39,8 @@ class Group:
     """Median of (high - low) / predicted."""
     baseline_mape: float | None
     baseline_within_10pct: float | None
+    mean_abs_error_points: float | None
+    """Mean absolute error in percentage points where the rows are shares; None elsewhere."""
     bias: float
     """Median of predicted / measured, minus 1."""
 
@@ -98,8 +100,16 @@ def _group(rows: Sequence[Prediction], op_class: str) -> Group:
         interval_width=float(np.median([(row.high - row.low) / max(row.predicted, 1e-12) for row in rows])),
         baseline_mape=float(baseline.mean()) if with_baseline else None,
         baseline_within_10pct=float((baseline <= CLOSE).mean()) if with_baseline else None,
+        mean_abs_error_points=_points(rows),
         bias=float(np.median([row.predicted / row.measured for row in rows])) - 1,
     )
+
+
+def _points(rows: Sequence[Prediction]) -> float | None:
+    """Mean |predicted - measured| in percentage points, of shares only."""
+    if any(row.measure != SHARE for row in rows):
+        return None
+    return float(np.mean([100 * abs(row.predicted - row.measured) for row in rows]))
 
 
 def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float | None:
