@@ -48,6 +48,7 @@ class ChainRun:
 
     @property
     def mean_latency_us(self) -> float:
+        """Of all repetitions."""
         return sum(end - start for start, end in self.times_us) / len(self.times_us)
 
 
@@ -65,21 +66,19 @@ def sliced(steps: Sequence[Step], slice_us: float) -> Iterator[Step]:
 
 
 def run_chains(
-    chains: Sequence[Chain], machine: Machine, law: Law, *, repetitions: int = 1, in_turn: bool = False
+    chains: Sequence[Chain], machine: Machine, law: Law, *, repetitions: int | None = None, in_turn: bool = False
 ) -> tuple[ChainRun, ...]:
-    """All chains from time 0 on, each over and over until every one has run `repetitions` times.
+    """All chains from time 0 on: each once, or each over and over until every one has run `repetitions` times.
 
     `in_turn`: who waits longest for a unit gets it; else the frame that began first does.
     """
-    return _Chains(chains, machine, law, repetitions, in_turn=in_turn).go()
+    return _Chains(chains, machine, law, repetitions or 0, in_turn=in_turn).go()
 
 
 class _Chains:
     """The frames of several chains, and when they ended."""
 
-    def __init__(
-        self, chains: Sequence[Chain], machine: Machine, law: Law, repetitions: int, *, in_turn: bool
-    ) -> None:
+    def __init__(self, chains: Sequence[Chain], machine: Machine, law: Law, repetitions: int, *, in_turn: bool) -> None:
         self._units = machine.units
         self._programs = [_program(chain, machine) for chain in chains]
         self._repetitions, self._in_turn = repetitions, in_turn

@@ -19,8 +19,8 @@ class Span:
     track: str
     """A unit's name, a link as "cpu->npu", or "host"."""
     kind: str
-    """`operator`, `call` (a segment's fixed cost), `transfer`, `convert` (a cast inside one unit) or `inference`; of an operator
-    that two units share: `transform`, `map`, `pre_sync`, `split` (once on each unit), `post_sync`."""
+    """`operator`, `call` (a segment's fixed cost), `transfer`, `convert` (a cast inside one unit) or `inference`;
+    of an operator that two units share `transform`, `map`, `pre_sync`, `split` (once on each unit), `post_sync`."""
     name: str
     """The operator's node, the segment ("segment 3") or the tensor."""
     start_ns: int

@@ -26,6 +26,8 @@ SISTER = "codl_sharing_total_per_model.csv"
 FITTED_CHIPS = ("Snapdragon 855", "Snapdragon 865")
 SPEED_UP = "times as fast as the better unit"
 
+Facts = dict[str, dict[str, dict[str, float]]]
+"""The content of codl.toml."""
 Times = dict[tuple[str, str], dict[str, float]]
 """(chip, model) -> method -> ms."""
 
@@ -51,7 +53,7 @@ def _sharing_totals(path: Path) -> dict[str, float]:
     return {r["model"]: number(r, column, where(sister, line)) for line, r in sister if {"model", column} <= set(r)}
 
 
-def _row(record: Record, times: Times, sharing: dict[str, float], facts: dict[str, dict[str, dict[str, float]]]) -> Row:
+def _row(record: Record, times: Times, sharing: dict[str, float], facts: Facts) -> Row:
     chip, model, method = record["chip"], record["model"], record["method"]
     name = f"{model}, {method}"
     found = times[chip, model]
@@ -94,9 +96,8 @@ def _gpu_family(chip: str) -> str:
 
 
 def _shared_ms(
-    cpu_ms: float, gpu_ms: float, usual_ratio: float, sharing_ms: float | None, facts: dict[str, dict[str, dict[str, float]]],
-    field: str,
-) -> float:  # fmt: skip
+    cpu_ms: float, gpu_ms: float, usual_ratio: float, sharing_ms: float | None, facts: Facts, field: str
+) -> float:
     """A network's time with its operators shared, through the event engine; the better unit's if sharing does not pay.
 
     Where the CPU is slower than usual on this chip, it is because of operators that it has no quick kernel for; they

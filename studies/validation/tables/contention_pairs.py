@@ -52,7 +52,7 @@ def _row(record: Record, alone: dict[tuple[str, str, str], float], at: str) -> R
         share, measured = _rk3588(record, measured, at)
         reason = "a fixed cost of the host, which no law of the memory slows"
     else:
-        return Unpredicted(name, f"no Soc file says how the units of {platform.partition(' (')[0]} share the memory")
+        return Unpredicted(name, _why_not(platform.partition(" (")[0]))
     if share is None or measured is None:
         return Unpredicted(name, reason)
     return Prediction(
@@ -73,6 +73,12 @@ def _row(record: Record, alone: dict[tuple[str, str, str], float], at: str) -> R
     )
 
 
+def _why_not(chip: str) -> str:
+    if chip == "Jetson AGX Xavier":
+        return "networks, not streams: they stand in haxconn_schedules too, and are predicted there"
+    return f"no Soc file says how the units of {chip} share the memory"
+
+
 def _streams(record: Record, rates: dict[str, float]) -> float | None:
     """What a stream keeps of its rate, of two over the bytes of one buffer that GPU and NPU divide.
 
@@ -89,20 +95,20 @@ def _streams(record: Record, rates: dict[str, float]) -> float | None:
         work_us = {unit: sizes[unit] / (rate * BYTES_PER_GB) * US_PER_S for unit, rate in rates.items()}
     else:
         work_us = dict.fromkeys(rates, STREAM_US)
-        return _side_by_side(soc, rates, work_us, record["unit"], until_first=True)
+        return _side_by_side(soc, rates, work_us, record["unit"], endless=True)
     return _side_by_side(soc, rates, work_us, record["unit"])
 
 
 def _side_by_side(
-    soc: Soc, rates: dict[str, float], work_us: dict[str, float], unit: str, *, until_first: bool = False
+    soc: Soc, rates: dict[str, float], work_us: dict[str, float], unit: str, *, endless: bool = False
 ) -> float:
-    """Time alone over time beside the other; `until_first`: the other goes on for as long."""
-    longest = {u: time_us * (1 if u == unit or not until_first else 10) for u, time_us in work_us.items()}
+    """Time alone over time beside the other; `endless`: the other streams again and again."""
     chains = [
-        (Step(unit=u.lower(), name=f"stream on {u}", work_us=longest[u], gb_per_s=rate),) for u, rate in rates.items()
+        (Step(unit=u.lower(), name=f"stream on {u}", work_us=work_us[u], gb_per_s=rate),) for u, rate in rates.items()
     ]
-    runs = run_chains(chains, machine_of(soc), law_of(soc))
-    return work_us[unit] / runs[list(rates).index(unit)].mean_latency_us
+    runs = run_chains(chains, machine_of(soc), law_of(soc), repetitions=1 if endless else None)
+    start_us, end_us = runs[list(rates).index(unit)].times_us[0]
+    return work_us[unit] / (end_us - start_us)
 
 
 def _rk3588(record: Record, measured: float | None, at: str) -> tuple[float | None, float | None]:
@@ -120,7 +126,7 @@ def _rk3588(record: Record, measured: float | None, at: str) -> tuple[float | No
     is_time = record["unit_of_measure"].startswith("us")
     moved = re.search(r"moving ([\d.]+) GB/s", record["config"])
     rates = {"CPU": float(moved[1]) if moved else peak, "NPU": RK3588_NPU_GB_PER_S}
-    share = _side_by_side(soc, rates, dict.fromkeys(rates, STREAM_US), "NPU", until_first=True)
+    share = _side_by_side(soc, rates, dict.fromkeys(rates, STREAM_US), "NPU", endless=True)
     return share, 1 / measured if is_time else measured
 
 

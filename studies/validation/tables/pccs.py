@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from partita.devices.load import contention_soc
+from partita.devices import load_soc
 from partita.simulator.engine import BACKGROUND
 from partita.simulator.memory import machine_of
 from partita.simulator.sharing import FairShare, Law, law_of
@@ -11,7 +11,7 @@ from partita.studies.validation.prediction import SHARE, Prediction, Row, Unpred
 from partita.studies.validation.table import Progress, Record, Records, Table, number, where
 
 COLUMNS = frozenset(("standalone_GBps", "external_demand_GBps", "achieved_GBps", "relative_speed"))
-SOC = "agx-xavier-tensorrt"
+SOC = "xavier-agx-tensorrt"
 UNIT = "gpu"
 ERROR = 0.06
 """Half the width of the interval told: nine of ten cells left out of a fit lie within it."""
@@ -19,7 +19,7 @@ ERROR = 0.06
 
 def read(records: Records, models: Path | None, progress: Progress) -> Iterator[Row]:
     """Each cell by the law of the Soc file, then each by fair shares alone."""
-    soc = contention_soc(SOC)
+    soc = load_soc(SOC)
     laws: tuple[tuple[str, Law], ...] = (
         ("three-region law", law_of(soc)),
         ("max-min fair share", FairShare(machine_of(soc).memory)),
