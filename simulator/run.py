@@ -10,7 +10,7 @@ from partita.simulator.jobs import Job, jobs_of
 from partita.simulator.memory import TRANSFERS, Machine, machine_of
 from partita.simulator.meter import Meter
 from partita.simulator.program import program_of, tracks_of
-from partita.simulator.sharing import FairShare
+from partita.simulator.sharing import FairShare, Law, law_of
 from partita.simulator.tables import State
 from partita.simulator.timeline import HOST_TRACK, OVERLAP, SEQUENTIAL, Counter, Span, Timeline
 from partita.simulator.work import Frame, Query, Run
@@ -28,14 +28,14 @@ def simulate(plan: Plan, soc: Soc, *, overlap: bool = False) -> Timeline:
     starts as soon as its unit has ended the segments before it and its tensors have arrived; a tensor leaves as soon
     as the operator that makes it has ended and the link is free. Raises SimulationError for a plan that cannot run.
     """
-    return simulate_on(plan, machine_of(soc), overlap=overlap)
+    return simulate_on(plan, machine_of(soc), overlap=overlap, law=law_of(soc))
 
 
-def simulate_on(plan: Plan, machine: Machine, *, overlap: bool = False) -> Timeline:
-    """`simulate` on a machine made by hand."""
+def simulate_on(plan: Plan, machine: Machine, *, overlap: bool = False, law: Law | None = None) -> Timeline:
+    """`simulate` on a machine made by hand, whose memory is divided by `law`, or by fair shares."""
     _check_units(plan, machine)
     scenario = OVERLAP if overlap else SEQUENTIAL
-    spans, rates = _run(plan, machine, overlap=overlap)
+    spans, rates = _run(plan, machine, law or FairShare(machine.memory), overlap=overlap)
     tracks = _tracks(jobs_of(plan), machine)
     order = {track: position for position, track in enumerate(tracks)}
     by_start = sorted(spans, key=lambda s: (s[1].start_ns, order[s[1].track], s[1].end_ns, s[0]))
@@ -50,7 +50,7 @@ def simulate_on(plan: Plan, machine: Machine, *, overlap: bool = False) -> Timel
     )
 
 
-def _run(plan: Plan, machine: Machine, *, overlap: bool) -> tuple[list[tuple[int, Span]], Rates]:
+def _run(plan: Plan, machine: Machine, law: Law, *, overlap: bool) -> tuple[list[tuple[int, Span]], Rates]:
     """The spans with the number of their job, and the memory traffic by engine at every change."""
     names = tracks_of(machine, (plan,))
     program = program_of(plan, machine, names, sequential=not overlap)
@@ -64,7 +64,7 @@ def _run(plan: Plan, machine: Machine, *, overlap: bool) -> tuple[list[tuple[int
                                   waited_ns=end_ns - start_ns - alone_ns)))  # fmt: skip
 
     meter = Meter(None, None, machine.units)
-    engine = Engine(names, FairShare(machine.memory), meter, _unchanging(machine, len(names)),
+    engine = Engine(names, law, meter, _unchanging(machine, len(names)),
                     record=record, in_one_go=False)  # fmt: skip
     engine.rates = [(0, {})]
     engine.add(program)

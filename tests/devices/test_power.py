@@ -98,6 +98,7 @@ BAD = [
     ("power", None, "thermal needs .power."),
     ("sharing", {"law": "three_regions"}, "sharing.regions is missing"),
     ("sharing", {"law": "fair"}, "sharing.law"),
+    ("co_execution", {"first": "gpu"}, "co_execution.second is missing"),
 ]
 
 

@@ -71,7 +71,8 @@ def _row(record: Record, times: Times, sharing: dict[str, float], facts: Facts) 
     else:
         if "Mali" in _gpu_family(chip):
             return Unpredicted(name, "buffers against images on a Mali GPU: not measured")
-        quick, usual, slow = (found[GPU] * facts["buffer"][method][f] for f in ("low", "value", "high"))
+        both_ms = 1 / (1 / found[CPU] + 1 / found[GPU])
+        quick, usual, slow = (both_ms * facts["buffer"][method][f] for f in ("low", "value", "high"))
     return Prediction(
         level="split",
         unit="CPU+GPU",
