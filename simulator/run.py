@@ -64,7 +64,7 @@ def _run(plan: Plan, machine: Machine, law: Law, *, overlap: bool) -> tuple[list
                                   waited_ns=end_ns - start_ns - alone_ns)))  # fmt: skip
 
     meter = Meter(None, None, machine.units)
-    engine = Engine(names, law, meter, _unchanging(machine, len(names)),
+    engine = Engine(names, law, meter, unchanging(machine, len(names)),
                     record=record, in_one_go=False)  # fmt: skip
     engine.rates = [(0, {})]
     engine.add(program)
@@ -74,7 +74,7 @@ def _run(plan: Plan, machine: Machine, law: Law, *, overlap: bool) -> tuple[list
     return spans, engine.rates
 
 
-def _unchanging(machine: Machine, tracks: int) -> State:
+def unchanging(machine: Machine, tracks: int) -> State:
     """Top clocks, nothing in the background."""
     count = len(machine.units)
     return State(steps=(0,) * count, clocks=(1.0,) * count, host=0, stalled=(1.0,) * count, loads=(0.0,) * count,

@@ -11,8 +11,8 @@ from partita.simulator.engine import Engine
 from partita.simulator.memory import Machine
 from partita.simulator.meter import Meter
 from partita.simulator.program import PART_OF, Piece, Program, Task, program_of_pieces
+from partita.simulator.run import unchanging
 from partita.simulator.sharing import Law
-from partita.simulator.tables import State
 from partita.simulator.timeline import Span
 from partita.simulator.work import Frame, Query, Run
 from partita.units import NS_PER_US, ns
@@ -84,8 +84,9 @@ class _Chains:
         self._repetitions, self._in_turn = repetitions, in_turn
         self._times: list[list[tuple[float, float]]] = [[] for _ in chains]
         self._spans: list[list[Span]] = [[] for _ in chains]
-        self._engine = Engine(machine.units, law, Meter(None, None, machine.units), _top_clocks(machine),
-                              record=self._record, in_one_go=False)  # fmt: skip
+        state = unchanging(machine, len(machine.units))
+        meter = Meter(None, None, machine.units)
+        self._engine = Engine(machine.units, law, meter, state, record=self._record, in_one_go=False)
         self._engine.frame_ended = self._end
 
     def go(self) -> tuple[ChainRun, ...]:
@@ -140,9 +141,3 @@ def _piece(step: Step, unit: int) -> Piece:
         fixed_part=PART_OF["dispatch"],
         work_part=PART_OF["compute"],
     )
-
-
-def _top_clocks(machine: Machine) -> State:
-    count = len(machine.units)
-    return State(steps=(0,) * count, clocks=(1.0,) * count, host=0, stalled=(1.0,) * count, loads=(0.0,) * count,
-                 background_speeds=(), tracks=count, polls=False)  # fmt: skip

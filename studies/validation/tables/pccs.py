@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from partita.devices import load_soc
-from partita.simulator.engine import BACKGROUND
 from partita.simulator.memory import machine_of
 from partita.simulator.sharing import FairShare, Law, law_of
+from partita.simulator.speeds import BACKGROUND
 from partita.studies.validation.prediction import SHARE, Prediction, Row, Unpredicted
 from partita.studies.validation.table import Progress, Record, Records, Table, number, where
 
