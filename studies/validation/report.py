@@ -53,19 +53,42 @@ def validation_texts(validation: Validation) -> Iterator[RenderableType]:
 
 
 def _groups(title: str, groups: Sequence[Group]) -> TextTable:
+    """One line for each group, without columns that are empty for all."""
+    rows = [_cells(group) for group in groups]
     table = TextTable(title=title, title_justify="left")
-    for name in ("level", "unit", "runtime", "device", "precision", "class"):
-        table.add_column(name, overflow="fold")
-    for name in ("rows", "MAPE", "median", "in 10 %", "in 2x", "rank", "in 90 % interval", "FLOPs' MAPE", "points"):
-        table.add_column(name, justify="right")
-    for g in groups:
-        table.add_row(
-            g.level, g.unit, g.runtime, g.device, g.precision, g.op_class, str(g.rows), percent(g.mape),
-            percent(g.median_error), percent(g.within_10pct), percent(g.within_2x),
-            "" if g.spearman is None else f"{g.spearman:.3f}", percent(g.coverage_90), percent(g.baseline_mape),
-            "" if g.mean_abs_error_points is None else f"{g.mean_abs_error_points:.1f}",
-        )  # fmt: skip
+    names = [name for name in rows[0] if any(row[name] for row in rows)]
+    for name in names:
+        if name in WORDS:
+            table.add_column(name, overflow="fold")
+        else:
+            table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(*(row[name] for name in names))
     return table
+
+
+WORDS = ("level", "unit", "runtime", "device", "precision", "class")
+"""Columns of text."""
+
+
+def _cells(group: Group) -> dict[str, str]:
+    return {
+        "level": group.level,
+        "unit": group.unit,
+        "runtime": group.runtime,
+        "device": group.device,
+        "precision": group.precision,
+        "class": group.op_class,
+        "rows": str(group.rows),
+        "MAPE": percent(group.mape),
+        "median": percent(group.median_error),
+        "in 10 %": percent(group.within_10pct),
+        "in 2x": percent(group.within_2x),
+        "rank": "" if group.spearman is None else f"{group.spearman:.3f}",
+        "in 90 % interval": percent(group.coverage_90),
+        "FLOPs' MAPE": percent(group.baseline_mape),
+        "points": "" if group.mean_abs_error_points is None else f"{group.mean_abs_error_points:.1f}",
+    }
 
 
 def _worst_table(worst: Sequence[Prediction], rows: Sequence[Prediction]) -> TextTable:

@@ -1,9 +1,10 @@
 from pathlib import Path
 
 import pytest
+from rich.table import Table
 
 from partita.studies.validation.prediction import Prediction
-from partita.studies.validation.report import validation_document
+from partita.studies.validation.report import validation_document, validation_texts
 from partita.studies.validation.summary import summarise
 from partita.studies.validation.tables.pccs import cell_is_fitted
 from partita.studies.validation.validate import Validation, validate
@@ -111,3 +112,14 @@ def test_a_split_is_not_predicted_without_the_times_alone() -> None:
     assert reasons["one unit alone: what the prediction starts from"] == 4
     assert any("needs the times above 0 on the CPU alone" in reason for reason in reasons)
     assert any("Mali" in reason for reason in reasons)
+
+
+def test_the_printed_table_has_points_where_there_are_any_and_no_empty_columns() -> None:
+    headers = {
+        name: [str(column.header) for part in validation_texts(validate(DATA / name)) if isinstance(part, Table)
+               for column in part.columns]
+        for name in ("pccs.csv", "codl/models.csv")
+    }  # fmt: skip
+    assert "points" in headers["pccs.csv"]
+    assert "precision" not in headers["pccs.csv"]
+    assert "points" not in headers["codl/models.csv"]
