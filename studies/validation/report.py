@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
 from rich.table import Table as TextTable
 
@@ -43,6 +44,7 @@ def validation_texts(validation: Validation) -> Iterator[RenderableType]:
     if in_sample:
         yield f"{in_sample} of them were fitted on too; the preset's fit record has the cross-validated error"
     if summary.groups:
+        yield "90 %: rows inside their 90 % interval; FLOPs: MAPE of a straight line through the work"
         yield _groups("By unit, runtime and device", summary.groups)
     if len(summary.by_class) > len(summary.groups):
         yield _groups("By class of operator", summary.by_class)
@@ -53,22 +55,24 @@ def validation_texts(validation: Validation) -> Iterator[RenderableType]:
 
 
 def _groups(title: str, groups: Sequence[Group]) -> TextTable:
-    """One line for each group, without columns that are empty for all."""
+    """One line for each group: what all share stands in the title, what tells them apart in the first column."""
     rows = [_cells(group) for group in groups]
-    table = TextTable(title=title, title_justify="left")
-    names = [name for name in rows[0] if any(row[name] for row in rows)]
-    for name in names:
-        if name in WORDS:
-            table.add_column(name, overflow="fold")
-        else:
-            table.add_column(name, justify="right")
+    shared = [word for word in WORDS if len({row[word] for row in rows}) == 1]
+    told = ", ".join(rows[0][word] for word in shared if rows[0][word])
+    table = TextTable(title=f"{title} ({told})" if told else title, title_justify="left", box=SIMPLE_HEAD,
+                      padding=(0, 1, 0, 0), pad_edge=False)  # fmt: skip
+    table.add_column("group", min_width=18)
+    figures = [name for name in rows[0] if name not in WORDS and any(row[name] for row in rows)]
+    for name in figures:
+        table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
-        table.add_row(*(row[name] for name in names))
+        label = ", ".join(row[word] for word in WORDS if word not in shared and row[word])
+        table.add_row(label or told, *(row[name] for name in figures))
     return table
 
 
 WORDS = ("level", "unit", "runtime", "device", "precision", "class")
-"""Columns of text."""
+"""What names a group."""
 
 
 def _cells(group: Group) -> dict[str, str]:
@@ -82,11 +86,11 @@ def _cells(group: Group) -> dict[str, str]:
         "rows": str(group.rows),
         "MAPE": percent(group.mape),
         "median": percent(group.median_error),
-        "in 10 %": percent(group.within_10pct),
-        "in 2x": percent(group.within_2x),
-        "rank": "" if group.spearman is None else f"{group.spearman:.3f}",
-        "in 90 % interval": percent(group.coverage_90),
-        "FLOPs' MAPE": percent(group.baseline_mape),
+        "in 10 %": percent(group.within_10pct, 0),
+        "in 2x": percent(group.within_2x, 0),
+        "rank": "" if group.spearman is None else f"{group.spearman:.2f}",
+        "90 %": percent(group.coverage_90, 0),
+        "FLOPs": percent(group.baseline_mape),
         "points": "" if group.mean_abs_error_points is None else f"{group.mean_abs_error_points:.1f}",
     }
 
@@ -102,10 +106,10 @@ def _worst_table(worst: Sequence[Prediction], rows: Sequence[Prediction]) -> Tex
     return table
 
 
-def percent(share: float | None) -> str:
+def percent(share: float | None, decimals: int = 1) -> str:
     """A fraction as text.
 
     >>> percent(0.0512)
     '5.1 %'
     """
-    return "" if share is None else f"{100 * share:.1f} %"
+    return "" if share is None else f"{100 * share:.{decimals}f} %"
