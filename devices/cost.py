@@ -11,11 +11,13 @@ memory: Williams, Waterman and Patterson, "Roofline", CACM 2009) with the produc
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from weakref import WeakKeyDictionary
 
 from partita.devices.kernel_shape import kernel_shape
 from partita.devices.latency_table import table_cost
 from partita.devices.laws.law import fitted_kernel
+from partita.devices.load import load_soc
 from partita.devices.npu_law import npu_cost
 from partita.devices.soc import Number, Soc, Unit
 from partita.errors import SocError
@@ -42,6 +44,11 @@ TILED_CLASSES = frozenset((DENSE_CONV, FIRST_CONV, GROUPED_CONV, GEMM, BATCHED_M
 PERMUTING_OPS = frozenset(("Transpose", "DepthToSpace", "SpaceToDepth"))
 """Operators that change the order of elements, and so run at the rate of a layout change."""
 IMAGE_RANK = 4
+OF_THE_ROOFLINE = (
+    "dispatch_us", "peak_gmac_per_s", "peak_gop_per_s", "utilisation", "bandwidth_gb_per_s", "weights_gb_per_s",
+    "on_chip_bytes", "on_chip_gb_per_s", "layout_gb_per_s", "tile",
+)  # fmt: skip
+UNITS_AT_ONCE = 64
 
 Pick = Callable[[Number], float]
 
@@ -124,19 +131,49 @@ def _fitted_cost(graph: Graph, node: Node, unit: Unit, dtype: str, work: Work) -
     fitted = fitted_kernel(unit, dtype, shape) if shape is not None else None
     if fitted is None:
         return None
-    parts = _parts(work, unit, dtype, node.op in PERMUTING_OPS, _value, _value)
-    share = fitted.latency_us / sum_up(parts) if sum_up(parts) > 0 else 0.0
+    permutes = node.op in PERMUTING_OPS
+    parts = _parts(work, unit, dtype, permutes, _value, _value)
+    roofline_us = sum_up(parts)
+    changed = 1.0
+    rated = _as_rated(_Identity(unit))
+    if rated is not None:
+        changed = roofline_us / sum_up(_parts(work, rated, dtype, permutes, _value, _value))
+    share = fitted.latency_us * changed / roofline_us if roofline_us > 0 else 0.0
     dispatch_us, compute_us, memory_us = (part * share for part in parts)
     return Cost(
-        latency_us=fitted.latency_us,
-        low_us=fitted.low_us,
-        high_us=fitted.high_us,
+        latency_us=fitted.latency_us * changed,
+        low_us=fitted.low_us * changed,
+        high_us=fitted.high_us * changed,
         dispatch_us=dispatch_us,
         compute_us=compute_us,
         memory_us=memory_us,
         dram_bytes=work.weight_bytes if _stays_on_chip(work, unit) else work.total_bytes,
         evidence="fitted",
     )
+
+
+class _Identity:
+    """A unit as a key: itself, not its content."""
+
+    def __init__(self, unit: Unit) -> None:
+        self.unit = unit
+
+    def __hash__(self) -> int:
+        return id(self.unit)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Identity) and self.unit is other.unit
+
+
+@lru_cache(maxsize=UNITS_AT_ONCE)
+def _as_rated(key: _Identity) -> Unit | None:
+    """The unit as its law was fitted to it, if a number of the roofline has been changed since; else None.
+
+    A law says nothing of other hardware, so its times change as the roofline's do.
+    """
+    unit_name, _, preset = (key.unit.law or "").partition("-")
+    rated = load_soc(preset).unit_named(unit_name)
+    return None if all(getattr(key.unit, field) == getattr(rated, field) for field in OF_THE_ROOFLINE) else rated
 
 
 def sum_up(parts: tuple[float, float, float]) -> float:

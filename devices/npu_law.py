@@ -4,13 +4,14 @@
     work    = sum over terms: count / (rate * factor of the dtype * speed)
     memory  = weights / weights' rate + (activations / DRAM's rate if they do not fit into fast memory)
 
-The exponent p says how far weights stream in behind the work of matrix and vector units (2: about half).
+The rates hold for the unit's own numbers as they were when it was rated (`at`), and change with them. The exponent p
+says how far weights stream in behind the work of matrix and vector units (2: about half).
 """
 
 from collections.abc import Callable, Sequence
 
 from partita.devices.npu_record import NpuLaw
-from partita.devices.npu_terms import MATRIX_TERMS, Terms, primitives, terms_of
+from partita.devices.npu_terms import MATRIX_TERMS, MOVING_TERMS, Terms, primitives, terms_of
 from partita.devices.soc import Unit
 from partita.errors import SocError
 from partita.graph.dtypes import size_bytes
@@ -50,7 +51,7 @@ def _cost(terms: Terms, work: Work, unit: Unit, law: NpuLaw, dtype: str) -> Cost
     factors = law.dtypes[dtype]
     fixed = law.token_dispatch_us if terms.is_token else unit.dispatch_us
     dispatch_us = fixed.value * factors.dispatch.value / law.speed.value
-    compute_us = work_us(terms, law, dtype)
+    compute_us = work_us(terms, law, dtype, unit)
     spilled = work.input_bytes + work.output_bytes if spills(terms, law, dtype) else 0
     weights_rate = (unit.weights_gb_per_s or unit.bandwidth_gb_per_s).value
     memory_us = transfer_us(work.weight_bytes, weights_rate) + transfer_us(spilled, unit.bandwidth_gb_per_s.value)
@@ -68,16 +69,27 @@ def _cost(terms: Terms, work: Work, unit: Unit, law: NpuLaw, dtype: str) -> Cost
     )
 
 
-def work_us(terms: Terms, law: NpuLaw, dtype: str) -> float:
+def work_us(terms: Terms, law: NpuLaw, dtype: str, unit: Unit) -> float:
     """Time of the matrix and vector units."""
     factors, total_us = law.dtypes[dtype], 0.0
     for term, count in terms.counts.items():
         if term not in law.rate_g_per_s:
             raise SocError(f"npu_law.rate_g_per_s.{term} is missing; every term of devices.npu_terms needs a rate")
         factor = factors.matrix if term in MATRIX_TERMS else factors.vector
-        rate = law.rate_g_per_s[term].value * factor.value * law.speed.value
+        rate = law.rate_g_per_s[term].value * factor.value * law.speed.value * change(term, law, dtype, unit)
         total_us += count / (rate * COUNTS_PER_US_AT_1_G_PER_S)
     return total_us
+
+
+def change(term: str, law: NpuLaw, dtype: str, unit: Unit) -> float:
+    """How many times as fast as the law says a unit is whose numbers are no longer those that the law was rated at."""
+    if term in MATRIX_TERMS:
+        now, then = unit.peak_gmac_per_s[dtype].value, law.at.peak_gmac_per_s.get(dtype)
+    elif term in MOVING_TERMS:
+        now, then = (unit.on_chip_gb_per_s or unit.bandwidth_gb_per_s).value, law.at.on_chip_gb_per_s
+    else:
+        now, then = unit.peak_gop_per_s[dtype].value, law.at.peak_gop_per_s.get(dtype)
+    return now / then if then else 1.0
 
 
 def spills(terms: Terms, law: NpuLaw, dtype: str) -> bool:

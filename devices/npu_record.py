@@ -25,6 +25,17 @@ class Fit(Strict):
     cross_validated_error: float
 
 
+class RatedAt(Strict):
+    """The unit's own numbers for which the rates of an NpuLaw hold: a changed number changes them in proportion."""
+
+    peak_gmac_per_s: dict[str, float]
+    """By dtype, for what the matrix unit does."""
+    peak_gop_per_s: dict[str, float]
+    """By dtype, for what the vector units compute."""
+    on_chip_gb_per_s: float
+    """For what they move."""
+
+
 class NpuLaw(Strict):
     """How fast an accelerator with a matrix and a vector unit is; `devices.npu_law` is the law."""
 
@@ -39,5 +50,6 @@ class NpuLaw(Strict):
     overlap: Positive
     """Exponent p of (work^p + memory^p)^(1/p): 1 adds, a large one hides the shorter behind the longer."""
     dtypes: dict[str, DtypeFactors]
+    at: RatedAt
     fit: dict[str, Fit] = Field(default_factory=dict)
     """By dtype."""

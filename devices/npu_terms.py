@@ -44,6 +44,8 @@ VECTOR_TERMS = (
     "image_permute", "image_move", "token_move",
 )  # fmt: skip
 """Of the vector units: elements read and written, or taps."""
+MOVING_TERMS = ("image_traffic", "token_traffic", "image_permute", "image_move", "token_move")
+"""Of these, what moves data in fast memory and computes nothing."""
 TERMS = (*MATRIX_TERMS, *VECTOR_TERMS)
 
 BLOCK = 32

@@ -120,7 +120,9 @@ class Unit(Strict):
     npu_law: NpuLaw | None = None
     """Comes before the roofline for what it describes."""
     law: str | None = None
-    """Name of a fitted law in `devices/fits`, which goes before the numbers above where it knows a kernel."""
+    """A fitted law of `devices/fits`, UNIT-PRESET: it goes before the numbers above where it knows a kernel.
+
+    Where they differ from those of that preset, its times change as theirs do."""
     cores: dict[str, int] = Field(default_factory=dict)
     """Threads of a CPU by core type, as its law calls them: {"large": 1, "med": 1}; the law's own if empty."""
     latencies: tuple[Latency, ...] = ()
