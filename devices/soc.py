@@ -72,6 +72,15 @@ class Latency(Strict):
         return (self.op, self.attributes, self.dtype, *(re.sub(r"\d+", "#", shape) for shape in self.inputs))
 
 
+class Gains(Strict):
+    """What a unit takes beyond its support file: an assumption of a what-if, of which no file knows."""
+
+    operators: tuple[str, ...] = ()
+    """Types, taken with any attributes and shapes; "*" for all."""
+    dtypes: tuple[str, ...] = ()
+    """It takes in these what it takes in its preferred one."""
+
+
 class Unit(Strict):
     """A processor and the runtime that drives it."""
 
@@ -125,6 +134,7 @@ class Unit(Strict):
     Where they differ from those of that preset, its times change as theirs do."""
     cores: dict[str, int] = Field(default_factory=dict)
     """Threads of a CPU by core type, as its law calls them: {"large": 1, "med": 1}; the law's own if empty."""
+    gains: Gains | None = None
     latencies: tuple[Latency, ...] = ()
     """Measured operators, which come before any law; in a file they stand under `[[latencies]]` with their `unit`."""
 

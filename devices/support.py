@@ -212,8 +212,10 @@ def verdict(graph: Graph, node: Node, unit: Unit, dtype: str) -> Verdict:
     native if the unit fuses that chain and takes each of its operators.
     """
     backend = backend_named(unit.support)
+    if unit.gains is not None and dtype in unit.gains.dtypes:
+        dtype = unit.dtypes[0]
     if node.body is None or not is_chain(node.op):
-        return backend_verdict(graph, node, backend, dtype)
+        return _gained(unit, node) or backend_verdict(graph, node, backend, dtype)
     return _in_one_piece(graph, node, backend, dtype, _chain_verdict(graph, node, unit, dtype))
 
 
@@ -223,9 +225,17 @@ def _chain_verdict(graph: Graph, node: Node, unit: Unit, dtype: str) -> Verdict:
         reason = f"{node.op}: {backend.title} does not run it as one kernel"
         source = backend.support.source
         return Verdict("unsupported", reason, limit="not a chain it fuses", found=node.op, source=source)
-    verdicts = [_judge(backend, Subject(inner, (node.body, graph), dtype)) for inner in node.body.nodes]
+    inside = node.body, graph
+    verdicts = [_gained(unit, inner) or _judge(backend, Subject(inner, inside, dtype)) for inner in node.body.nodes]
     refused = [v for v in verdicts if not v.is_accepted]
     return refused[0] if refused else Verdict("native", source=backend.support.source)
+
+
+def _gained(unit: Unit, node: Node) -> Verdict | None:
+    """Taken because a what-if says so."""
+    if unit.gains is None or not {node.op, ANY_OPERATOR} & set(unit.gains.operators):
+        return None
+    return Verdict("native", source="what-if")
 
 
 def backend_verdict(graph: Graph, node: Node, backend: Backend, dtype: str) -> Verdict:

@@ -23,6 +23,8 @@ from partita.scenario import Asked, ScenarioFile, run_scenario
 from partita.soc_commands import soc_app
 from partita.solve import EPILOG as SOLVE_EPILOG
 from partita.solve import solve
+from partita.study import EPILOG as STUDY_EPILOG
+from partita.study import study
 from partita.validate import EPILOG as VALIDATE_EPILOG
 from partita.validate import validate
 
@@ -42,6 +44,7 @@ app = typer.Typer(
 app.add_typer(soc_app, name="soc")
 app.command(epilog=EPILOG)(ops)
 app.command(epilog=VALIDATE_EPILOG)(validate)
+app.command(epilog=STUDY_EPILOG)(study)
 app.command(epilog=CALIBRATE_EPILOG)(calibrate)
 app.command(epilog=SOLVE_EPILOG)(solve)
 

@@ -1,0 +1,94 @@
+"""At which value of a number a unit stops paying: the best placement no longer uses it."""
+
+import math
+from itertools import pairwise
+
+from partita.studies.analyses.finding import Ask, Context, Finding, axis, number, told
+from partita.studies.change import Change
+from partita.studies.charts import Line, lines
+from partita.studies.points import Point
+from partita.studies.study_file import Analysis
+from partita.studies.work import Row
+
+KIND = "break_even"
+SAMPLES = 13
+"""Values over the range, in equal ratios, beside those of the search."""
+CLOSE = 1.01
+"""The search ends when the value is known to within this factor."""
+
+
+def points(ctx: Context, analysis: Analysis) -> list[Point]:
+    return [_at(ctx, analysis, value) for value in _sampled(analysis)]
+
+
+def finding(ctx: Context, analysis: Analysis, ask: Ask) -> Finding:
+    result, unit = ctx.result(analysis), analysis.unit
+    sampled = [(value, ask(_at(ctx, analysis, value))) for value in _sampled(analysis)]
+    used = [uses(row, unit) for _, row in sampled]
+    switch = next((i for i in range(1, len(used)) if used[i - 1] and not used[i]), None)
+    even = _searched(ctx, analysis, ask, sampled[switch - 1][0], sampled[switch][0]) if switch is not None else None
+    curve = [(value, y) for value, row in sampled if (y := number(row, result)) is not None]
+    return Finding(
+        kind=KIND,
+        title=f"At which {analysis.path} does {unit} stop paying? {ctx.model} on {ctx.soc}",
+        sentence=_sentence(analysis, used, even),
+        columns=(analysis.path, result, "operators", f"{unit} used"),
+        rows=tuple(
+            (f"{value:.4g}", told(number(row, result), result), row["operators"], "yes" if is_used else "no")
+            for (value, row), is_used in zip(sampled, used, strict=True)
+        ),
+        document={
+            "path": analysis.path,
+            "unit": unit,
+            "low": analysis.low,
+            "high": analysis.high,
+            "used_up_to": even[0] if even else None,
+            "unused_from": even[1] if even else None,
+            "is_one_switch": sum(a != b for a, b in pairwise(used)) <= 1,
+        },
+        chart=lines(
+            [Line(result, tuple(curve))],
+            analysis.path,
+            axis(result),
+            log=True,
+            mark=math.sqrt(even[0] * even[1]) if even else None,
+        ),
+    )
+
+
+def uses(row: Row, unit: str) -> bool:
+    """Whether the placement of a row runs anything on a unit."""
+    return any(part.startswith(f"{unit}=") for part in row["operators"].split())
+
+
+def _searched(ctx: Context, analysis: Analysis, ask: Ask, low: float, high: float) -> tuple[float, float]:
+    """The last value at which the unit is used and the first at which it is not, by halving the ratio."""
+    while high / low > CLOSE:
+        middle = float(f"{math.sqrt(low * high):.9g}")
+        if uses(ask(_at(ctx, analysis, middle)), analysis.unit):
+            low = middle
+        else:
+            high = middle
+    return low, high
+
+
+def _sentence(analysis: Analysis, used: list[bool], even: tuple[float, float] | None) -> str:
+    path, unit = analysis.path, analysis.unit
+    if even is None and all(used):
+        return f"{unit} pays over the whole range: at {path} = {analysis.high:g} the best placement still uses it."
+    if even is None:
+        return (
+            f"{unit} pays nowhere in the range: the best placement does without it from {path} = {analysis.low:g} on."
+        )
+    changes = sum(a != b for a, b in pairwise(used))
+    more = "" if changes <= 1 else f" It is used again further on: the use changes {changes} times over the range."
+    return f"{unit} stops paying between {path} = {even[0]:.4g} and {even[1]:.4g}.{more}"
+
+
+def _sampled(analysis: Analysis) -> list[float]:
+    ratio = analysis.high / analysis.low
+    return [float(f"{analysis.low * ratio ** (i / (SAMPLES - 1)):.9g}") for i in range(SAMPLES)]
+
+
+def _at(ctx: Context, analysis: Analysis, value: float) -> Point:
+    return Point(KIND, ctx.model, ctx.soc, Change(set={analysis.path: value}), ((analysis.path, f"{value:.6g}"),))
