@@ -12,7 +12,7 @@ from partita.devices.soc import explain
 from partita.errors import SocError, StudyError
 from partita.graph.dtypes import is_floating
 from partita.graph.plan import Location
-from partita.studies.paths import Fields, fit_to_memory, number_paths, paths_like, set_numbers
+from partita.studies.paths import Fields, fit_to_memory, number_paths, paths_like, scale_number, set_numbers
 
 
 class GainedDtype(Strict):
@@ -123,6 +123,18 @@ def _gain_dtype(soc_name: str, unit: Fields, gained: GainedDtype) -> None:
         field = "dtypes" if is_floating(dtype) else "optional_dtypes"
         unit[field] = (*unit[field], dtype)
         unit["gains"] = _more_gains(unit["gains"], "dtypes", [dtype])
+        if unit["npu_law"] is not None:
+            unit["npu_law"]["dtypes"][dtype] = _like_the_preferred(unit, dtype)
+
+
+def _like_the_preferred(unit: Fields, dtype: str) -> Fields:
+    """The law's factors of a new type: those of the preferred one, in the proportion of the two types' rates."""
+    preferred = unit["dtypes"][0]
+    factors = {name: dict(number) for name, number in unit["npu_law"]["dtypes"][preferred].items()}
+    for name, field in (("matrix", "peak_gmac_per_s"), ("vector", "peak_gop_per_s")):
+        ratio = unit[field][dtype]["value"] / unit[field][preferred]["value"]
+        scale_number(factors[name], ratio)
+    return factors
 
 
 def _remove(soc: Soc, fields: Fields, name: str) -> None:

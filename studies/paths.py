@@ -23,8 +23,12 @@ def number_paths(soc: Soc) -> tuple[str, ...]:
 def paths_like(soc_name: str, known: tuple[str, ...], text: str) -> tuple[str, ...]:
     """The numbers that a path means: its own, those below `units`, or of every unit; `*` stands for anything.
 
-    StudyError, with those that are near, if there is none.
+    Several paths can be joined by "+". StudyError, with those that are near, if there is none.
     """
+    return tuple(path for part in text.split("+") for path in _one_like(soc_name, known, part))
+
+
+def _one_like(soc_name: str, known: tuple[str, ...], text: str) -> tuple[str, ...]:
     plain = text.replace("[", ".").replace("]", "").replace(" ", "")
     for pattern in (plain, f"units.{plain}", f"units.*.{plain}"):
         found = tuple(path for path in known if fnmatchcase(path, pattern))
@@ -57,7 +61,7 @@ def set_numbers(fields: Fields, values: Mapping[str, float], factors: Mapping[st
         if path == DRAM_BANDWIDTH:
             _scale_memory(fields, factor)
         else:
-            _scale(numbers[path], factor)
+            scale_number(numbers[path], factor)
 
 
 def fit_to_memory(fields: Fields) -> None:
@@ -67,22 +71,22 @@ def fit_to_memory(fields: Fields) -> None:
     for unit in fields["units"]:
         for name in ("bandwidth_gb_per_s", "weights_gb_per_s"):
             if unit[name] is not None and unit[name]["value"] > most > 0:
-                _scale(unit[name], most / unit[name]["value"] * (1 - ROUNDING))
+                scale_number(unit[name], most / unit[name]["value"] * (1 - ROUNDING))
         cache, memory = unit["on_chip_gb_per_s"], unit["bandwidth_gb_per_s"]
         if cache is not None and 0 < cache["value"] < memory["value"]:
-            _scale(cache, memory["value"] / cache["value"] * (1 + ROUNDING))
+            scale_number(cache, memory["value"] / cache["value"] * (1 + ROUNDING))
 
 
 def _scale_memory(fields: Fields, factor: float) -> None:
     """More or less of the same memory."""
-    _scale(fields["dram"]["peak_gb_per_s"], factor)
+    scale_number(fields["dram"]["peak_gb_per_s"], factor)
     for unit in fields["units"]:
         for name in ("bandwidth_gb_per_s", "weights_gb_per_s"):
             if unit[name] is not None:
-                _scale(unit[name], factor)
+                scale_number(unit[name], factor)
 
 
-def _scale(number: Fields, factor: float) -> None:
+def scale_number(number: Fields, factor: float) -> None:
     for key in ("low", "value", "high"):
         if number[key] is not None:
             number[key] *= factor

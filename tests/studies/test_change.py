@@ -93,6 +93,22 @@ def test_a_gained_type_needs_its_rates() -> None:
     assert unit.peak_gmac_per_s["int8"].value == 400
 
 
+def test_a_unit_with_a_fitted_law_gains_a_type_in_proportion_to_its_rates() -> None:
+    gained = GainedDtype(dtype="bfloat16", peak_gmac_per_s=4000, peak_gop_per_s=480)
+    before = load_soc("sd8gen3-qnn").unit_named("npu")
+    after = changed(load_soc("sd8gen3-qnn"), Change(gain_dtypes={"npu": (gained,)})).unit_named("npu")
+    assert before.npu_law is not None
+    assert after.npu_law is not None
+    ratio = 4000 / before.peak_gmac_per_s["float16"].value
+    expected = before.npu_law.dtypes["float16"].matrix.value * ratio
+    assert after.npu_law.dtypes["bfloat16"].matrix.value == pytest.approx(expected)
+
+
+def test_joined_paths_mean_all_of_them() -> None:
+    found = paths_like("example", number_paths(SOC), "npu.call_us + gpu.peak_*.float16")
+    assert found == ("units.npu.call_us", "units.gpu.peak_gmac_per_s.float16", "units.gpu.peak_gop_per_s.float16")
+
+
 def test_a_soc_without_gains_has_the_digest_that_it_had_before_there_were_any() -> None:
     assert "gains" not in SOC.to_json()
 
