@@ -10,7 +10,7 @@ from partita.reports.page import PALETTE
 from partita.reports.provenance import partita_version
 from partita.reports.wording import printable
 from partita.studies.analyses.finding import NOTHING, axis, number, told
-from partita.studies.charts import Chart, Dot, Line, heat_map, lines, scatter
+from partita.studies.charts import Bar, Chart, Dot, Line, bars, heat_map, lines, scatter
 from partita.studies.outcome import RESULTS
 from partita.studies.points import Point, grid_settings
 from partita.studies.report import headline
@@ -20,6 +20,8 @@ from partita.studies.work import Row
 
 MOST_ROWS = 1_000
 """Of the design's table on the page; the CSV file has them all."""
+MOST_BARS = 24
+"""Points of a design that are drawn as bars with their names."""
 SHOWN = ("latency_ms", "energy_mj", "segments", "transfers", "fallbacks", "dram_mb", "area_mm2")
 
 
@@ -93,7 +95,7 @@ def _design_text(done: Done) -> str:
 
 
 def _design_chart(done: Done) -> Chart | None:
-    """Of the first model on the first Soc: a curve over one number, a map over two, else dots in the order drawn."""
+    """Of the first model on the first Soc: a curve over one number, a map over two, else bars, dots if many."""
     study, result = done.study, done.study.result
     first = [(p, row) for p, row in done.design if (p.model, p.soc) == (study.models[0].title, study.socs[0])]
     known = [(point, value) for point, row in first if (value := number(row, result)) is not None]
@@ -106,6 +108,9 @@ def _design_chart(done: Done) -> Chart | None:
         curve = sorted((float(point.labels[0][1]), value) for point, value in known if point.labels)
         log = bool(curve) and curve[0][0] > 0 and curve[-1][0] > 10 * curve[0][0]
         return lines([Line(result, tuple(curve))], study.variables[0].title, axis(result), log=log)
+    if len(known) <= MOST_BARS:
+        named = [(", ".join(text for _, text in point.labels) or "as it is", value) for point, value in known]
+        return bars([Bar(name, 0.0, value) for name, value in named], 0.0, axis(result))
     dots = [
         Dot(i + 1.0, value, f"{_named(point)}: {told(value, result)}", False) for i, (point, value) in enumerate(known)
     ]

@@ -98,7 +98,7 @@ def _points_of(ctx: Context, analysis: Analysis, model: str) -> dict[str, Point]
     missing = ctx.missing(model, ctx.socs[ctx.soc], analysis.unit)
     wanted = [name for name in missing if not analysis.operators or name in analysis.operators]
     gains = {"": (), **{name: (name,) for name in wanted}}
-    if len(wanted) > 1:
+    if wanted:
         gains[EVERY] = tuple(wanted)
     found = {}
     for name, gained in gains.items():
