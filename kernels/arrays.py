@@ -8,6 +8,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from partita.errors import KernelError, ModelError
 from partita.graph.dtypes import name_of_onnx, numpy_of_name
+from partita.kernels.threads import share
 
 Array = np.ndarray[Any, Any]
 
@@ -101,8 +102,10 @@ def in_blocks(step: Callable[[Array, Array, Array], None], x: Array, dtype: np.d
     if [stride // out.itemsize for stride in out.strides] != [stride // x.itemsize for stride in x.strides]:
         x, out = np.ascontiguousarray(x), np.empty(x.shape, out.dtype)
     source, target = x.ravel(order="K"), out.ravel(order="K")
-    scratch = np.empty(min(BLOCK, x.size), x.dtype)
-    for start in range(0, x.size, BLOCK):
+
+    def compute(start: int) -> None:
         block = source[start : start + BLOCK]
-        step(block, target[start : start + BLOCK], scratch[: block.size])
+        step(block, target[start : start + BLOCK], np.empty_like(block))
+
+    share(compute, range(0, x.size, BLOCK))
     return out

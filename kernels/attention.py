@@ -6,6 +6,7 @@ import numpy as np
 
 from partita.errors import KernelError
 from partita.kernels.arrays import Array
+from partita.kernels.products import multiply
 from partita.kernels.registry import kernel
 
 _DOUBLE = 11
@@ -81,14 +82,14 @@ def scores_of(q: Array, k: Array) -> Array:
     """Q K^T (batch, query heads, queries, keys); query heads that share a key head are joined."""
     batch, heads, queries, size = q.shape
     joined = q.reshape(batch, k.shape[1], heads // k.shape[1] * queries, size)
-    return np.matmul(joined, k.swapaxes(2, 3)).reshape(batch, heads, queries, k.shape[2])
+    return multiply(joined, k.swapaxes(2, 3)).reshape(batch, heads, queries, k.shape[2])
 
 
 def weighted_sum(weights: Array, v: Array) -> Array:
     """The values (batch, query heads, queries, size of a value) that the weights select."""
     batch, heads, queries, keys = weights.shape
     joined = weights.reshape(batch, v.shape[1], heads // v.shape[1] * queries, keys)
-    return np.matmul(joined, v).reshape(batch, heads, queries, v.shape[3])
+    return multiply(joined, v).reshape(batch, heads, queries, v.shape[3])
 
 
 def _allowed(shape: tuple[int, ...], past: int, windows: tuple[int, int], lengths: Array | None) -> Array | None:

@@ -1,18 +1,17 @@
 """Products in float32 and chains over rows, compiled by numba (optional: install partita[fast]).
 
 The first use on a machine compiles for some seconds; the result is kept on disk (see `native`). Large products are
-shared among as many threads of Python's as BLAS may use; numba's own, which spin beside those of BLAS, never start.
+shared among the threads of all kernels (see `threads`); numba's own, which spin beside those of BLAS, never start.
 """
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.util import find_spec
-from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from partita.kernels import threads
 from partita.kernels.arrays import Array
 from partita.kernels.jobs import (
     CONSTANTS,
@@ -83,7 +82,7 @@ def multiply(a: Array, b: Array, ending: Ending = PLAIN) -> Array:
     product: _Product = packed(b, key, lambda b: _product(a.shape[0], b, ending))
     ends = (address_of(x) if x is not None else 0 for x in (ending.bias, ending.addend))
     bases = np.array([0, 0, address_of(a), *ends, address_of(out)], np.int64)
-    run_table(product.table, product.limits, bases, threads() if out.size * b.shape[0] > LEAST_WORK else 1)
+    run_table(product.table, product.limits, bases, threads.threads() if out.size * b.shape[0] > LEAST_WORK else 1)
     return out
 
 
@@ -139,30 +138,4 @@ def run_table(table: Array, limits: Array, bases: Array, wanted: int = 1) -> Non
     """
     run, counter = loops().run, np.zeros(1, np.int64)
     given, shared = (address_of(table), len(table), address_of(limits), address_of(bases)), address_of(counter)
-    if wanted < 2 or not _several.acquire(blocking=False):
-        run(*given, 0, 1, shared)
-        return
-    try:
-        others = [_pool().submit(run, *given, thread, wanted, shared) for thread in range(1, wanted)]
-        run(*given, 0, wanted, shared)
-        for each in others:
-            each.result()
-    finally:
-        _several.release()
-
-
-_several = Lock()
-
-
-@cache
-def threads() -> int:
-    """How many threads a product may use: what BLAS was told by the environment, else the number of processors."""
-    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
-        if os.environ.get(name, "").isdigit():
-            return max(1, int(os.environ[name]))
-    return os.cpu_count() or 1
-
-
-@cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads(), "partita-product")
+    threads.at_once(lambda thread, count: run(*given, thread, count, shared), wanted)

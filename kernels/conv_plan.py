@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from partita.kernels import compiled
+from partita.kernels import compiled, threads
 from partita.kernels.arrays import Array
 from partita.kernels.compiled import PLAIN, Ending
 from partita.kernels.conv_layout import Convolution, Layout, Reach
@@ -100,7 +100,7 @@ def convolve_planned(x: Array, w: Array, windows: Windows, group: int, ending: E
     first = reads_channels_first(x)
     shape = (x.shape[0], w.shape[0], *windows.outputs)
     limits = ending.low.tobytes(), ending.high.tobytes()
-    key = ("plan", x.shape, first, windows, group, tuple(given), limits, compiled.threads())
+    key = ("plan", x.shape, first, windows, group, tuple(given), limits, threads.threads())
 
     def make(w: Array) -> Plan:
         one = Convolution(
@@ -132,7 +132,7 @@ class Plan:
         self._inputs, self._outputs = dict(inputs), dict(outputs)
         self._kept: list[Any] = []
         """Arrays whose addresses are in the table."""
-        self._threads = compiled.threads()
+        self._threads = threads.threads()
         self._first = {name for name in channels_first if all(_suits_first(c, name) for c in convolutions)}
         self._layout = Layout(convolutions, inputs, outputs, _reach_of, lambda c: _scratch_bytes(c) * self._threads)
         self._layout.channels_first(self._first)

@@ -13,6 +13,8 @@ import numpy as np
 
 from partita.kernels.arrays import Array
 from partita.kernels.packing import packed
+from partita.kernels.products import multiply
+from partita.kernels.threads import share
 from partita.kernels.windows import (
     Windows,
     channels_last,
@@ -45,7 +47,7 @@ def conv_pointwise(x: Array, w: Array, windows: Windows, group: int) -> Array:
         rows = np.ascontiguousarray(channels_last(x)).reshape(-1, x.shape[1])
         return _pointwise_last(rows, w, (batch, *outputs, channels))
     columns = x.reshape(batch, group, x.shape[1] // group, math.prod(outputs))
-    return np.matmul(w.reshape(group, channels // group, -1), columns).reshape(batch, channels, *outputs)
+    return multiply(w.reshape(group, channels // group, -1), columns).reshape(batch, channels, *outputs)
 
 
 def _pointwise_last(rows: Array, w: Array, shape: tuple[int, ...]) -> Array:
@@ -59,11 +61,11 @@ def _pointwise_last(rows: Array, w: Array, shape: tuple[int, ...]) -> Array:
     weights = w.reshape(channels, -1)
     if count <= FEW_POSITIONS and w.size <= SMALL_WEIGHTS and not w.flags.writeable:
         by_input = packed(w, "inputs, filters", lambda w: np.ascontiguousarray(w.reshape(channels, -1).T))
-        product = np.matmul(rows, by_input)
+        product = multiply(rows, by_input)
     elif count <= FEW_POSITIONS // 4 and shape[0] == 1:
-        return np.matmul(weights, rows.T).reshape(1, channels, *shape[1:-1])
+        return multiply(weights, rows.T).reshape(1, channels, *shape[1:-1])
     else:
-        product = np.matmul(rows, weights.T)
+        product = multiply(rows, weights.T)
     return channels_second(product.reshape(shape))
 
 
@@ -76,13 +78,17 @@ def conv_im2col_first(x: Array, w: Array, windows: Windows, group: int) -> Array
     rows_axis = 2 + rank
     weights = w.reshape(group, channels // group, -1)
     out = np.empty((batch, group, channels // group, outputs[0], rest), np.result_type(x, w))
-    for image, first, last in row_blocks(batch, outputs[0], x.shape[1] * windows.taps * rest, COLUMN_ELEMENTS):
+
+    def compute(part: tuple[int, int, int]) -> None:
+        image, first, last = part
         block = view[image][(slice(None),) * (rows_axis - 1) + (slice(first, last),)]
         columns = block.reshape(group, weights.shape[2], (last - first) * rest)
         if last - first == outputs[0]:
-            np.matmul(weights, columns, out=out[image].reshape(group, channels // group, -1))
+            multiply(weights, columns, out[image].reshape(group, channels // group, -1))
         else:
             out[image, :, :, first:last] = np.matmul(weights, columns).reshape(*weights.shape[:2], last - first, rest)
+
+    share(compute, row_blocks(batch, outputs[0], x.shape[1] * windows.taps * rest, COLUMN_ELEMENTS))
     return out.reshape(batch, channels, *outputs)
 
 
@@ -93,15 +99,19 @@ def conv_im2col_last(x: Array, w: Array, windows: Windows, group: int) -> Array:
     view = window_view(pad_channels_last(x, windows), windows, 1)
     weights = packed(w, f"taps,channels per {group}", lambda w: _taps_then_channels(w, group))
     out = np.empty((batch, outputs[0], rest, channels), np.result_type(x, w))
-    for image, first, last in row_blocks(batch, outputs[0], x.shape[1] * windows.taps * rest, COLUMN_ELEMENTS):
+
+    def compute(part: tuple[int, int, int]) -> None:
+        image, first, last = part
         positions = (last - first) * rest
         target = out[image, first:last].reshape(positions, channels)
         if group == 1:
-            np.matmul(view[image, first:last].reshape(positions, -1), weights[0], out=target)
-            continue
+            multiply(view[image, first:last].reshape(positions, -1), weights[0], target)
+            return
         columns = view[image, first:last].reshape(positions, windows.taps, group, depth).transpose(2, 0, 1, 3)
         products = np.matmul(columns.reshape(group, positions, -1), weights)
         target.reshape(positions, group, -1)[...] = products.transpose(1, 0, 2)
+
+    share(compute, row_blocks(batch, outputs[0], x.shape[1] * windows.taps * rest, COLUMN_ELEMENTS))
     return channels_second(out.reshape(batch, *outputs, channels))
 
 
@@ -118,9 +128,13 @@ def conv_im2col_across(x: Array, w: Array, windows: Windows, group: int) -> Arra
     view = view.transpose(0, 1, *range(2 + rank, 2 + 2 * rank), *range(2, 2 + rank))
     weights = w.reshape(channels, -1)
     out = np.empty((batch, outputs[0], rest, channels), np.result_type(x, w))
-    for image, first, last in row_blocks(batch, outputs[0], weights.shape[1] * rest, COLUMN_ELEMENTS):
+
+    def compute(part: tuple[int, int, int]) -> None:
+        image, first, last = part
         columns = view[image][(slice(None),) * (1 + rank) + (slice(first, last),)].reshape(weights.shape[1], -1)
         np.matmul(columns.T, weights.T, out=out[image, first:last].reshape(-1, channels))
+
+    share(compute, row_blocks(batch, outputs[0], weights.shape[1] * rest, COLUMN_ELEMENTS))
     return channels_second(out.reshape(batch, *outputs, channels))
 
 
@@ -147,9 +161,9 @@ def conv_shift_first(x: Array, w: Array, windows: Windows, group: int) -> Array:
                 rows[phase] = unfolded.reshape(group, weights.shape[3], -1)
             operand = rows[phase][:, :, offset * rest : (offset + outputs[0]) * rest]
             if tap == 0:
-                np.matmul(weights[0], operand, out=out[image])
+                multiply(weights[0], operand, out[image])
             else:
-                out[image] += np.matmul(weights[tap], operand)
+                out[image] += multiply(weights[tap], operand)
     return out.reshape(batch, channels, *outputs)
 
 
@@ -170,9 +184,9 @@ def conv_shift_last(x: Array, w: Array, windows: Windows, group: int) -> Array:
                 rows[phase] = view[image, phase::stride].reshape(-1, weights.shape[1])
             operand = rows[phase][offset * rest : (offset + outputs[0]) * rest]
             if tap == 0:
-                np.matmul(operand, weights[0], out=out[image])
+                multiply(operand, weights[0], out[image])
             else:
-                out[image] += operand @ weights[tap]
+                out[image] += multiply(operand, weights[tap])
     return channels_second(out.reshape(batch, *outputs, channels))
 
 

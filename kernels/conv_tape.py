@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from partita.kernels import threads
 from partita.kernels.arrays import Array, quiet
 from partita.kernels.conv_layout import Convolution, Layout, Reach
 from partita.kernels.convolution import choose_schedule
@@ -23,6 +24,9 @@ from partita.kernels.windows import channels_last, channels_second, row_blocks
 BLOCK_ELEMENTS = 1 << 18
 """Results of a product that are finished together, 1 MiB, so that they stay in a cache."""
 DEPTHWISE_ELEMENTS = 1 << 16
+LEAST_WORK = 1 << 22
+"""Multiplications of a product from which there are two blocks, for two threads."""
+LEAST_DEPTHWISE_WORK = 1 << 18
 TILE_ELEMENTS = 1 << 13
 """The bias is repeated to about this length, for long inner loops."""
 KEPT_BYTES = 1 << 26
@@ -44,6 +48,22 @@ class Call(NamedTuple):
             self.function(*self.operands)
         else:
             self.function(*self.operands, out=self.out)
+
+
+class Work(NamedTuple):
+    """Calls for one convolution: some that come first, then lists of them that may run at the same time."""
+
+    first: list[Call]
+    lanes: list[list[Call]]
+
+    def do(self) -> None:
+        _do_all(self.first)
+        threads.share(_do_all, self.lanes)
+
+
+def _do_all(calls: Sequence[Call]) -> None:
+    for call in calls:
+        call()
 
 
 def can_record(convolutions: Sequence[Convolution], outputs: Collection[str]) -> bool:
@@ -84,8 +104,9 @@ class _Recording:
     def __init__(self, convolutions: Sequence[Convolution], layout: Layout) -> None:
         self._arena = np.empty(layout.arena_bytes // FLOAT_BYTES + 1, np.float32)
         self._batch = next(iter(layout.tensors.values())).shape[0]
-        self._scratch = np.empty(max(self._scratch_elements(c) for c in convolutions), np.float32)
-        self._steps: list[tuple[Convolution, list[Call] | None]] = []
+        scratch_elements = max(self._scratch_elements(c) for c in convolutions)
+        self._scratches = [np.empty(scratch_elements, np.float32) for _ in range(threads.threads())]
+        self._steps: list[tuple[Convolution, Work | None]] = []
         self._images = {
             name: self._view(laid)[:, :, 0] for name, laid in layout.tensors.items() if name not in layout.slots
         }
@@ -98,15 +119,14 @@ class _Recording:
         for c in convolutions:
             names = {c.x, c.output, *([] if c.addend is None else [c.addend])}
             is_fixed = names.isdisjoint(layout.slots) and (c.is_depthwise or _is_pointwise(c))
-            self._steps.append((c, list(self._calls(c, self._images)) if is_fixed else None))
+            self._steps.append((c, self._work(c, self._images) if is_fixed else None))
 
     @quiet
     def play(self, images: dict[str, Array]) -> None:
         """`images` are the inputs and outputs, channels last."""
         known = self._images | images
-        for c, calls in self._steps:
-            for call in self._calls(c, known) if calls is None else calls:
-                call()
+        for c, work in self._steps:
+            (self._work(c, known) if work is None else work).do()
 
     def _view(self, laid: Laid, stride: int = 1) -> Array:
         """A tensor of the arena as (N, rows, remainders of columns, columns, C), with its border."""
@@ -115,43 +135,49 @@ class _Recording:
         start = laid.offset // FLOAT_BYTES
         return self._arena[start : start + math.prod(shape)].reshape(shape)
 
-    def _calls(self, c: Convolution, images: Mapping[str, Array]) -> Iterator[Call]:
+    def _work(self, c: Convolution, images: Mapping[str, Array]) -> Work:
+        """The blocks go round the lanes, each of which has scratch memory of its own."""
+        bordered, given = self._bordered.get(c.output), images.get(c.x)
+        first = [] if bordered is None else list(bordered.zeros())
+        if c.is_depthwise and given is not None:
+            first += [*self._bordered[c.x].zeros(), *self._bordered[c.x].written_from(given, WHOLE)]
+        whole = None
+        if given is not None and not c.is_depthwise:
+            whole = np.ascontiguousarray(given) if _is_pointwise(c) else _computed(c, given)
+        lanes: list[list[Call]] = [[] for _ in self._scratches]
+        for i, (cut, shape) in enumerate(self._blocks(c)):
+            lane = i % len(lanes)
+            lanes[lane] += self._block(c, images, whole, cut, shape, self._scratches[lane])
+        return Work(first, [lane for lane in lanes if lane])
+
+    def _block(
+        self, c: Convolution, images: Mapping[str, Array], whole: Array | None, cut: Cut, shape: Sizes, scratch: Array
+    ) -> Iterator[Call]:
+        """One block of results. `whole`: of a product the input; of what is neither that nor depthwise, the sums."""
         bordered, image = self._bordered.get(c.output), images.get(c.output)
-        addend = None if c.addend is None else images[c.addend]
-        if bordered is not None:
-            yield from bordered.zeros()
-        if c.is_depthwise:
-            if c.x in images:
-                yield from self._bordered[c.x].zeros()
-                yield from self._bordered[c.x].written_from(images[c.x], WHOLE)
-            yield from self._depthwise(c, image, bordered)
+        results = scratch[: math.prod(shape)].reshape(shape) if image is None else image[cut]
+        if whole is None:
+            yield from self._depthwise(c, cut, results, scratch)
         elif _is_pointwise(c):
-            x = np.ascontiguousarray(images[c.x])
             weights = packed(c.w, "inputs, filters", lambda w: np.ascontiguousarray(w.reshape(w.shape[0], -1).T))
-            for cut, shape in self._blocks(c):
-                results = self._results(image, cut, shape)
-                yield Call(np.matmul, (x[cut].reshape(-1, x.shape[-1]), weights), results.reshape(-1, shape[-1]))
-                yield from self._ended(c, results, cut, image, bordered, addend)
+            yield Call(np.matmul, (whole[cut].reshape(-1, whole.shape[-1]), weights), results.reshape(-1, shape[-1]))
         else:
-            x = channels_second(images[c.x])
-            y = choose_schedule(x, c.w, c.windows, c.group)(x, c.w, c.windows, c.group)
-            yield from self._ended(c, np.ascontiguousarray(channels_last(y)), WHOLE, image, bordered, addend)
+            results = whole[cut]
+        yield from self._ended(c, results, cut, image, bordered, None if c.addend is None else images[c.addend])
 
     def _blocks(self, c: Convolution) -> Iterator[tuple[Cut, Sizes]]:
         """Rows of one image at a time: where they are, and their shape (rows, columns, filters)."""
-        height, width = c.windows.outputs
-        elements = DEPTHWISE_ELEMENTS if c.is_depthwise else BLOCK_ELEMENTS
-        for image, first, last in row_blocks(self._batch, height, width * c.w.shape[0], elements):
-            yield (image, slice(first, last)), (last - first, width, c.w.shape[0])
+        (height, width), filters = c.windows.outputs, c.w.shape[0]
+        elements = height * width * filters
+        most, least = (DEPTHWISE_ELEMENTS, LEAST_DEPTHWISE_WORK) if c.is_depthwise else (BLOCK_ELEMENTS, LEAST_WORK)
+        pairs = max(round(elements / (2 * most)), 1 if elements * c.w[0].size >= least else 0)
+        for image, first, last in row_blocks(self._batch, height, 1, height / max(1, 2 * pairs)):
+            yield (image, slice(first, last)), (last - first, width, filters)
 
     def _scratch_elements(self, c: Convolution) -> int:
         return max(math.prod(shape) for _, shape in self._blocks(c)) * (2 if c.is_depthwise else 1)
 
-    def _results(self, image: Array | None, cut: Cut, shape: Sizes) -> Array:
-        """Where a block is computed: in its place, or in the scratch memory if that has a border."""
-        return self._scratch[: math.prod(shape)].reshape(shape) if image is None else image[cut]
-
-    def _depthwise(self, c: Convolution, image: Array | None, bordered: "_Bordered | None") -> Iterator[Call]:
+    def _depthwise(self, c: Convolution, cut: Cut, results: Array, scratch: Array) -> Iterator[Call]:
         padded, windows = self._bordered[c.x].memory, c.windows
         (kernel, columns), (dilation, across) = windows.kernel, windows.dilations
         stride, channels = windows.strides[1], c.w.shape[0]
@@ -161,25 +187,22 @@ class _Recording:
             lambda w: np.tile(np.moveaxis(w[:, 0], 0, -1), (1, 1, windows.outputs[1])),
         )  # fmt: skip
         step = math.lcm(stride, across) // across  # taps that are so far apart have one remainder
-        for cut, shape in self._blocks(c):
-            results = self._results(image, cut, shape)
-            sums = results.reshape(shape[0], run)
-            for tap in range(min(step, columns)):
-                offset, remainder = divmod(tap * across, stride)
-                first = padded[cut[0], cut[1].start * windows.strides[0] :, remainder, offset:]
-                row, column = first.strides[0], first.strides[1]
-                view = as_strided(
-                    first, (shape[0], kernel, len(range(tap, columns, step)), run),
-                    (row * windows.strides[0], row * dilation, column * (step * across // stride), FLOAT_BYTES),
-                    writeable=False,
-                )  # fmt: skip
-                if tap == 0:
-                    yield Call(np.einsum, ("hijz,ijz->hz", view, filters[:, tap::step]), sums)
-                else:
-                    more = self._scratch[-sums.size :].reshape(sums.shape)
-                    yield Call(np.einsum, ("hijz,ijz->hz", view, filters[:, tap::step]), more)
-                    yield Call(np.add, (sums, more), sums)
-            yield from self._ended(c, results, cut, image, bordered, None)
+        sums = results.reshape(len(results), run)
+        for tap in range(min(step, columns)):
+            offset, remainder = divmod(tap * across, stride)
+            first = padded[cut[0], cut[1].start * windows.strides[0] :, remainder, offset:]
+            row, column = first.strides[0], first.strides[1]
+            view = as_strided(
+                first, (len(results), kernel, len(range(tap, columns, step)), run),
+                (row * windows.strides[0], row * dilation, column * (step * across // stride), FLOAT_BYTES),
+                writeable=False,
+            )  # fmt: skip
+            if tap == 0:
+                yield Call(np.einsum, ("hijz,ijz->hz", view, filters[:, tap::step]), sums)
+            else:
+                more = scratch[-sums.size :].reshape(sums.shape)
+                yield Call(np.einsum, ("hijz,ijz->hz", view, filters[:, tap::step]), more)
+                yield Call(np.add, (sums, more), sums)
 
     def _ended(
         self, c: Convolution, results: Array, cut: Cut, image: Array | None,
@@ -243,6 +266,12 @@ def _reach_of(c: Convolution) -> Reach:
         return (0,) * len(begin), (0,) * len(end)
     over = (begin[1] + c.windows.inputs[1] + end[1]) % c.windows.strides[1]
     return begin, (end[0], end[1] + (c.windows.strides[1] - over if over else 0))
+
+
+def _computed(c: Convolution, image: Array) -> Array:
+    """The sums of a convolution by a schedule of its own, channels last and contiguous."""
+    x = channels_second(image)
+    return np.ascontiguousarray(channels_last(choose_schedule(x, c.w, c.windows, c.group)(x, c.w, c.windows, c.group)))
 
 
 def _is_pointwise(c: Convolution) -> bool:

@@ -7,6 +7,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from partita.kernels.arrays import Array
 from partita.kernels.packing import packed
+from partita.kernels.threads import share
 from partita.kernels.windows import (
     Windows,
     channels_last,
@@ -67,9 +68,9 @@ def conv_depthwise_last(x: Array, w: Array, windows: Windows, group: int) -> Arr
         parts.append((as_strided(rows, shape, strides, writeable=False), filters[..., tap::step, :]))
     row_axis = min(rank, 2)  # one-dimensional data are one row
     terms = f"{o}{k}z,{k}z->{o}z"
-    for image, first, last in row_blocks(
-        batch, out.shape[row_axis], math.prod(out.shape[row_axis + 1 :]), BLOCK_ELEMENTS
-    ):
+
+    def compute(block_rows: tuple[int, int, int]) -> None:
+        image, first, last = block_rows
         cut: tuple[int | slice, ...] = (image, *(slice(None),) * (row_axis - 1), slice(first, last))
         block = out[cut]
         for i, (view, factors) in enumerate(parts):
@@ -77,6 +78,8 @@ def conv_depthwise_last(x: Array, w: Array, windows: Windows, group: int) -> Arr
                 np.einsum(terms, view[cut], factors, out=block)
             else:
                 block += np.einsum(terms, view[cut], factors)
+
+    share(compute, row_blocks(batch, out.shape[row_axis], math.prod(out.shape[row_axis + 1 :]), BLOCK_ELEMENTS))
     return channels_second(out.reshape(batch, *outputs, channels))
 
 

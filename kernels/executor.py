@@ -9,6 +9,7 @@ import numpy as np
 from partita.errors import ModelError
 from partita.graph.dtypes import name_of_numpy
 from partita.graph.ir import Graph, Node
+from partita.kernels.blas import on_one_thread
 from partita.kernels.program import Call, describe, last_uses, program_of
 
 __all__ = ["checked_feeds", "compute", "last_uses", "run"]
@@ -19,7 +20,8 @@ def compute(node: Node, inputs: Sequence[Any], outer: Mapping[str, Any] | None =
 
     Raises KernelError that names the node.
     """
-    return _call_of(node)(inputs, outer)
+    with on_one_thread():
+        return _call_of(node)(inputs, outer)
 
 
 @lru_cache(maxsize=2048)

@@ -13,6 +13,7 @@ from partita.kernels.activation import gelu_erf_block, gelu_tanh_block, sigmoid_
 from partita.kernels.arrays import Array, highest, lowest, quiet
 from partita.kernels.compiled import UNLIMITED, Ending
 from partita.kernels.packing import packed
+from partita.kernels.threads import share
 from partita.kernels.windows import channels_last
 
 Step = Callable[[Array, Any], None]
@@ -21,9 +22,8 @@ Step = Callable[[Array, Any], None]
 
 TILE_ELEMENTS = 1 << 13
 """Numbers of channels are repeated to about this length: long inner loops, and still in the first-level cache."""
-BLOCK_ELEMENTS = 1 << 18
-"""A tail of several steps goes over blocks of this size, 1 MiB of float32, so that they stay in a cache (measured:
-with a third-level cache of 32 MiB, smaller blocks and blocks within the product only add calls)."""
+BLOCK_ELEMENTS = 1 << 16
+"""A tail of several steps goes over blocks of at most this size, 256 KiB of float32, which threads share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +187,8 @@ class _Rows:
         height, width = matrix.shape
         self.group = max(1, min(height, TILE_ELEMENTS // max(width, 1)))
         """Rows that share one repetition of numbers of channels."""
-        self.at_once = max(1, BLOCK_ELEMENTS // max(width, 1) // self.group) * self.group
+        blocks = -(-matrix.size // BLOCK_ELEMENTS)
+        self.at_once = max(1, -(-height // (max(1, blocks) * self.group))) * self.group
 
     def per_channel(self, numbers: Array) -> Array:
         """Numbers of channels as `group` rows, or as a column as long as the matrix."""
@@ -212,12 +213,15 @@ class _Rows:
     @quiet
     def apply(self, links: list[tuple[Step, Any]]) -> None:
         height = len(self.matrix)
-        for start in range(0, height, self.at_once):
+
+        def compute(start: int) -> None:
             stop = min(start + self.at_once, height)
             even = start + (stop - start) // self.group * self.group
             for first, last, group in ((start, even, self.group), (even, stop, stop - even)):
                 if first < last:
                     self._apply(links, first, last, group)
+
+        share(compute, range(0, height, self.at_once))
 
     def _apply(self, links: list[tuple[Step, Any]], first: int, last: int, group: int) -> None:
         """The links on the rows [first, last), seen as fewer rows that are `group` times as long."""

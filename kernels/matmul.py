@@ -7,6 +7,7 @@ import numpy as np
 
 from partita.errors import KernelError
 from partita.kernels.arrays import Array
+from partita.kernels.products import multiply
 from partita.kernels.registry import kernel
 
 
@@ -20,8 +21,8 @@ def matmul(A: Array, B: Array) -> Array:
     if A.ndim == 0 or B.ndim == 0 or A.shape[-1] != B.shape[-2 if B.ndim > 1 else 0]:
         raise KernelError(f"matrices of shapes {A.shape} and {B.shape} cannot be multiplied")
     if A.ndim > 2 and B.ndim == 2 and A.flags.c_contiguous:
-        return (A.reshape(-1, A.shape[-1]) @ B).reshape(*A.shape[:-1], B.shape[1])
-    return np.asarray(np.matmul(A, B))
+        return multiply(A.reshape(-1, A.shape[-1]), B).reshape(*A.shape[:-1], B.shape[1])
+    return multiply(A, B) if min(A.ndim, B.ndim) > 1 else np.asarray(np.matmul(A, B))
 
 
 @kernel("Gemm", since=1)
@@ -45,7 +46,7 @@ def gemm(
     b = B.T if transB else B
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
         raise KernelError(f"matrices of shapes {a.shape} and {b.shape} (after transA, transB) cannot be multiplied")
-    y = a @ b
+    y = multiply(a, b)
     if alpha != 1:
         y = _scaled(y, alpha)
     if C is not None and beta != 0:
@@ -129,7 +130,7 @@ def _contract(left: str, right: str, output: str, a: Array, b: Array) -> Array:
         size(batch), size(summed), size(columns)
     )
     order = batch + rows + columns
-    product = np.matmul(a, b).reshape([size_of[c] for c in order])
+    product = multiply(a, b).reshape([size_of[c] for c in order])
     return product.transpose([order.index(c) for c in output])
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from partita.errors import KernelError
 from partita.kernels.arrays import Array
 from partita.kernels.registry import kernel
+from partita.kernels.threads import share
 
 BLOCK_ELEMENTS = 1 << 15
 """Rows are normalised in blocks of about this many elements, so that the temporaries stay in the cache."""
@@ -166,7 +167,8 @@ def _normalize_rows(
     mean, inverse = np.empty((total, 1), rows.dtype), np.empty((total, 1), rows.dtype)
     ones = np.full((count, 1), 1 / max(count, 1), rows.dtype)
     step = max(1, BLOCK_ELEMENTS // max(count, 1))
-    for first in range(0, total, step):
+
+    def compute(first: int) -> None:
         part = slice(first, first + step)
         block = y[part]
         np.matmul(rows[part], ones, out=mean[part])
@@ -178,6 +180,8 @@ def _normalize_rows(
             block *= factor if factor.shape[0] == 1 else factor[part]
         if shift is not None:
             block += shift if shift.shape[0] == 1 else shift[part]
+
+    share(compute, range(0, total, step))
     return y, mean, inverse
 
 

@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from dataclasses import dataclass
 from threading import Condition
 from typing import Any
@@ -17,11 +18,13 @@ from partita.graph.ir import Array, Node
 from partita.graph.plan import Location, PlacedOperator, Plan, Segment, Transfer
 from partita.graph.plan_check import misplaced_tensors
 from partita.graph.quantisation import SCHEMES, Range
+from partita.kernels.blas import on_one_thread
 from partita.kernels.calibration import calibrate
 from partita.kernels.executor import checked_feeds
 from partita.kernels.program import read_only
 from partita.kernels.quantised import Quantised
 from partita.kernels.storage import FloatStorage, Storage, storage_of
+from partita.kernels.threads import kept_apart
 from partita.units import NS_PER_US
 
 Key = tuple[str, Location]
@@ -98,19 +101,20 @@ def execute(
     for flaw in misplaced_tensors(plan):  # a thread would wait for ever
         raise PlanError(f"the plan cannot run: {flaw}; place it again")
     run = _Run(plan, given, ranges)
-    if concurrent:
-        _run_side_by_side(run)
-    else:
-        run.segments(plan.segments)
+    with on_one_thread():
+        if concurrent:
+            _run_side_by_side(run)
+        else:
+            run.segments(plan.segments)
     for transfer in plan.transfers_before.get("", ()):
         run.move(transfer, OUTSIDE)
     return run.execution()
 
 
 def _run_side_by_side(run: "_Run") -> None:
-    """One thread per unit. An error anywhere ends all of them, and is raised."""
+    """One thread per unit, on which its kernels run. An error anywhere ends all of them, and is raised."""
     units = dict.fromkeys(segment.unit for segment in run.plan.segments)
-    with ThreadPoolExecutor(max(1, len(units)), "unit") as pool:
+    with kept_apart() if len(units) > 1 else nullcontext(), ThreadPoolExecutor(max(1, len(units)), "unit") as pool:
         futures = [pool.submit(run.segments, [s for s in run.plan.segments if s.unit == unit]) for unit in units]
         done, _ = wait(futures, return_when=FIRST_EXCEPTION)
         errors = [future.exception() for future in futures if future in done and future.exception() is not None]

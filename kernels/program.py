@@ -12,6 +12,7 @@ from partita.errors import KernelError, UnsupportedOperatorError
 from partita.graph.dtypes import name_of_numpy
 from partita.graph.ir import Array, Graph, Node
 from partita.kernels.arena import keep_freed_memory
+from partita.kernels.blas import on_one_thread
 from partita.kernels.fused import compiled_form, fused_kernel
 from partita.kernels.halves import to_float16, to_float32
 from partita.kernels.registry import kernel_for
@@ -149,7 +150,8 @@ class Program:
     def run(self, given: Mapping[str, Any]) -> tuple[Any, ...]:
         """The wanted tensors; `given` holds the graph's inputs, and what surrounds it if it is a region."""
         known: dict[str, Any] = {"": None, **self._constants, **given}
-        _run(self._steps, known)
+        with on_one_thread():
+            _run(self._steps, known)
         return tuple(known[name] for name in self._wanted)
 
 

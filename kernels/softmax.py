@@ -7,6 +7,7 @@ import numpy as np
 
 from partita.kernels.arrays import BLOCK, Array, axis_of, quiet
 from partita.kernels.registry import kernel
+from partita.kernels.threads import share
 
 NARROW = 80.0
 """exp(-80) is a normal float32: rows whose elements differ by less need no maximum of their own to avoid overflow."""
@@ -49,8 +50,11 @@ def _by_rows(step: Callable[[Array, Array], None], x: Array) -> Array:
     rows = np.ascontiguousarray(x).reshape(-1, length)
     out = np.empty_like(rows)
     at_once = max(1, BLOCK // length)
-    for start in range(0, len(rows), at_once):
+
+    def compute(start: int) -> None:
         step(rows[start : start + at_once], out[start : start + at_once])
+
+    share(compute, range(0, len(rows), at_once))
     return out.reshape(x.shape)
 
 

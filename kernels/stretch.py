@@ -8,7 +8,7 @@ import numpy as np
 
 from partita.errors import KernelError
 from partita.graph.ir import Array, Node
-from partita.kernels import compiled
+from partita.kernels import compiled, threads
 from partita.kernels import fused_tail as tail
 from partita.kernels.conv_layout import Convolution
 from partita.kernels.conv_plan import Plan, reads_channels_first
@@ -94,7 +94,7 @@ class Stretch:
             return self._one_by_one(inputs, outer)
         given = dict(zip(self.inputs, inputs, strict=True))
         first = frozenset(name for name, x in given.items() if reads_channels_first(x))
-        key = (tuple(x.shape for x in inputs), first, compiled.threads())
+        key = (tuple(x.shape for x in inputs), first, threads.threads())
         if key not in self._plans:
             self._plans[key] = self._plan({name: x.shape for name, x in given.items()}, first)
         plan = self._plans[key]

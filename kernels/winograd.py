@@ -14,6 +14,8 @@ import numpy as np
 
 from partita.kernels.arrays import Array
 from partita.kernels.packing import packed
+from partita.kernels.products import cuts, multiply
+from partita.kernels.threads import share
 from partita.kernels.windows import Windows, channels_last, channels_second
 
 Matrix = tuple[tuple[float, ...], ...]
@@ -85,13 +87,20 @@ def conv_winograd(x: Array, w: Array, windows: Windows, group: int) -> Array:
     padded = _pad_to_tiles(x, windows, rows, columns)
     weights = packed(w, "winograd", lambda w: transform_filters(w, SMALL))
     out = np.empty((batch, rows, 2, columns, 2, filters), np.result_type(x, w))
-    step = max(1, BLOCK_ELEMENTS // (16 * columns * max(channels, filters)))
-    for image in range(batch):
-        for first in range(0, rows, step):
-            last = min(first + step, rows)
-            tiles = _transform_input(padded[image, 2 * first : 2 * last + 2], last - first, columns)
-            products = np.matmul(tiles.reshape(16, -1, channels), weights)
-            _transform_output(products.reshape(4, 4, last - first, columns, filters), out[image, first:last])
+
+    def compute(part: tuple[int, slice]) -> None:
+        image, (first, last) = part[0], (part[1].start, part[1].stop)
+        strip, tiles = (
+            padded[image, 2 * first : 2 * last + 2],
+            np.empty((4, 4, last - first, columns, channels), x.dtype),
+        )
+        share(lambda c: _transform_input(strip[..., c], tiles[..., c]), cuts(channels, 2))
+        products = multiply(tiles.reshape(16, -1, channels), weights).reshape(4, 4, last - first, columns, filters)
+        target = out[image, first:last]
+        share(lambda c: _transform_output(products[..., c], target[..., c]), cuts(filters, 2))
+
+    count = -(-16 * rows * columns * max(channels, filters) // BLOCK_ELEMENTS)
+    share(compute, [(image, part) for image in range(batch) for part in cuts(rows, count)])
     whole = out.reshape(batch, 2 * rows, 2 * columns, filters)[:, :height, :width]
     return channels_second(np.ascontiguousarray(whole))
 
@@ -112,17 +121,16 @@ def transform_filters(w: Array, matrices: Matrices) -> Array:
     return tiles.reshape(*w.shape[:2], -1).transpose(2, 1, 0).astype(w.dtype, order="C")
 
 
-def _transform_input(strip: Array, rows: int, columns: int) -> Array:
-    """B^T d B of every 4x4 tile, 2 apart, of a strip (2 rows + 2, 2 columns + 2, C): (4, 4, rows, columns, C)."""
+def _transform_input(strip: Array, tiles: Array) -> None:
+    """B^T d B of every 4x4 tile, 2 apart, of a strip (2 rows + 2, 2 columns + 2, C), as (4, 4, rows, columns, C)."""
+    rows, columns = tiles.shape[2:4]
     d = [strip[i : i + 2 * rows - 1 : 2] for i in range(4)]
-    tiles = np.empty((4, 4, rows, columns, strip.shape[2]), strip.dtype)
     for target, across in zip(tiles, (d[0] - d[2], d[1] + d[2], d[2] - d[1], d[1] - d[3]), strict=True):
         t = [across[:, j : j + 2 * columns - 1 : 2] for j in range(4)]
         np.subtract(t[0], t[2], out=target[0])
         np.add(t[1], t[2], out=target[1])
         np.subtract(t[2], t[1], out=target[2])
         np.subtract(t[1], t[3], out=target[3])
-    return tiles
 
 
 def _transform_output(products: Array, out: Array) -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from partita.kernels import compiled
+from partita.kernels import compiled, threads
 from partita.kernels.arrays import Array
 from partita.kernels.compiled import Ending
 from partita.kernels.conv_plan import convolve_planned
@@ -96,7 +96,7 @@ def test_threads_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     ending = an_ending(rng, 200, 400, 7)
     results = []
     for count in (1, 3):
-        monkeypatch.setattr(compiled, "threads", lambda count=count: count)
+        monkeypatch.setattr(threads, "threads", lambda count=count: count)
         results.append(compiled.multiply(a, b, ending))
     np.testing.assert_array_equal(results[0], results[1])
 

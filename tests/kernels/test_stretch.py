@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from partita.graph.build import GraphBuilder
 from partita.graph.ir import Graph
 from partita.graph.match import fuse
-from partita.kernels import compiled
+from partita.kernels import compiled, conv_tape, threads
 from partita.kernels.arrays import Array
 from partita.kernels.executor import compute, run
 from partita.kernels.fused import worth_fusing
@@ -144,7 +144,7 @@ def test_an_empty_batch_gives_an_empty_result() -> None:
 
 
 def test_runs_at_the_same_time_do_not_meet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiled, "threads", lambda: 2)
+    monkeypatch.setattr(threads, "threads", lambda: 2)
     monkeypatch.setattr(compiled, "LEAST_WORK", 0)
     graph = inverted_residuals((24, 24))
     feeds = [noise(seed, 1, 3, 24, 24) for seed in range(4)]
@@ -170,7 +170,21 @@ def test_threads_change_no_bit_of_a_stretch(monkeypatch: pytest.MonkeyPatch) -> 
     graph = inverted_residuals((25, 21))
     x, results = noise(0, 1, 3, 25, 21), []
     for count in (1, 2, 3):
-        monkeypatch.setattr(compiled, "threads", lambda count=count: count)
+        monkeypatch.setattr(threads, "threads", lambda count=count: count)
+        results.append(run(graph, {"x": x}))
+    for other in results[1:]:
+        for name, y in other.items():
+            np.testing.assert_array_equal(y, results[0][name])
+
+
+def test_threads_change_no_bit_of_a_tape(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "is_available", lambda: False)
+    monkeypatch.setattr(conv_tape, "LEAST_WORK", 0)
+    monkeypatch.setattr(conv_tape, "LEAST_DEPTHWISE_WORK", 0)
+    graph = inverted_residuals((25, 21))
+    x, results = noise(0, 1, 3, 25, 21), []
+    for count in (1, 2, 3):
+        monkeypatch.setattr(threads, "threads", lambda count=count: count)
         results.append(run(graph, {"x": x}))
     for other in results[1:]:
         for name, y in other.items():

@@ -1,0 +1,154 @@
+"""One small pool of threads for all kernels, among which a kernel shares the blocks of its work.
+
+The blocks are a matter of the shapes alone, never of the number of threads, so neither are the results, to the bit.
+Threads sleep while there is nothing to do. Only one kernel at a time has them: where they are taken, as they are for
+what runs on one of them, the blocks run one after the other.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import copy_context
+from functools import cache, partial
+from threading import Lock, Thread
+from typing import TypeVar
+
+Part = TypeVar("Part")
+VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+"""Environment variables that say how many threads there are, the first of them that is a number."""
+
+
+@cache
+def threads() -> int:
+    """How many threads a kernel may use: what BLAS was told by the environment, else the number of processors."""
+    for name in VARIABLES:
+        if os.environ.get(name, "").isdigit():
+            return max(1, int(os.environ[name]))
+    return os.cpu_count() or 1
+
+
+class _Helper:
+    """A thread that sleeps until it is given something to run."""
+
+    def __init__(self) -> None:
+        self._given, self._done = Lock(), Lock()
+        self._given.acquire()
+        self._done.acquire()
+        self._run: Callable[[], object] = lambda: None
+        self._error: BaseException | None = None
+        Thread(target=self._serve, name="partita-kernel", daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            self._given.acquire()
+            try:
+                self._run()
+            except BaseException as error:
+                self._error = error  # raised again by the thread that gave it out
+            self._done.release()
+
+    def start(self, run: Callable[[], object]) -> None:
+        """Runs it in a copy of the caller's context, in which numpy keeps what it does about overflow."""
+        context = copy_context()
+        self._run = lambda: context.run(run)
+        self._given.release()
+
+    def finish(self, *, take_back: bool) -> BaseException | None:
+        """Wait for the end of what was started and return its error; perhaps take it back if it has not begun."""
+        if not (take_back and self._given.acquire(blocking=False)):
+            self._done.acquire()
+        error, self._error, self._run = self._error, None, lambda: None
+        return error
+
+
+_free = Lock()
+_helpers: list[_Helper] = []
+
+
+def _forget_helpers() -> None:
+    """A process that was forked off has none of its parent's threads."""
+    global _free
+    _free = Lock()  # the old one may be held by a thread that is not there
+    _helpers.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_helpers)
+
+
+def _first(count: int) -> list[_Helper]:
+    """So many helpers; those that are missing are started."""
+    while len(_helpers) < count:
+        _helpers.append(_Helper())
+    return _helpers[:count]
+
+
+def share(step: Callable[[Part], object], parts: Iterable[Part]) -> None:
+    """Run `step` on each of the parts, of which none may write what another one reads or writes.
+
+    An error in one of them is raised when those that have begun are done.
+    """
+    waiting = deque(parts)
+    wanted = min(threads(), len(waiting))
+    if wanted < 2 or not _free.acquire(blocking=False):
+        for part in waiting:
+            step(part)
+        return
+    lock = _free
+
+    def work() -> None:
+        while True:
+            try:
+                part = waiting.popleft()
+            except IndexError:
+                return
+            step(part)
+
+    try:
+        _together([work] * wanted, waiting.clear)
+    finally:
+        lock.release()
+
+
+def at_once(run: Callable[[int, int], object], wanted: int) -> None:
+    """Run `run(i, n)` for each i below n at the same time: n threads that may wait for each other.
+
+    n is `wanted`, or 1 if the threads are taken.
+    """
+    if wanted < 2 or not _free.acquire(blocking=False):
+        run(0, 1)
+        return
+    lock = _free
+    try:
+        _together([partial(run, i, wanted) for i in range(wanted)], None)
+    finally:
+        lock.release()
+
+
+def _together(jobs: Sequence[Callable[[], object]], give_up: Callable[[], None] | None) -> None:
+    """The first job on this thread and each other one on a helper; the first error is raised at the end.
+
+    With `give_up`, which is called on an error, a job that has not begun when this thread's ends is left out.
+    """
+    helpers = _first(len(jobs) - 1)
+    for helper, job in zip(helpers, jobs[1:], strict=True):
+        helper.start(job)
+    try:
+        jobs[0]()
+    except BaseException:
+        if give_up is not None:
+            give_up()
+        raise
+    finally:
+        errors = [helper.finish(take_back=give_up is not None) for helper in helpers]
+    for error in errors:
+        if error is not None:
+            raise error
+
+
+@contextmanager
+def kept_apart() -> Iterator[None]:
+    """Inside, every kernel runs on the thread that calls it: for callers that have a thread for each unit."""
+    with _free:
+        yield
