@@ -5,9 +5,10 @@ import math
 import numpy as np
 
 from partita.errors import KernelError
-from partita.kernels.arrays import Array
-from partita.kernels.products import multiply
+from partita.kernels.arrays import BLOCK, Array
+from partita.kernels.products import cuts, multiply
 from partita.kernels.registry import kernel
+from partita.kernels.threads import share
 
 _DOUBLE = 11
 """The number of float64 in TensorProto.DataType."""
@@ -137,8 +138,17 @@ def _masked(scores: Array, mask: Array | None, allowed: Array | None) -> Array:
 
 def softmax_of_scores(scores: Array) -> Array:
     """Softmax over the keys, in place; a row without any allowed key becomes zeros."""
+    if not scores.flags.c_contiguous:
+        _softmax_in_place(scores)
+    elif scores.size:
+        rows = scores.reshape(-1, scores.shape[-1])
+        share(lambda part: _softmax_in_place(rows[part]), cuts(len(rows), -(-scores.size // BLOCK)))
+    return scores
+
+
+def _softmax_in_place(scores: Array) -> None:
     if scores.shape[-1] == 0:
-        return scores
+        return
     largest = scores.max(axis=-1, keepdims=True)
     np.copyto(largest, 0, where=np.isneginf(largest))
     scores -= largest
@@ -146,7 +156,6 @@ def softmax_of_scores(scores: Array) -> Array:
     total = scores.sum(axis=-1, keepdims=True)
     np.copyto(total, 1, where=total == 0)
     scores /= total
-    return scores
 
 
 @kernel("RotaryEmbedding", since=23)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from partita.kernels import threads
-from partita.kernels.arrays import Array
+from partita.kernels.arrays import BLOCK, Array
 from partita.kernels.jobs import (
     CONSTANTS,
     FLOAT_BYTES,
@@ -27,6 +27,7 @@ from partita.kernels.jobs import (
 )
 from partita.kernels.native import loops
 from partita.kernels.packing import packed
+from partita.kernels.products import cuts
 
 SWITCH = "PARTITA_COMPILED"
 """Environment variable: 0 leaves numba aside even where it is installed."""
@@ -112,13 +113,15 @@ def _product(m: int, b: Array, ending: Ending) -> _Product:
 
 def gelu_in_place(x: Array) -> None:
     """Gelu by erf of contiguous float32."""
-    _row_loops().gelu_in_place(x.reshape(-1))
+    gelu, flat = _row_loops().gelu_in_place, x.reshape(-1)
+    threads.share(lambda part: gelu(flat[part]), cuts(x.size, -(-x.size // BLOCK)))
 
 
 def softmax(x: Array) -> Array:
     """Softmax along the last axis of contiguous float32."""
     out = np.empty_like(x)
-    _row_loops().softmax(x.reshape(-1, x.shape[-1]), out.reshape(-1, x.shape[-1]))
+    compute, rows, results = _row_loops().softmax, x.reshape(-1, x.shape[-1]), out.reshape(-1, x.shape[-1])
+    threads.share(lambda part: compute(rows[part], results[part]), cuts(len(rows), -(-x.size // BLOCK)))
     return out
 
 
@@ -126,8 +129,12 @@ def layer_normalization(x: Array, scale: Array, shift: Array, epsilon: float) ->
     """LayerNormalization over the last axis, all contiguous float32; also means and inverse deviations."""
     out, width = np.empty_like(x), x.shape[-1]
     means, inverses = (np.empty((*x.shape[:-1], 1), np.float32) for _ in range(2))
-    rows, results = x.reshape(-1, width), out.reshape(-1, width)
-    _row_loops().normalize(rows, scale, shift, np.float32(epsilon), results, means.reshape(-1), inverses.reshape(-1))
+    normalize, small = _row_loops().normalize, np.float32(epsilon)
+    rows, results, m, i = x.reshape(-1, width), out.reshape(-1, width), means.reshape(-1), inverses.reshape(-1)
+    threads.share(
+        lambda part: normalize(rows[part], scale, shift, small, results[part], m[part], i[part]),
+        cuts(len(rows), -(-x.size // BLOCK)),
+    )
     return out, means, inverses
 
 

@@ -20,7 +20,7 @@ def noise(*shape: int) -> Array:
 
 
 def attention() -> Array:
-    q, k, v = (noise(1, 12, 64, 32) for _ in range(3))
+    q, k, v = (noise(1, 12, 128, 64) for _ in range(3))
     return kernel_for("Attention").function(q, k, v)[0]
 
 
