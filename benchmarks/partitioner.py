@@ -13,6 +13,7 @@ import platform
 import random
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib.metadata import version
 from math import inf
 from pathlib import Path
@@ -30,6 +31,7 @@ from partita.partitioner.problem import Tensor as Activation
 from partita.partitioner.problem_file import read_problem
 
 UNITS = ("cpu", "gpu", "npu")
+CALLS_US = (5.0, 120.0, 200.0)
 
 
 def network(operators: int, *, skips: float = 0.3, memory: float = inf, seed: int = 0) -> Instance:
@@ -89,6 +91,12 @@ def _with_costs(readers: dict[int, set[int]], count: int, memory: float, chance:
     return Instance(f"{count} operators", "us", held, tuple(operators), tuple(tensors))
 
 
+def with_calls(instance: Instance) -> Instance:
+    """The same, with a cost for every run of a unit."""
+    units = tuple(replace(unit, call=call) for unit, call in zip(instance.units, CALLS_US, strict=True))
+    return replace(instance, units=units)
+
+
 def joint(instance: Instance, seed: int = 0) -> Problem:
     """The same network with two dtypes on the last unit, fused pairs, and a call for each run in the order."""
     chance = random.Random(seed)
@@ -114,7 +122,7 @@ def joint(instance: Instance, seed: int = 0) -> Problem:
         )
         for t in instance.tensors
     )
-    return Problem(len(instance.operators), units, 0, (5.0, 120.0, 200.0), 0.0, tuple(candidates), tensors)
+    return Problem(len(instance.operators), units, 0, CALLS_US, 0.0, tuple(candidates), tensors)
 
 
 Row = tuple[str, float, float, float, str]
@@ -152,6 +160,18 @@ def joint_rows() -> Iterator[Row]:
             return found.objective_us, gap, f"{len(problem.candidates)} candidates"
 
         yield measured(f"joint fusion, dtype, unit, segments in order, {count}", program)
+
+
+def calls_rows() -> Iterator[Row]:
+    for skips in (0.0, 0.3):
+        instance = with_calls(network(1000, skips=skips))
+        given = solve(instance, "sum", Limits()).objective
+
+        def run(instance: Instance = instance, given: float = given) -> tuple[float, float, str]:
+            found = solve(instance, "sum", Limits(), order_is_free=True)
+            return found.objective, found.gap, f"{found.status}; in the given order {given:.6g}"
+
+        yield measured(f"sum, calls, order free, 1000, long skips {skips:g}", run)
 
 
 def memory_rows() -> Iterator[Row]:
@@ -211,11 +231,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--msr", type=Path)
     parser.add_argument("--moirai", type=Path)
-    parser.add_argument("--case", action="append", choices=["sum", "joint", "memory", "makespan", "msr", "moirai"])
+    parser.add_argument(
+        "--case", action="append", choices=["sum", "joint", "calls", "memory", "makespan", "msr", "moirai"]
+    )
     given = parser.parse_args()
     cases: dict[str, Callable[[], Iterator[Row]]] = {
         "sum": sum_rows,
         "joint": joint_rows,
+        "calls": calls_rows,
         "memory": memory_rows,
         "makespan": makespan_rows,
     }

@@ -14,7 +14,7 @@ from partita.files import check_outputs, write_atomically
 out = Console(soft_wrap=False)
 
 EPILOG = (
-    "Examples:\n\n    partita solve problem.json --objective sum\n\n"
+    "Examples:\n\n    partita solve problem.json --objective sum --order free\n\n"
     "    partita solve bert_l-3_inference.json --from msr --objective throughput --json\n\n"
     "    partita solve GoogLeNet.json --objective makespan --time-limit 30 -o placement.json"
 )
@@ -34,6 +34,10 @@ def solve(  # noqa: PLR0913  (a command has one parameter per option)
             show_default=False,
         ),
     ] = None,
+    order: Annotated[
+        str,
+        typer.Option("--order", metavar="given|free", help="Operators that take turns: in the file's order, or any."),
+    ] = "given",
     gap: Annotated[float, typer.Option("--gap", help="Stop when proven within this share of the best.")] = 1e-4,
     time_limit: Annotated[
         float, typer.Option("--time-limit", metavar="SECONDS", help="Stop after this time with the best so far.")
@@ -55,12 +59,14 @@ def solve(  # noqa: PLR0913  (a command has one parameter per option)
         raise ProblemError(f"--objective {objective}: there is no such objective; there are {', '.join(OBJECTIVES)}")
     if source is not None and source not in SOURCES:
         raise ProblemError(f"--from {source}: there is no such format; there are {', '.join(SOURCES)}")
+    if order not in ("given", "free"):
+        raise ProblemError(f"--order {order}: there is no such choice; there are given, free")
     if not 0 <= gap < 1 or not time_limit > 0:
         raise ProblemError("--gap is a share from 0 to below 1, --time-limit a number of seconds above 0")
     check_outputs([output], inputs=[problem])
     cpu, wall = time.process_time(), time.perf_counter()
     instance = read_problem(problem, source)
-    outcome = solve_instance(instance, objective, Limits(gap=gap, time_s=time_limit))
+    outcome = solve_instance(instance, objective, Limits(gap=gap, time_s=time_limit), order_is_free=order == "free")
     solved = Solved(instance, objective, outcome, time.process_time() - cpu, time.perf_counter() - wall)
     text = json.dumps(solution_document(solved), indent=1, allow_nan=False)
     if output is not None:

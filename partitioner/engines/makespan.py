@@ -23,6 +23,7 @@ from partita.partitioner.engines.schedules import (
     tasks_of,
     timed,
 )
+from partita.partitioner.engines.separators import comparable
 from partita.partitioner.instance import Instance
 
 SOLVER = "temporal separators, refined block tables; blocks by HiGHS through PuLP"
@@ -214,21 +215,13 @@ class _Chain:
 def _separators(tasks: Tasks) -> list[int]:
     """Operators comparable with every other; those that short edges jump over only where a block would be large."""
     count = len(tasks.times)
-    before, after = [0] * count, [0] * count
-    outputs = tasks.outputs
-    for i in range(count):
-        for producer, _ in tasks.inputs[i]:
-            before[i] |= before[producer] | (1 << producer)
-    for i in range(count - 1, -1, -1):
-        for consumer, _ in outputs[i]:
-            after[i] |= after[consumer] | (1 << consumer)
-    comparable = [i for i in range(count) if before[i].bit_count() + after[i].bit_count() == count - 1]
+    separators = comparable([[producer for producer, _ in row] for row in tasks.inputs])
     cuts: list[int] = []
     for span in SHORT:
         jumped = _jumped(tasks, span)
         edges = [NONE, *cuts, count]
         large = [(low, high) for low, high in itertools.pairwise(edges) if high - low > SMALL]
-        found = [i for i in comparable if not jumped[i] and any(low < i < high for low, high in large)]
+        found = [i for i in separators if not jumped[i] and any(low < i < high for low, high in large)]
         cuts = sorted({*cuts, *found})
     return cuts
 

@@ -1,5 +1,6 @@
 """The least sum as an integer program: pairwise marginals, tensors moved once, calls in the given order, memory."""
 
+from collections.abc import Sequence
 from math import inf, isinf
 
 import numpy as np
@@ -11,12 +12,12 @@ from partita.partitioner.instance import Floats
 from partita.partitioner.program import Program
 
 
-def solve_program(nets: Nets, limits: Limits, least: float | None) -> Outcome:
-    """The best assignment that fits the memory; `least` is a bound known already.
+def solve_program(nets: Nets, limits: Limits, least: float | None, order: Sequence[int] | None = None) -> Outcome:
+    """The best assignment that fits the memory; `least` is a bound known already. Calls are paid along `order`.
 
     Raises ProblemError if there is none, or none was found in time.
     """
-    model = SumProgram(nets)
+    model = SumProgram(nets, nets.instance.order if order is None else order)
     answer = model.program.solve(gap=limits.gap, time_limit_s=limits.time_s)
     if answer.is_infeasible:
         raise ProblemError("no assignment fits: the operators need more memory than the units that run them have")
@@ -37,8 +38,8 @@ def solve_program(nets: Nets, limits: Limits, least: float | None) -> Outcome:
 class SumProgram:
     """x[b][u]: block b on unit u; y: pairs of units of a net's producer and one reader; w: a tensor is moved."""
 
-    def __init__(self, nets: Nets) -> None:
-        self.nets = nets
+    def __init__(self, nets: Nets, order: Sequence[int]) -> None:
+        self.nets, self.order = nets, order
         self.program = Program()
         used = self._units()
         self.x: list[dict[int, int]] = []
@@ -94,7 +95,7 @@ class SumProgram:
 
     def _add_calls(self) -> None:
         instance = self.nets.instance
-        along = [instance.group_of[i] for i in instance.order]
+        along = [instance.group_of[i] for i in self.order]
         for place, block in enumerate(along):
             before = self.x[along[place - 1]] if place else {}
             for u, x in self.x[block].items():

@@ -5,6 +5,7 @@ Elimination where it can (no memory limit binds, tensors are not too entangled),
 
 import itertools
 import time
+from collections.abc import Sequence
 from math import inf
 
 import numpy as np
@@ -39,10 +40,11 @@ def solve(instance: Instance, limits: Limits) -> Outcome:
     )
 
 
-def by_elimination(nets: Nets) -> tuple[list[int], float]:
+def by_elimination(nets: Nets, order: Sequence[int] | None = None) -> tuple[list[int], float]:
     """The units of the blocks in an optimum without memory limits, and its sum. Raises TooWideError.
 
-    Of units that no number tells apart only the first is used, since that costs nothing.
+    Calls are paid along `order`, else along the instance's. Of units that no number tells apart only the first is
+    used, since that costs nothing.
     """
     units = sorted(set(nets.instance.alike))
     allowed = [[u for u in units if nets.times[b, u] < inf] for b in range(nets.blocks)]
@@ -50,8 +52,8 @@ def by_elimination(nets: Nets) -> tuple[list[int], float]:
     for block, row in enumerate(allowed):
         problem.add((block,), nets.times[block, row])
     for net in range(len(nets.producers)):
-        _add_net(problem, nets, net, allowed, units)
-    _add_calls(problem, nets, allowed)
+        add_net(problem, nets, net, allowed, units)
+    _add_calls(problem, nets, allowed, nets.instance.order if order is None else order)
     values, total = problem.solve()
     return [allowed[b][values[b]] for b in range(nets.blocks)], total
 
@@ -63,7 +65,7 @@ def moved(nets: Nets, net: int) -> Floats:
     return table
 
 
-def _add_net(problem: Elimination, nets: Nets, net: int, allowed: list[list[int]], units: list[int]) -> None:
+def add_net(problem: Elimination, nets: Nets, net: int, allowed: list[list[int]], units: list[int]) -> None:
     """One reader: a table of two. Two: one of three, paid once if they share a unit. More: who has it, reader by
     reader."""
     cost = moved(nets, net)
@@ -72,12 +74,12 @@ def _add_net(problem: Elimination, nets: Nets, net: int, allowed: list[list[int]
     producer, consumers = nets.producers[net], nets.consumers[net]
     made = allowed[producer]
     if len(consumers) == 1:
-        _add_sorted(problem, (producer, consumers[0]), cost[np.ix_(made, allowed[consumers[0]])])
+        add_sorted(problem, (producer, consumers[0]), cost[np.ix_(made, allowed[consumers[0]])])
     elif len(consumers) == 2:
         one, two = (allowed[c] for c in consumers)
         apart = np.array([[b != c for c in two] for b in one])
         table = cost[np.ix_(made, one)][:, :, None] + cost[np.ix_(made, two)][:, None, :] * apart[None]
-        _add_sorted(problem, (producer, *consumers), table)
+        add_sorted(problem, (producer, *consumers), table)
     else:
         if len(units) > MOST_UNITS:
             raise TooWideError(f"tensors with several readers among {len(units)} different units")
@@ -102,34 +104,34 @@ def _add_shared(
             table = np.full((len(allowed[consumer]), full), np.inf)
             for value, unit in enumerate(allowed[consumer]):
                 table[value, bit[unit]] = 0.0
-            _add_sorted(problem, (consumer, mask), table)
+            add_sorted(problem, (consumer, mask), table)
         else:
             steps = np.full((len(allowed[consumer]), full, full), np.inf)
             for value, unit in enumerate(allowed[consumer]):
                 steps[value, np.arange(full), np.arange(full) | bit[unit]] = 0.0
-            _add_sorted(problem, (consumer, before, mask), steps)
+            add_sorted(problem, (consumer, before, mask), steps)
         before = mask
     paid = np.zeros((len(allowed[producer]), full))
     for value, source in enumerate(allowed[producer]):
         for unit in units:
             if unit != source:
                 paid[value, (np.arange(full) & bit[unit]) > 0] += cost[source, unit]
-    _add_sorted(problem, (producer, before), paid)
+    add_sorted(problem, (producer, before), paid)
 
 
-def _add_calls(problem: Elimination, nets: Nets, allowed: list[list[int]]) -> None:
-    """A run of one unit in the instance's order pays its call once."""
+def _add_calls(problem: Elimination, nets: Nets, allowed: list[list[int]], order: Sequence[int]) -> None:
+    """A run of one unit along the order pays its call once."""
     call = np.array([unit.call for unit in nets.instance.units])
     if not call.any() or not nets.blocks:
         return
-    along = [nets.instance.group_of[i] for i in nets.instance.order]
+    along = [nets.instance.group_of[i] for i in order]
     problem.add((along[0],), call[allowed[along[0]]])
     for before, after in itertools.pairwise(along):
         if before != after:
             changes = np.array([[a != b for b in allowed[after]] for a in allowed[before]])
-            _add_sorted(problem, (before, after), changes * call[allowed[after]][None, :])
+            add_sorted(problem, (before, after), changes * call[allowed[after]][None, :])
 
 
-def _add_sorted(problem: Elimination, variables: tuple[int, ...], table: Floats) -> None:
+def add_sorted(problem: Elimination, variables: tuple[int, ...], table: Floats) -> None:
     places = sorted(range(len(variables)), key=lambda place: variables[place])
     problem.add(tuple(variables[place] for place in places), np.transpose(table, places))

@@ -51,6 +51,22 @@ def test_the_figures_are_those_of_the_format(run: Run) -> None:
     assert document["placement"]["7"].startswith("accelerator")
 
 
+def test_runs_are_drawn_together_when_the_order_is_free(run: Run, tmp_path: Path) -> None:
+    """Two operators for unit b alone, with one for unit a between them that neither needs."""
+    document = {
+        "format": "partita-problem/1",
+        "units": [{"name": "a", "call": 1.0}, {"name": "b", "call": 10.0}],
+        "operators": [{"name": n, "times": {u: 2.0}} for n, u in (("one", "b"), ("two", "a"), ("three", "b"))],
+        "tensors": [],
+    }
+    (tmp_path / "runs.json").write_text(json.dumps(document))
+    assert json.loads(run("runs.json", "--json").out)["objective"] == 6 + 10 + 1 + 10
+    found = json.loads(run("runs.json", "--order", "free", "--json").out)
+    jsonschema.validate(found, template("solution"))
+    assert found["objective"] == found["bound"] == 6 + 10 + 1
+    assert found["order"] in (["one", "three", "two"], ["two", "one", "three"], ["three", "one", "two"])
+
+
 def test_the_placement_is_written_as_it_is_printed(run: Run, tmp_path: Path) -> None:
     result = run("msr.json", "-o", "placement.json", "--json")
     assert json.loads((tmp_path / "placement.json").read_text()) == json.loads(result.out)
@@ -69,6 +85,7 @@ def test_the_published_schema_of_problems_is_that_of_the_reader() -> None:
         (("msr.json", "--objective", "speed"), "there is no such objective; there are throughput, latency"),
         (("msr.json", "--from", "onnx"), "there is no such format"),
         (("moirai.json", "--from", "msr"), "moirai.json: maxSizePerFPGA: Field required"),
+        (("msr.json", "--order", "any"), "there is no such choice; there are given, free"),
         (("msr.json", "--gap", "2"), "--gap is a share"),
         (("msr.json", "--time-limit", "0"), "--time-limit a number of seconds above 0"),
     ],

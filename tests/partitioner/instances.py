@@ -1,7 +1,9 @@
 """Random small instances, and all their placements tried."""
 
 import itertools
+import random
 from collections.abc import Iterator
+from dataclasses import replace
 from math import inf
 
 from hypothesis import strategies as st
@@ -110,3 +112,18 @@ def makespan(instance: Instance, choice: tuple[int, ...]) -> float:
         else:
             best = min(best, max(ends.values()))
     return best
+
+
+def shuffled(instance: Instance, chance: random.Random) -> Instance:
+    """The same problem with its operators and tensors in another order."""
+    order = list(range(len(instance.operators)))
+    chance.shuffle(order)
+    place = {old: new for new, old in enumerate(order)}
+    return replace(
+        instance,
+        operators=tuple(instance.operators[old] for old in order),
+        tensors=tuple(
+            replace(t, producer=place[t.producer], consumers=tuple(sorted(place[c] for c in t.consumers)))
+            for t in reversed(instance.tensors)
+        ),
+    )

@@ -2,7 +2,6 @@
 
 import itertools
 import random
-from dataclasses import replace
 from math import inf
 
 import pytest
@@ -18,7 +17,7 @@ from partita.partitioner.engines.subgraph_latency import LatencyModel
 from partita.partitioner.engines.sum_program import solve_program
 from partita.partitioner.engines.sums import by_elimination
 from partita.partitioner.instance import Instance, Operator, Tensor, Unit
-from tests.partitioner.instances import choices, instances, largest_load, makespan, total
+from tests.partitioner.instances import choices, instances, largest_load, makespan, shuffled, total
 
 EXACT = Limits(gap=0.0, time_s=20.0)
 NEAR = pytest.approx
@@ -110,18 +109,7 @@ def test_no_placement_is_through_sooner_than_the_bound_by_separators(instance: I
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(instances(most_operators=6), st.randoms(use_true_random=False))
 def test_the_order_of_the_file_does_not_change_the_least_sum(free: Instance, chance: random.Random) -> None:
-    shuffled = list(range(len(free.operators)))
-    chance.shuffle(shuffled)
-    place = {old: new for new, old in enumerate(shuffled)}
-    moved = replace(
-        free,
-        operators=tuple(free.operators[old] for old in shuffled),
-        tensors=tuple(
-            replace(t, producer=place[t.producer], consumers=tuple(sorted(place[c] for c in t.consumers)))
-            for t in reversed(free.tensors)
-        ),
-    )
-    assert solve(moved, "sum", EXACT).objective == NEAR(solve(free, "sum", EXACT).objective)
+    assert solve(shuffled(free, chance), "sum", EXACT).objective == NEAR(solve(free, "sum", EXACT).objective)
 
 
 def test_throughput_may_use_a_unit_twice_where_that_is_better() -> None:
