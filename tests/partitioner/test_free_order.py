@@ -80,7 +80,7 @@ def test_with_memory_limits_the_bound_holds_and_the_limits_are_kept(instance: In
 
 
 @settings(max_examples=12, deadline=None, derandomize=True)
-@given(instances(calls=True, most_operators=12), st.randoms(use_true_random=False))
+@given(instances(calls=True, most_operators=8), st.randoms(use_true_random=False))
 def test_the_order_of_the_file_does_not_matter_when_it_is_free(instance: Instance, chance: random.Random) -> None:
     first, second = free(instance), free(shuffled(instance, chance))
     assert first.objective == NEAR(second.objective)
