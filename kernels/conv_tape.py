@@ -104,8 +104,9 @@ class _Recording:
     def __init__(self, convolutions: Sequence[Convolution], layout: Layout) -> None:
         self._arena = np.empty(layout.arena_bytes // FLOAT_BYTES + 1, np.float32)
         self._batch = next(iter(layout.tensors.values())).shape[0]
+        self._lanes = threads.threads()
         scratch_elements = max(self._scratch_elements(c) for c in convolutions)
-        self._scratches = [np.empty(scratch_elements, np.float32) for _ in range(threads.threads())]
+        self._scratches = [np.empty(scratch_elements, np.float32) for _ in range(self._lanes)]
         self._steps: list[tuple[Convolution, Work | None]] = []
         self._images = {
             name: self._view(laid)[:, :, 0] for name, laid in layout.tensors.items() if name not in layout.slots
@@ -170,8 +171,10 @@ class _Recording:
         (height, width), filters = c.windows.outputs, c.w.shape[0]
         elements = height * width * filters
         most, least = (DEPTHWISE_ELEMENTS, LEAST_DEPTHWISE_WORK) if c.is_depthwise else (BLOCK_ELEMENTS, LEAST_WORK)
-        pairs = max(round(elements / (2 * most)), 1 if elements * c.w[0].size >= least else 0)
-        for image, first, last in row_blocks(self._batch, height, 1, height / max(1, 2 * pairs)):
+        count = max(1, round(elements / most))
+        if self._lanes > 1 and elements * c.w[0].size >= least:
+            count += count % 2
+        for image, first, last in row_blocks(self._batch, height, count, height):
             yield (image, slice(first, last)), (last - first, width, filters)
 
     def _scratch_elements(self, c: Convolution) -> int:

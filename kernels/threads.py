@@ -1,6 +1,6 @@
 """One small pool of threads for all kernels, among which a kernel shares the blocks of its work.
 
-The blocks are a matter of the shapes alone, never of the number of threads, so neither are the results, to the bit.
+The results do not depend on the number of threads, to the bit: blocks are cut where that changes no sum.
 Threads sleep while there is nothing to do. Only one kernel at a time has them: where they are taken, as they are for
 what runs on one of them, the blocks run one after the other.
 """

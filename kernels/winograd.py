@@ -15,7 +15,7 @@ import numpy as np
 from partita.kernels.arrays import Array
 from partita.kernels.packing import packed
 from partita.kernels.products import cuts, multiply
-from partita.kernels.threads import share
+from partita.kernels.threads import share, threads
 from partita.kernels.windows import Windows, channels_last, channels_second
 
 Matrix = tuple[tuple[float, ...], ...]
@@ -94,12 +94,13 @@ def conv_winograd(x: Array, w: Array, windows: Windows, group: int) -> Array:
             padded[image, 2 * first : 2 * last + 2],
             np.empty((4, 4, last - first, columns, channels), x.dtype),
         )
-        share(lambda c: _transform_input(strip[..., c], tiles[..., c]), cuts(channels, 2))
+        share(lambda c: _transform_input(strip[..., c], tiles[..., c]), cuts(channels, parts))
         products = multiply(tiles.reshape(16, -1, channels), weights).reshape(4, 4, last - first, columns, filters)
         target = out[image, first:last]
-        share(lambda c: _transform_output(products[..., c], target[..., c]), cuts(filters, 2))
+        share(lambda c: _transform_output(products[..., c], target[..., c]), cuts(filters, parts))
 
     count = -(-16 * rows * columns * max(channels, filters) // BLOCK_ELEMENTS)
+    parts = 2 if threads() > 1 and batch * count == 1 else 1  # of the channels, where there is one block only
     share(compute, [(image, part) for image in range(batch) for part in cuts(rows, count)])
     whole = out.reshape(batch, 2 * rows, 2 * columns, filters)[:, :height, :width]
     return channels_second(np.ascontiguousarray(whole))
