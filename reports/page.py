@@ -21,6 +21,7 @@ from partita.reports.colours import Colour, unit_colour
 from partita.reports.drawing import Picture, strip_of
 from partita.reports.estimates import estimates_line, estimates_of
 from partita.reports.fallbacks import fallbacks_of
+from partita.reports.graph_view import GraphView
 from partita.reports.provenance import command_of, provenance_of
 from partita.reports.verdict import (
     EXACT_GAP,
@@ -137,6 +138,7 @@ def page(plan: Plan, timeline: Timeline, checks: Sequence[Difference] = ()) -> s
         sure=sure_text(account),
         picture=Picture(plan, account.chip, timeline),
         strip=strip_of(plan, account.chip),
+        graph=GraphView(account).json(),
         fallbacks=fallbacks[:MOST_FALLBACKS],
         fallback_count=len(fallbacks),
         boundaries=boundaries[:MOST_BOUNDARIES],
