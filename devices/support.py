@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from partita.devices.conditions import Condition, first_failure
 from partita.devices.fusion import fuses, is_chain
 from partita.devices.load import as_json, data_file, names_in, read_toml
-from partita.devices.soc import Strict, Unit, explain
+from partita.devices.soc import Gains, Strict, Unit, explain
 from partita.devices.subject import NOT_QUANTISED, Failure, Subject, scheme_limit
 from partita.errors import SocError
 from partita.graph.dtypes import is_floating
@@ -25,7 +25,7 @@ from partita.graph.ir import FUSED_DOMAIN, Graph, Node
 
 Status = Literal["native", "lowered", "unsupported", "accepted_then_fails"]
 ANY_OPERATOR = "*"
-_STOPS: WeakKeyDictionary[Graph, dict[tuple[str, str], dict[str, str]]] = WeakKeyDictionary()
+_STOPS: WeakKeyDictionary[Graph, dict[tuple[str, str, tuple[str, ...]], dict[str, str]]] = WeakKeyDictionary()
 FLOAT = "float"
 """Stands in a list of element types for every floating-point type that a unit may exchange for its own."""
 
@@ -215,8 +215,18 @@ def verdict(graph: Graph, node: Node, unit: Unit, dtype: str) -> Verdict:
     if unit.gains is not None and dtype in unit.gains.dtypes:
         dtype = unit.dtypes[0]
     if node.body is None or not is_chain(node.op):
-        return _gained(unit, node) or backend_verdict(graph, node, backend, dtype)
-    return _in_one_piece(graph, node, backend, dtype, _chain_verdict(graph, node, unit, dtype))
+        own = _gained(unit, node) or _judge(backend, Subject(node, (graph,), dtype))
+        return _in_one_piece(graph, node, backend, dtype, own, unit.gains)
+    return _in_one_piece(graph, node, backend, dtype, _chain_verdict(graph, node, unit, dtype), unit.gains)
+
+
+def _gained(unit: Unit, node: Node) -> Verdict | None:
+    """Taken because a what-if says so."""
+    return Verdict("native", source="what-if") if _is_gained(unit.gains, node) else None
+
+
+def _is_gained(gains: Gains | None, node: Node) -> bool:
+    return gains is not None and bool({node.op, ANY_OPERATOR} & set(gains.operators))
 
 
 def _chain_verdict(graph: Graph, node: Node, unit: Unit, dtype: str) -> Verdict:
@@ -231,23 +241,18 @@ def _chain_verdict(graph: Graph, node: Node, unit: Unit, dtype: str) -> Verdict:
     return refused[0] if refused else Verdict("native", source=backend.support.source)
 
 
-def _gained(unit: Unit, node: Node) -> Verdict | None:
-    """Taken because a what-if says so."""
-    if unit.gains is None or not {node.op, ANY_OPERATOR} & set(unit.gains.operators):
-        return None
-    return Verdict("native", source="what-if")
-
-
 def backend_verdict(graph: Graph, node: Node, backend: Backend, dtype: str) -> Verdict:
     """Whether the backend takes an operator that is no chain; see `verdict`."""
     return _in_one_piece(graph, node, backend, dtype, _judge(backend, Subject(node, (graph,), dtype)))
 
 
-def _in_one_piece(graph: Graph, node: Node, backend: Backend, dtype: str, own: Verdict) -> Verdict:
+def _in_one_piece(
+    graph: Graph, node: Node, backend: Backend, dtype: str, own: Verdict, gains: Gains | None = None
+) -> Verdict:
     """The verdict on an operator by itself, unless the backend takes one piece and has been stopped before."""
     if not (backend.support.one_piece and own.is_accepted):
         return own
-    stopped_by = _stops(graph, backend, dtype)
+    stopped_by = _stops(graph, backend, dtype, gains)
     for name in node.present_inputs:
         producer = graph.producer_of.get(name)
         stop = stopped_by.get(producer.name) if producer is not None else None
@@ -258,10 +263,10 @@ def _in_one_piece(graph: Graph, node: Node, backend: Backend, dtype: str, own: V
     return own
 
 
-def _stops(graph: Graph, backend: Backend, dtype: str) -> dict[str, str]:
+def _stops(graph: Graph, backend: Backend, dtype: str, gains: Gains | None) -> dict[str, str]:
     """By operator that is not in the piece, the first refused operator that it is or depends on."""
     stops = _STOPS.setdefault(graph, {})
-    key = (backend.title, dtype)
+    key = (backend.title, dtype, gains.operators if gains is not None else ())
     if key not in stops:
         found: dict[str, str] = {}
         for node in graph.nodes:
@@ -269,7 +274,7 @@ def _stops(graph: Graph, backend: Backend, dtype: str) -> dict[str, str]:
             before = next((found[p.name] for p in producers if p is not None and p.name in found), None)
             if before is not None:
                 found[node.name] = before
-            elif not _judge(backend, Subject(node, (graph,), dtype)).is_accepted:
+            elif not (_is_gained(gains, node) or _judge(backend, Subject(node, (graph,), dtype)).is_accepted):
                 found[node.name] = node.name
         stops[key] = found
     return stops[key]

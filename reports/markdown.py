@@ -9,6 +9,7 @@ from partita.reports.account import Account
 from partita.reports.estimates import estimates_line, estimates_of
 from partita.reports.fallbacks import fallbacks_of
 from partita.reports.provenance import provenance_of
+from partita.reports.rewrites import EVERY, Rewrite
 from partita.reports.verdict import labelled_baselines, sure_text, verdict_of
 from partita.reports.wording import bytes_text, count_text, decibel_text, ms_text, percent_text, printable
 from partita.simulator.timeline import Timeline
@@ -17,7 +18,9 @@ from partita.units import ms
 MOST_ROWS = 15
 
 
-def markdown(plan: Plan, timeline: Timeline, checks: Sequence[Difference] = ()) -> str:
+def markdown(
+    plan: Plan, timeline: Timeline, checks: Sequence[Difference] = (), rewrites: Sequence[Rewrite] = ()
+) -> str:
     """The verdict, and a table for each question that a reader asks next."""
     account = Account(plan)
     parts = [
@@ -27,6 +30,7 @@ def markdown(plan: Plan, timeline: Timeline, checks: Sequence[Difference] = ()) 
         f"{escaped(sure_text(account))}. {escaped(estimates_line(estimates_of(plan)))}",
         _units(account),
         _baselines(account),
+        _rewrites(rewrites),
         _fallbacks(account),
         _boundaries(account),
         _checks(checks),
@@ -86,6 +90,22 @@ def _fallbacks(account: Account) -> str:
     ]
     heads = ("operator", "runs on", "why", "source", "count", "ms", "with calls and transfers")
     return _table("Fallbacks, the dearest first", heads, rows, numbers=3) if rows else ""
+
+
+def _rewrites(rewrites: Sequence[Rewrite]) -> str:
+    rows = [
+        (
+            "all of them" if r.op == EVERY else r.op,
+            r.rewrite or "-",
+            r.rewrite_source,
+            str(len(r.nodes)),
+            f"{ms(r.latency_us):.3f}",
+            f"{ms(r.saved_us):.3f}",
+        )
+        for r in rewrites
+    ]
+    heads = ("operator", "known rewrite", "source", "count", "then, ms", "saved, ms")
+    return _table("Rewrite this first", heads, rows, numbers=3) if rows else ""
 
 
 def _boundaries(account: Account) -> str:

@@ -23,6 +23,7 @@ from partita.reports.estimates import estimates_line, estimates_of
 from partita.reports.fallbacks import fallbacks_of
 from partita.reports.graph_view import GraphView
 from partita.reports.provenance import command_of, provenance_of
+from partita.reports.rewrites import Rewrite
 from partita.reports.verdict import (
     EXACT_GAP,
     Verdict,
@@ -120,7 +121,7 @@ class Figure:
     note: str
 
 
-def page(plan: Plan, timeline: Timeline, checks: Sequence[Difference] = ()) -> str:
+def page(plan: Plan, timeline: Timeline, checks: Sequence[Difference] = (), rewrites: Sequence[Rewrite] = ()) -> str:
     """The whole report of a plan as HTML."""
     account = Account(plan)
     verdict = verdict_of(account, timeline)
@@ -144,6 +145,7 @@ def page(plan: Plan, timeline: Timeline, checks: Sequence[Difference] = ()) -> s
         boundaries=boundaries[:MOST_BOUNDARIES],
         operators=_operator_rows(account),
         checks=checks,
+        rewrites=rewrites,
         hangs_on=estimates_line(estimates_of(plan)),
         provenance=provenance_of(plan),
         command=command_of(plan),

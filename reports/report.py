@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from partita.errors import OutputError
@@ -13,6 +14,7 @@ from partita.reports.account import Account
 from partita.reports.figures import figure_bytes, timeline_figure
 from partita.reports.markdown import markdown
 from partita.reports.page import page
+from partita.reports.rewrites import Rewrite, rewrite_document, rewrites_of
 from partita.reports.summary import plan_document
 from partita.reports.verdict import verdict_of
 from partita.simulator.timeline import Timeline
@@ -25,6 +27,11 @@ class Report:
     plan: Plan
     timeline: Timeline
     checks: tuple[Difference, ...] = ()
+
+    @cached_property
+    def rewrites(self) -> tuple[Rewrite, ...]:
+        """What the plan would gain from operators that its accelerator refuses; solved for when first asked."""
+        return rewrites_of(self.plan)
 
     @property
     def verdict(self) -> str:
@@ -45,15 +52,16 @@ def check_form(path: str | Path) -> str:
 
 
 def _html(report: Report) -> bytes:
-    return page(report.plan, report.timeline, report.checks).encode()
+    return page(report.plan, report.timeline, report.checks, report.rewrites).encode()
 
 
 def _markdown(report: Report) -> bytes:
-    return markdown(report.plan, report.timeline, report.checks).encode()
+    return markdown(report.plan, report.timeline, report.checks, report.rewrites).encode()
 
 
 def _json(report: Report) -> bytes:
     document = plan_document(report.plan, report.timeline)
+    document["rewrites"] = [rewrite_document(rewrite) for rewrite in report.rewrites]
     return (json.dumps(document, indent=1, allow_nan=False) + "\n").encode()
 
 
