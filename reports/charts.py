@@ -12,7 +12,8 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from partita.reports.colours import ACCENT, BAR, FAINT, INK, LINK, PANEL, PAPER, RULE, Colour, unit_colour
-from partita.reports.figures import calm, drawable, head_line, new_figure
+from partita.reports.drawing_style import calm, drawable
+from partita.reports.figures import head_line, new_figure
 from partita.reports.wording import printable, shortened, significant
 
 ROW_INCHES = 0.34
@@ -73,10 +74,10 @@ def roofline_chart(roofs: Sequence[Roof], points: Sequence[RoofPoint], title: st
             color=colour, alpha=0.5, linewidth=0,
         )  # fmt: skip
         axes.set_title(_drawn(roof.title, 30), fontsize=9, color=colour, parse_math=False)
-        axes.set_xlabel("operations per byte of DRAM traffic", color=FAINT.on(dark=dark), fontsize=8)
+        axes.set_xlabel("operations per byte of DRAM traffic", parse_math=False, color=FAINT.on(dark=dark), fontsize=8)
         axes.grid(axis="y", color=RULE.on(dark=dark), linewidth=0.5)
         axes.tick_params(which="minor", length=0)
-    panels[0].set_ylabel("Gop/s", color=FAINT.on(dark=dark), fontsize=8)
+    panels[0].set_ylabel("Gop/s", parse_math=False, color=FAINT.on(dark=dark), fontsize=8)
     head_line(figure, title, dark=dark)
     return figure
 
@@ -107,7 +108,11 @@ def tornado_chart(base: float, swings: Sequence[Swing], title: str, axis: str, *
     axes.axvline(base, color=INK.on(dark=dark), linewidth=1)
     _name_rows(axes, [swing.name for swing in rows])
     axes.margins(x=0.14)
-    axes.set_xlabel(f"{axis} (pale: the number at its low end; full: at its high end)", color=FAINT.on(dark=dark))
+    axes.set_xlabel(
+        f"{drawable(axis)} (pale: the number at its low end; full: at its high end)",
+        parse_math=False,
+        color=FAINT.on(dark=dark),
+    )
     head_line(figure, title, dark=dark)
     return figure
 
@@ -152,8 +157,8 @@ def pareto_chart(choices: Sequence[Choice], title: str, axes_titles: tuple[str, 
         )  # fmt: skip
     axes.margins(0.12)
     axes.grid(axis="y", color=RULE.on(dark=dark), linewidth=0.5)
-    axes.set_xlabel(drawable(axes_titles[0]), color=FAINT.on(dark=dark))
-    axes.set_ylabel(drawable(axes_titles[1]), color=FAINT.on(dark=dark))
+    axes.set_xlabel(drawable(axes_titles[0]), parse_math=False, color=FAINT.on(dark=dark))
+    axes.set_ylabel(drawable(axes_titles[1]), parse_math=False, color=FAINT.on(dark=dark))
     head_line(figure, title, dark=dark)
     return figure
 
@@ -182,14 +187,14 @@ def heat_map(grid: Grid, title: str, *, dark: bool = False) -> Figure:
     axes.grid(visible=False)
     axes.set_xticks(np.arange(len(grid.columns)) + 0.5, [_drawn(c, 14) for c in grid.columns], parse_math=False)
     axes.set_yticks(np.arange(len(grid.rows)) + 0.5, [_drawn(r, 32) for r in grid.rows], parse_math=False)
-    axes.set_xlabel(drawable(grid.column_title), color=FAINT.on(dark=dark))
-    axes.set_ylabel(drawable(grid.row_title), color=FAINT.on(dark=dark))
+    axes.set_xlabel(drawable(grid.column_title), parse_math=False, color=FAINT.on(dark=dark))
+    axes.set_ylabel(drawable(grid.row_title), parse_math=False, color=FAINT.on(dark=dark))
     if values.size <= MOST_CELL_TEXTS:
         _cell_texts(axes, values, dark=dark)
     bar = figure.colorbar(image, ax=axes, pad=0.015, fraction=0.04)
     bar.ax.set_frame_on(False)
     bar.ax.tick_params(length=0, labelsize=7.5, colors=FAINT.on(dark=dark))
-    bar.set_label(drawable(grid.unit), color=FAINT.on(dark=dark), fontsize=8)
+    bar.set_label(drawable(grid.unit), parse_math=False, color=FAINT.on(dark=dark), fontsize=8)
     head_line(figure, title, dark=dark)
     return figure
 
@@ -236,7 +241,7 @@ def depth_chart(shares: Sequence[Share], title: str, *, dark: bool = False) -> F
     for name, colour in named.items():
         axes.bar(0, 0, 0, color=colour.on(dark=dark), label=_drawn(name, 40))
     axes.set(xlim=(0, 1), ylim=(0, 1), yticks=[], xticks=[])
-    axes.set_xlabel("depth, from the inputs to the outputs", color=FAINT.on(dark=dark))
+    axes.set_xlabel("depth, from the inputs to the outputs", parse_math=False, color=FAINT.on(dark=dark))
     if named:
         legend = figure.legend(loc="outside lower left", ncols=4, frameon=False, fontsize=8, handlelength=1.2)
         for text in legend.get_texts():

@@ -13,13 +13,14 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.patches import FancyArrowPatch, Patch
 
 from partita.errors import OutputError
 from partita.graph.plan import Plan
 from partita.reports.account import Account
-from partita.reports.colours import ACCENT, BAR, CALL, FAINT, INK, LINK, PANEL, PAPER, RULE, unit_colour
+from partita.reports.colours import ACCENT, BAR, CALL, FAINT, INK, LINK, PANEL, PAPER, unit_colour
+from partita.reports.curves import curves_of, draw_curves
+from partita.reports.drawing_style import calm, drawable
 from partita.reports.lanes import Arrow, Lane, arrows_of, envelope, lanes_of, memory_counter
 from partita.reports.verdict import labelled_baselines, verdict_of
 from partita.reports.wording import printable, shortened
@@ -41,13 +42,13 @@ SHORTEST_CUT = 7
 """A name is cut to no fewer characters than this; a label that says less is left out."""
 MOST_ARROWS = 60
 """With more transfers than this, arrows lose their heads and become hairlines."""
+CURVE_INCHES = 0.9
 MEMORY_BINS = 400
 DOTS_PER_INCH = 160
 TITLE_CHARACTERS = 112
 HATCH = "//////"
 CROWDED = 150
 """From this many spans in a lane on, lines between them would be all that is seen."""
-UNKNOWN_GLYPH = "?"
 SETTINGS: Any = {"svg.hashsalt": "partita", "svg.fonttype": "path", "pdf.fonttype": 42, "font.family": "DejaVu Sans"}
 METADATA: dict[str, dict[str, None]] = {
     "png": {"Software": None},
@@ -66,9 +67,9 @@ def timeline_figure(plan: Plan, timeline: Timeline, *, dark: bool = False) -> Fi
     counter = memory_counter(timeline)
     heights = [1.0 if lane.unit is not None else LINK_SHARE for lane in lanes]
     rows = sum(heights) * LANE_INCHES
-    memory_rows = 0.9 if counter is not None else 0.0
-    figure = new_figure(rows + memory_rows + 1.5, dark=dark)
-    ratios = [rows, memory_rows] if counter is not None else [rows]
+    curves = curves_of(timeline)
+    ratios = [rows, *([CURVE_INCHES] * (len(curves) + (counter is not None)))]
+    figure = new_figure(sum(ratios) + 1.5, dark=dark)
     axes = figure.subplots(len(ratios), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": ratios})[:, 0]
     end_ms = max(timeline.latency_us / US_PER_MS, 1e-9)
     centres = _centres(lanes, heights)
@@ -79,6 +80,8 @@ def timeline_figure(plan: Plan, timeline: Timeline, *, dark: bool = False) -> Fi
     axes[0].set_ylim(sum(heights), 0)
     if counter is not None:
         _draw_memory(axes[1], counter, timeline, dark=dark)
+    for below, counters in zip(axes[len(axes) - len(curves) :], curves, strict=True):
+        draw_curves(below, account.chip, counters, end_ms, dark=dark)
     axes[-1].set_xlabel("time, ms", color=FAINT.on(dark=dark))
     _legend(figure, lanes, dark=dark)
     title = "\n".join(_wrapped(verdict_of(account, timeline).sentence, TITLE_CHARACTERS))
@@ -154,24 +157,6 @@ def _wrapped(text: str, width: int) -> list[str]:
             lines.append("")
         lines[-1] = f"{lines[-1]} {word}".strip()
     return lines
-
-
-def drawable(text: str) -> str:
-    """The text with every character that the figure's font lacks replaced."""
-    glyphs = get_font(findfont(FontProperties(family="DejaVu Sans"))).get_charmap()
-    return "".join(c if c == "\n" or ord(c) in glyphs else UNKNOWN_GLYPH for c in text)
-
-
-def calm(axes: Axes, *, dark: bool) -> None:
-    """No frame, faint ticks."""
-    axes.set_facecolor(PAPER.on(dark=dark))
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(RULE.on(dark=dark))
-    axes.tick_params(colors=INK.on(dark=dark), length=0, labelsize=9)
-    axes.tick_params(axis="x", colors=FAINT.on(dark=dark))
-    axes.set_axisbelow(True)
-    axes.grid(axis="x", color=RULE.on(dark=dark), linewidth=0.7)
 
 
 def _centres(lanes: Sequence[Lane], heights: Sequence[float]) -> Centres:

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from partita.devices.soc import Soc
 from partita.reports.colours import ACCENT, FAINT, INK, LINK, OTHER_UNIT, PANEL, RULE, UNIT_COLOURS, Colour, unit_colour
-from partita.reports.figures import BAR_SHARE, LANE_INCHES, calm, drawable, head_line, new_figure
+from partita.reports.drawing_style import calm, drawable
+from partita.reports.figures import BAR_SHARE, LANE_INCHES, head_line, new_figure
 from partita.reports.scenario import seconds
 from partita.reports.wording import printable, shortened, significant
 from partita.simulator.outcome import Interval, Outcome

@@ -84,7 +84,7 @@ def test_empty_tables_and_hostile_names_have_pictures(dark: bool) -> None:
     grid = Grid(row_title=HOSTILE, column_title=HOSTILE, rows=(HOSTILE,), columns=(HOSTILE,), values=((1.0,),), unit="")
     figures = [
         roofline_chart([Roof(title=HOSTILE, kind="x", peak_gop_per_s=1, bandwidth_gb_per_s=1)], [], "", dark=dark),
-        tornado_chart(1.0, [Swing(name=HOSTILE, at_low=1, at_high=2)], HOSTILE, "ms", dark=dark),
+        tornado_chart(1.0, [Swing(name=HOSTILE, at_low=1, at_high=2)], HOSTILE, HOSTILE, dark=dark),
         tornado_chart(1.0, [], "none", "ms", dark=dark),
         pareto_chart([Choice(name=HOSTILE, x=1, y=1)], HOSTILE, (HOSTILE, "y"), dark=dark),
         heat_map(grid, HOSTILE, dark=dark),

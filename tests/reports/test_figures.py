@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from partita.errors import OutputError
 from partita.graph.plan import Plan
 from partita.reports.figures import baselines_figure, figure_bytes, timeline_figure
+from partita.simulator.timeline import Counter
 from tests.reports.plans import long_plan, mobile_plan, plan_of, timeline_of
 
 STARTS = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
@@ -75,3 +76,16 @@ def test_baselines_are_sorted_and_the_plan_comes_first() -> None:
 def test_an_unknown_suffix_is_refused() -> None:
     with pytest.raises(OutputError, match=r"'\.gif'; choose \.png, \.svg or \.pdf"):
         figure_bytes(drawn(mobile_plan()), ".gif")
+
+
+def test_power_and_temperature_are_drawn_beneath_the_timeline() -> None:
+    plan = mobile_plan()
+    timeline = timeline_of(plan)
+    counters = (
+        Counter(name="temperature skin", unit="C", points=((0, 31.0), (1_000_000, 31.5))),
+        Counter(name="power", unit="W", points=((0, 2.0),)),
+        Counter(name="power npu", unit="W", points=((0, 1.5), (2_000_000, 0.5))),
+    )
+    figure = timeline_figure(plan, replace(timeline, counters=(*timeline.counters, *counters)))
+    assert [axes.get_ylabel() for axes in figure.axes] == ["", "DRAM\nGB/s", "power\nW", "temperature\nC"]
+    assert [len(axes.lines) for axes in figure.axes[2:]] == [2, 1]
