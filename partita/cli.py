@@ -166,7 +166,10 @@ def simulate(
     ] = False,
     output: Output = None,
     trace: Annotated[
-        str | None, typer.Option(metavar="FILE.json", help="Write a Chrome trace, for Perfetto.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Write a trace: .json for Chrome, .pftrace for Perfetto.", show_default=False
+        ),
     ] = None,
     plot: Annotated[
         list[str] | None,
@@ -183,8 +186,8 @@ def simulate(
 ) -> None:
     """Simulate one inference, or with --scenario a load over time: what runs when and where, and what it waits for."""
     from partita import api
-    from partita.reports.chrome_trace import write_chrome_trace
     from partita.reports.documents import simulation_document, simulation_summary
+    from partita.reports.perfetto_trace import write_trace
     from partita.simulator.timeline_file import write_timeline
 
     for path in plot or []:
@@ -204,7 +207,7 @@ def simulate(
     if output is not None:
         write_timeline(timeline, output)
     if trace is not None:
-        write_chrome_trace(plan, timeline, trace)
+        write_trace(plan, timeline, trace)
     for path in plot or []:
         api.report(plan, timeline).save(path)
     if as_json:
