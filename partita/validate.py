@@ -13,7 +13,7 @@ working = Console(stderr=True)
 
 EPILOG = (
     "Examples:\n\n    partita validate qed_e2e_real.csv --models models/qed\n\n"
-    "    partita validate qed_ops_gpu.csv.gz --json"
+    "    partita validate qed_ops_gpu.csv.gz --json\n\n    partita validate nnmeter_block_lut.csv"
 )
 
 TableFile = Annotated[str, typer.Argument(metavar="TABLE", help="A .csv or .csv.gz table of measurements.")]

@@ -110,25 +110,39 @@ def kernel_interval(unit: Unit, dtype: str, shape: KernelShape) -> Interval:
 
 
 def _on_threads(content: Mapping[str, Any], unit: Unit, dtype: str, shapes: Sequence[KernelShape]) -> Floats:
-    part = content["dtypes"].get(dtype)
-    if part is None or not shapes:
-        return np.full(len(shapes), np.nan)
     cores = unit.cores or content["cores"]
     unknown = [name for name in cores if name not in content["types"]]
     if unknown or any(count > content["whole"][name] for name, count in cores.items()):
         have = ", ".join(f"{count} {name}" for name, count in content["whole"].items())
         asked = ", ".join(f"{count} {name}" for name, count in cores.items())
         raise SocError(f"unit {unit.name!r} is to use {asked} cores; law {unit.law!r} knows {have}")
-    parameters = _parameters(unit.law or "", dtype)
-    return thread_pool.kernel_us(
-        KernelColumns(shapes), parameters, content["types"], cores, content["whole"], SIZE_BYTES[dtype]
-    )
+    return threads_us(unit.law or "", dtype, cores, shapes)
+
+
+def threads_us(name: str, dtype: str, cores: Mapping[str, int], shapes: Sequence[KernelShape]) -> Floats:
+    """Time of each kernel by the thread-pool law `name` on a set of its cores; NaN where it does not know the dtype."""
+    content = law_file(name)
+    if dtype not in content["dtypes"] or not shapes:
+        return np.full(len(shapes), np.nan)
+    columns = KernelColumns(shapes, content.get("rows_of_tile", thread_pool.ROWS_OF_TILE))
+    parameters = _parameters(name, dtype)
+    return thread_pool.kernel_us(columns, parameters, content["types"], cores, content["whole"], SIZE_BYTES[dtype])
 
 
 @cache
 def _parameters(name: str, dtype: str) -> Mapping[str, Floats]:
     stored = law_file(name)["dtypes"][dtype]["parameters"]
-    return {key: np.asarray(values, dtype=np.float64) for key, values in stored.items()}
+    return {key: with_later_classes(key, np.asarray(values, dtype=np.float64)) for key, values in stored.items()}
+
+
+def with_later_classes(parameter: str, values: Floats) -> Floats:
+    """The values with those of classes that the law's fit did not know: they are those of the class split since."""
+    if "class" not in thread_pool.PARAMETERS[parameter]:
+        return values
+    for name in thread_pool.CLASSES[len(values) :]:
+        origin = thread_pool.CLASSES.index(thread_pool.SPLIT_FROM[name])
+        values = np.concatenate([values, values[origin : origin + 1]])
+    return values
 
 
 def _on_gpu(name: str, shapes: Sequence[KernelShape]) -> Floats:

@@ -19,15 +19,19 @@ from partita.devices.laws.trees import Floats
 
 CLASSES = (
     "pointwise", "conv", "first", "depthwise3", "depthwise3_strided", "depthwise5", "grouped", "gemm", "pool", "mean",
-    "add", "movement", "activation", "multiply", "norm", "relu",
+    "add", "movement", "activation", "multiply", "norm", "relu", "depthwise5_strided",
 )  # fmt: skip
+SPLIT_FROM = {"depthwise5_strided": "depthwise5"}
+"""Later classes, in the order of `CLASSES`, and the one whose parameters they have in a law that was fitted before."""
+MOVING = ("mean", "add", "movement", "activation", "multiply", "norm", "relu")
+"""Classes whose work is the elements that they read and write."""
 DENSE = tuple(CLASSES.index(name) for name in ("pointwise", "conv", "first"))
-DEPTHWISE = tuple(CLASSES.index(name) for name in ("depthwise3", "depthwise3_strided", "depthwise5"))
+DEPTHWISE = tuple(CLASSES.index(name) for name in CLASSES if name.startswith("depthwise"))
 GROUPED, GEMM = CLASSES.index("grouped"), CLASSES.index("gemm")
 UNFOLDED = tuple(CLASSES.index(name) for name in ("conv", "first", "pointwise"))
 FIRST_CHANNELS = 4
 ROWS_OF_TILE, COLUMNS_OF_TILE = 4, 8
-"""Of the block that the matrix kernel computes at a time (Ruy and XNNPACK on Armv8)."""
+"""Of the block that the matrix kernel computes at a time: Ruy's on Armv8; XNNPACK's has up to 6 rows."""
 NORM_OF_PARTS = 1.5
 """Between a sum (1) and the longer of the two (infinity): in-order cores wait for memory, others partly."""
 REFERENCE = {"depth": 128.0, "columns": 64.0, "rows": 400.0}
@@ -62,6 +66,7 @@ class KernelColumns:
     """Kernels as columns of numbers, for all of them at once."""
 
     shapes: Sequence[KernelShape]
+    rows_of_tile: int = ROWS_OF_TILE
 
     @cached_property
     def classes(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -94,9 +99,9 @@ class KernelColumns:
     def work(self) -> Floats:
         """Multiply-accumulates in whole tiles; elements moved where nothing is multiplied."""
         macs = self.elements * self.depth
-        tiled = np.ceil(self.rows / ROWS_OF_TILE) * ROWS_OF_TILE * np.ceil(self.columns / COLUMNS_OF_TILE)
+        tiled = np.ceil(self.rows / self.rows_of_tile) * self.rows_of_tile * np.ceil(self.columns / COLUMNS_OF_TILE)
         work = np.where(self.is_dense, tiled * COLUMNS_OF_TILE * self.depth, macs)
-        counts_elements = np.isin(self.classes, [CLASSES.index(name) for name in CLASSES[9:]])
+        counts_elements = np.isin(self.classes, [CLASSES.index(name) for name in MOVING])
         return np.where(counts_elements, self.read + self.elements, work)
 
     @cached_property
@@ -152,7 +157,7 @@ def class_of(shape: KernelShape) -> str:
         return "gemm" if shape.pixels == 1 else "pointwise"
     if shape.kind == ks.DEPTHWISE:
         if shape.side >= 5:
-            return "depthwise5"
+            return "depthwise5_strided" if shape.stride > 1 else "depthwise5"
         return "depthwise3_strided" if shape.stride > 1 else "depthwise3"
     return _CLASS_OF_KIND[shape.kind]
 

@@ -17,10 +17,19 @@ CORE_GMAC_PER_S = {"large": 0.7, "med": 0.5, "small": -0.7}
 CORE_GB_PER_S = {"large": 2.0, "med": 1.8, "small": 0.8}
 START_OF_CLASS = {
     "pointwise": 2.0, "conv": 2.2, "first": 1.0, "depthwise3": 0.5, "depthwise3_strided": 0.4, "depthwise5": 0.5,
-    "grouped": -0.7, "gemm": 1.2, "pool": 0.5, "mean": 0.3, "add": 0.0, "movement": 0.0, "activation": -1.0,
-    "multiply": 0.0, "norm": -0.5, "relu": 0.0,
+    "depthwise5_strided": 0.5, "grouped": -0.7, "gemm": 1.2, "pool": 0.5, "mean": 0.3, "add": 0.0, "movement": 0.0,
+    "activation": -1.0, "multiply": 0.0, "norm": -0.5, "relu": 0.0,
 }  # fmt: skip
-THREADED = ("pointwise", "conv", "first", "depthwise3", "depthwise3_strided", "depthwise5", "gemm")
+THREADED = (
+    "pointwise",
+    "conv",
+    "first",
+    "depthwise3",
+    "depthwise3_strided",
+    "depthwise5",
+    "depthwise5_strided",
+    "gemm",
+)
 """Classes whose kernels share their work among threads; the others start at a third serial."""
 STRENGTH = {
     "efficiency": 0.3, "core": 0.1, "class_on_core": 3.0, "bandwidth": 0.5, "shared_bandwidth": 0.5, "dispatch": 0.7,

@@ -5,9 +5,12 @@ from partita.studies.validation.tables.aihub import TABLE as AIHUB
 from partita.studies.validation.tables.codl import TABLE as CODL
 from partita.studies.validation.tables.contention_pairs import TABLE as CONTENTION_PAIRS
 from partita.studies.validation.tables.haxconn import TABLE as HAXCONN
+from partita.studies.validation.tables.nnmeter_blocks import TABLE as NNMETER_BLOCKS
 from partita.studies.validation.tables.pccs import TABLE as PCCS
 from partita.studies.validation.tables.qed_models import TABLE as QED_MODELS
 from partita.studies.validation.tables.qed_ops import TABLE as QED_OPS
 from partita.studies.validation.tables.rknn import TABLE as RKNN
 
-TABLES: tuple[Table, ...] = (QED_MODELS, QED_OPS, AIHUB, RKNN, PCCS, CONTENTION_PAIRS, CODL, HAXCONN)
+TABLES: tuple[Table, ...] = (
+    QED_MODELS, QED_OPS, AIHUB, RKNN, PCCS, CONTENTION_PAIRS, CODL, HAXCONN, NNMETER_BLOCKS,
+)  # fmt: skip
