@@ -19,6 +19,7 @@ from partita.partitioner.engines.schedules import (
     Tasks,
     annealed_schedule,
     earliest_finish,
+    joined,
     quickest_heads,
     tasks_of,
     timed,
@@ -38,7 +39,10 @@ NONE = -1
 
 
 def solve(instance: Instance, limits: Limits) -> Outcome:
-    """The shortest schedule found and its bound. Groups are kept by the schedule, and relaxed in the bound."""
+    """The shortest schedule found and its bound.
+
+    Groups are kept by the schedule; of their rules the bound knows only which units no group can use.
+    """
     deadline = time.perf_counter() + limits.time_s
     tasks = tasks_of(instance)
     chain = _Chain(tasks)
@@ -171,7 +175,7 @@ class _Chain:
                 if operator != first and operator < min(last + 1, len(chosen)):
                     chosen[operator] = result.schedule.units[i]
                     order.append(operator)
-        return timed(self.tasks, chosen, order)
+        return timed(self.tasks, joined(self.tasks, chosen), order)
 
     def _first_bounds(self, k: int) -> Rows:
         """Ends of the block's last operator if units never had to be waited for."""

@@ -6,7 +6,7 @@ A unit runs one operator at a time; moving a tensor delays its reader and keeps 
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 
 from partita.partitioner.instance import Instance
@@ -25,6 +25,8 @@ class Tasks:
     moves: list[Rows]
     """[tensor][from][to]"""
     units: int
+    partners: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    """Of operators that must share a unit with others: all of them."""
 
     @property
     def outputs(self) -> list[list[tuple[int, int]]]:
@@ -50,13 +52,33 @@ class Schedule:
 
 
 def tasks_of(instance: Instance) -> Tasks:
-    """The operators of an instance, renumbered along its order."""
+    """The operators of an instance, renumbered along its order; a unit that refuses one of a group refuses all."""
     place = {operator: position for position, operator in enumerate(instance.order)}
     inputs: list[list[tuple[int, int]]] = [[] for _ in place]
     for producer, consumer, tensor in instance.edges:
         inputs[place[consumer]].append((place[producer], tensor))
     times = [instance.times[i].tolist() for i in instance.order]
-    return Tasks(times, inputs, [move.tolist() for move in instance.moves], len(instance.units))
+    partners: dict[int, tuple[int, ...]] = {}
+    for members in instance.groups:
+        if len(members) > 1:
+            together = tuple(sorted(place[i] for i in members))
+            refused = [u for u in range(len(instance.units)) if any(times[i][u] == inf for i in together)]
+            for i in together:
+                partners[i] = together
+                for u in refused:
+                    times[i][u] = inf
+    return Tasks(times, inputs, [move.tolist() for move in instance.moves], len(instance.units), partners)
+
+
+def joined(tasks: Tasks, units: Sequence[int]) -> list[int]:
+    """The same units, except that partners share the one of theirs on which they take least."""
+    found = list(units)
+    for together in sorted(set(tasks.partners.values())):
+        own = sorted({units[i] for i in together})
+        best = min(own, key=lambda u: sum(tasks.times[i][u] for i in together))
+        for i in together:
+            found[i] = best
+    return found
 
 
 def timed(tasks: Tasks, units: Sequence[int], order: Sequence[int]) -> Schedule:
@@ -116,13 +138,18 @@ def earliest_finish(tasks: Tasks, *, look_ahead: bool) -> Schedule:
         )
     order = sorted(range(count), key=lambda i: (-rank[i], i))
     units, ends, free = [0] * count, [0.0] * count, [0.0] * tasks.units
+    placed: set[int] = set()
     for i in _made_topological(tasks, order):
         best = (inf, inf, 0)
+        settled = next((units[p] for p in tasks.partners.get(i, ()) if p in placed), None)
         for unit, own in enumerate(tasks.times[i]):
+            if own == inf or (settled is not None and unit != settled):
+                continue
             ready = max((ends[p] + tasks.moves[t][units[p]][unit] for p, t in tasks.inputs[i]), default=0.0)
             end = max(free[unit], ready) + own
             best = min(best, (end + (tails[i][unit] if look_ahead else 0.0), end, unit))
         units[i], ends[i] = best[2], best[1]
+        placed.add(i)
         free[best[2]] = best[1]
     return timed(tasks, units, sorted(range(count), key=lambda i: (ends[i], i)))
 
@@ -154,7 +181,7 @@ def _mean(rows: Rows) -> float:
 def annealed_schedule(tasks: Tasks, start: Schedule, moves: int, heat: float, fixed: frozenset[int]) -> Schedule:
     """The best schedule among those visited from `start`: operators change unit, or their place in the order.
 
-    Operators in `fixed` keep their unit. Seeded, so a run can be repeated.
+    Operators in `fixed` keep their unit, and partners change theirs together. Seeded, so a run can be repeated.
     """
     chance = random.Random(1)
     count = len(tasks.times)
@@ -169,8 +196,11 @@ def annealed_schedule(tasks: Tasks, start: Schedule, moves: int, heat: float, fi
     for turn in range(moves):
         i = chance.randrange(count)
         old_unit, old_place = units[i], place[i]
+        together = tasks.partners.get(i, (i,))
         if i not in fixed and len(allowed[i]) > 1 and chance.random() < 0.6:
-            units[i] = _other_unit(tasks, outputs, units, i, allowed[i], chance)
+            unit = _other_unit(tasks, outputs, units, i, allowed[i], chance)
+            for partner in together:
+                units[partner] = unit
         if chance.random() < 0.5:
             low = max((place[p] for p, _ in tasks.inputs[i]), default=-1) + 1
             high = min((place[c] for c, _ in outputs[i]), default=count) - 1
@@ -185,7 +215,8 @@ def annealed_schedule(tasks: Tasks, start: Schedule, moves: int, heat: float, fi
             if length < best.length * (1 - 1e-12):
                 best = trial
         else:
-            units[i] = old_unit
+            for partner in together:
+                units[partner] = old_unit
             _shift(order, place, place[i], old_place)
     return best
 

@@ -63,7 +63,7 @@ def test_the_bound_of_the_largest_load_holds_and_the_load_is_what_it_says(instan
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
-@given(instances(most_operators=5, groups=False))
+@given(instances(most_operators=5))
 def test_no_schedule_is_shorter_than_the_one_found(instance: Instance) -> None:
     found = solve(instance, "makespan", Limits(gap=1e-6, time_s=10.0))
     best = min(makespan(instance, choice) for choice in choices(instance))
@@ -74,9 +74,10 @@ def test_no_schedule_is_shorter_than_the_one_found(instance: Instance) -> None:
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
-@given(instances(most_operators=12, groups=False))
-def test_schedules_respect_units_and_arrivals(instance: Instance) -> None:
+@given(instances(most_operators=12))
+def test_schedules_respect_units_arrivals_and_groups(instance: Instance) -> None:
     found = solve(instance, "makespan", Limits(gap=0.01, time_s=2.0))
+    assert all(len({found.choice[i] for i in members}) == 1 for members in instance.groups)
     assert max(found.ends) == NEAR(found.objective)
     for producer, consumer, tensor in instance.edges:
         move = float(instance.moves[tensor][found.choice[producer], found.choice[consumer]])
