@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from partita.partitioner.instance import Floats
 
 LARGEST_TABLE = 3**13
+Choice = NDArray[np.intp]
 
 
 class TooWideError(Exception):
@@ -27,6 +28,8 @@ class Elimination:
         self.sizes = sizes
         self.tables: list[tuple[tuple[int, ...], Floats]] = []
         self.tables_of: list[set[int]] = [set() for _ in sizes]
+        self.trail: list[tuple[int, tuple[int, ...], Choice]] = []
+        """Once solved: per variable, in the order in which they went, its neighbours then and its best value."""
 
     def variable(self, size: int) -> int:
         """A further variable."""
@@ -53,7 +56,7 @@ class Elimination:
         heapq.heapify(queue)
         done = [False] * len(self.sizes)
         constant = 0.0
-        trail: list[tuple[int, tuple[int, ...], NDArray[np.intp]]] = []
+        trail = self.trail
         while queue:
             size, variable = heapq.heappop(queue)
             if done[variable]:
@@ -80,34 +83,38 @@ class Elimination:
     def _joint(self, variable: int, near: Iterable[int]) -> int:
         return prod([self.sizes[v] for v in near], start=self.sizes[variable])
 
-    def _minimised(self, variable: int, near: set[int]) -> tuple[tuple[int, ...], NDArray[np.intp], Floats]:
+    def _minimised(self, variable: int, near: set[int]) -> tuple[tuple[int, ...], Choice, Floats]:
         rest = tuple(sorted(near))
-        scope = (variable, *rest)
-        total: Floats | None = None
-        sizes = self.sizes
-        for number in sorted(self.tables_of[variable]):
-            variables, table = self.tables[number]
-            axis = variables.index(variable)
-            if axis:
-                table = np.moveaxis(table, axis, 0)
-            if len(variables) < len(scope):
-                table = table.reshape([sizes[v] if v in variables else 1 for v in scope])
-            total = table if total is None else total + table
-            for other in variables:
+        numbers = sorted(self.tables_of[variable])
+        if not numbers:
+            return rest, np.zeros((), np.intp), np.zeros(())
+        total = summed((variable, *rest), self.sizes, [self.tables[number] for number in numbers])
+        for number in numbers:
+            for other in self.tables[number][0]:
                 if other != variable:
                     self.tables_of[other].discard(number)
             self.tables[number] = ((), _EMPTY)
-        if total is None:
-            return rest, np.zeros((), np.intp), np.zeros(())
-        if total.shape != (full := tuple(sizes[v] for v in scope)):
-            total = np.broadcast_to(total, full)
         return rest, total.argmin(axis=0), total.min(axis=0)
 
-    def _values(self, trail: list[tuple[int, tuple[int, ...], NDArray[np.intp]]]) -> list[int]:
+    def _values(self, trail: list[tuple[int, tuple[int, ...], Choice]]) -> list[int]:
         values = [0] * len(self.sizes)
         for variable, rest, choice in reversed(trail):
             values[variable] = int(choice[tuple([values[v] for v in rest])])
         return values
+
+
+def summed(scope: tuple[int, ...], sizes: list[int], parts: list[tuple[tuple[int, ...], Floats]]) -> Floats:
+    """The sum of tables over `scope`, one axis each; all of them hold its first variable, and the rest ascend."""
+    variable, total = scope[0], np.zeros(())
+    for variables, table in parts:
+        axis = variables.index(variable)
+        if axis:
+            table = np.moveaxis(table, axis, 0)
+        if len(variables) < len(scope):
+            table = table.reshape([sizes[v] if v in variables else 1 for v in scope])
+        total = total + table
+    full = tuple(sizes[v] for v in scope)
+    return total if total.shape == full else np.broadcast_to(total, full)
 
 
 _EMPTY = np.zeros(0)

@@ -208,7 +208,7 @@ class _Blocks:
     def _add_net(self, problem: Elimination, net: int) -> None:
         units = self.units
         allowed = [[units[k] for k in row] for row in self.allowed]
-        sums.add_net(problem, self.nets, net, allowed, units)
+        sums.add_net(problem, self.nets, net, allowed, units, sums.moved(self.nets, net))
 
     def _read(self, values: list[int]) -> tuple[tuple[int, ...], list[int]]:
         """The order of the operators and the units of the nets' blocks."""

@@ -52,8 +52,12 @@ def by_elimination(nets: Nets, order: Sequence[int] | None = None) -> tuple[list
     for block, row in enumerate(allowed):
         problem.add((block,), nets.times[block, row])
     for net in range(len(nets.producers)):
-        add_net(problem, nets, net, allowed, units)
-    _add_calls(problem, nets, allowed, nets.instance.order if order is None else order)
+        cost = moved(nets, net)
+        if cost.any():
+            add_net(problem, nets, net, allowed, units, cost)
+    call = np.array([unit.call for unit in nets.instance.units])
+    if call.any() and nets.blocks:
+        add_calls(problem, nets, allowed, nets.instance.order if order is None else order, call)
     values, total = problem.solve()
     return [allowed[b][values[b]] for b in range(nets.blocks)], total
 
@@ -65,12 +69,11 @@ def moved(nets: Nets, net: int) -> Floats:
     return table
 
 
-def add_net(problem: Elimination, nets: Nets, net: int, allowed: list[list[int]], units: list[int]) -> None:
+def add_net(
+    problem: Elimination, nets: Nets, net: int, allowed: list[list[int]], units: Sequence[int], cost: Floats
+) -> None:
     """One reader: a table of two. Two: one of three, paid once if they share a unit. More: who has it, reader by
-    reader."""
-    cost = moved(nets, net)
-    if not cost.any():
-        return
+    reader. `cost` is by source and target."""
     producer, consumers = nets.producers[net], nets.consumers[net]
     made = allowed[producer]
     if len(consumers) == 1:
@@ -92,7 +95,7 @@ def _add_shared(
     consumers: tuple[int, ...],
     cost: Floats,
     allowed: list[list[int]],
-    units: list[int],
+    units: Sequence[int],
 ) -> None:
     """Mask variables say which units have been asked for after each reader; the last one is paid."""
     full = 1 << len(units)
@@ -119,11 +122,8 @@ def _add_shared(
     add_sorted(problem, (producer, before), paid)
 
 
-def _add_calls(problem: Elimination, nets: Nets, allowed: list[list[int]], order: Sequence[int]) -> None:
+def add_calls(problem: Elimination, nets: Nets, allowed: list[list[int]], order: Sequence[int], call: Floats) -> None:
     """A run of one unit along the order pays its call once."""
-    call = np.array([unit.call for unit in nets.instance.units])
-    if not call.any() or not nets.blocks:
-        return
     along = [nets.instance.group_of[i] for i in order]
     problem.add((along[0],), call[allowed[along[0]]])
     for before, after in itertools.pairwise(along):
