@@ -1,30 +1,35 @@
 """Times of the placement engines on random networks, and on published workloads if their folders are given.
 
-    python benchmarks/partitioner.py [--msr FOLDER] [--moirai FOLDER] [--case NAME ...]
+    python benchmarks/partitioner.py [--msr FOLDER] [--moirai FOLDER] [--case NAME ...] [--quick]
 
 CPU-seconds stand beside wall time; a case is built before its clock starts, and everything else is inside it. With
 --msr, a folder with `throughput-inputs`, `latency-inputs` and `results.csv`, each workload stands beside the best
-value that its own programs reached.
+value that its own programs reached. --quick leaves out the largest cases and gives every search a few seconds: under
+five minutes of CPU in all.
 """
 
 import argparse
 import csv
+import itertools
 import platform
 import random
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from math import inf
 from pathlib import Path
 
 from partita.partitioner import ilp
+from partita.partitioner.constraints import MemoryLimit, MostSegments, add
 from partita.partitioner.engines.nets import nets_of
 from partita.partitioner.engines.outcome import Limits, relative_gap
+from partita.partitioner.engines.prepared import Changes, Prepared
 from partita.partitioner.engines.schedules import earliest_finish, tasks_of
 from partita.partitioner.engines.solve import solve
 from partita.partitioner.engines.sum_program import solve_program
 from partita.partitioner.engines.sums import by_elimination
+from partita.partitioner.extra import Extra
 from partita.partitioner.instance import Instance, Operator, Tensor, Unit
 from partita.partitioner.problem import Candidate, Problem
 from partita.partitioner.problem import Tensor as Activation
@@ -125,36 +130,76 @@ def joint(instance: Instance, seed: int = 0) -> Problem:
     return Problem(len(instance.operators), units, 0, CALLS_US, 0.0, tuple(candidates), tensors)
 
 
+GRAIN = 1_000_000
+"""Memory in whole bytes."""
+
+
+def single(instance: Instance) -> Problem:
+    """The same with one candidate per operator and unit, weights of the operators' memory, and calls in the order."""
+    candidates = [
+        Candidate((i,), location, time, weights=(i,))
+        for i, operator in enumerate(instance.operators)
+        for location, time in enumerate(operator.times)
+        if time < inf
+    ]
+    weights = tuple((round(operator.memory * GRAIN),) * len(UNITS) for operator in instance.operators)
+    tensors = tuple(Activation(t.producer, t.consumers, t.move) for t in instance.tensors)
+    return Problem(
+        operators=len(instance.operators),
+        unit_of_location=(0, 1, 2),
+        host=0,
+        call_us=CALLS_US,
+        fixed_us=0.0,
+        candidates=tuple(candidates),
+        tensors=tensors,
+        weight_bytes=weights,
+    )
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How large the cases are, and how long a search may take."""
+
+    is_quick: bool = False
+
+    def seconds(self, full: float) -> float:
+        return min(full, 4.0) if self.is_quick else full
+
+    def sizes(self, *counts: int) -> tuple[int, ...]:
+        return counts[:-1] if self.is_quick and len(counts) > 1 else counts
+
+
+Found = tuple[float, float, str]
 Row = tuple[str, float, float, float, str]
 """Case, objective, gap, CPU-seconds, remark."""
 
 
-def measured(name: str, run: Callable[[], tuple[float, float, str]]) -> Row:
+def measured(name: str, run: Callable[[], Found]) -> Row:
     cpu, wall = time.process_time(), time.perf_counter()
     objective, gap, remark = run()
     spent = time.process_time() - cpu
     return (name, objective, gap, spent, f"wall {time.perf_counter() - wall:.2f} s; {remark}")
 
 
-def sum_rows() -> Iterator[Row]:
+def sum_rows(effort: Effort) -> Iterator[Row]:
     for count in (1000, 20_000):
         instance = network(count)
         yield measured(f"sum, elimination, {count}", lambda i=instance: (by_elimination(nets_of(i))[1], 0.0, ""))
-    for count in (1000, 5000, 20_000):
+    for count in effort.sizes(1000, 5000, 20_000):
         instance = network(count)
 
-        def program(instance: Instance = instance) -> tuple[float, float, str]:
+        def program(instance: Instance = instance) -> Found:
             found = solve_program(nets_of(instance), Limits(gap=1e-4, time_s=200.0), None)
             return found.objective, found.gap, found.log[0]
 
         yield measured(f"sum, integer program through PuLP, {count}", program)
 
 
-def joint_rows() -> Iterator[Row]:
-    for count in (1000, 5000):
+def joint_rows(effort: Effort) -> Iterator[Row]:
+    for count in effort.sizes(1000, 5000):
         problem = joint(network(count))
 
-        def program(problem: Problem = problem) -> tuple[float, float, str]:
+        def program(problem: Problem = problem) -> Found:
             found = ilp.solve(problem, gap=1e-3, time_limit_s=100.0)
             gap = relative_gap(found.objective_us, found.bound_us)
             return found.objective_us, gap, f"{len(problem.candidates)} candidates"
@@ -162,44 +207,72 @@ def joint_rows() -> Iterator[Row]:
         yield measured(f"joint fusion, dtype, unit, segments in order, {count}", program)
 
 
-def calls_rows() -> Iterator[Row]:
+def calls_rows(effort: Effort) -> Iterator[Row]:
     for skips in (0.0, 0.3):
         instance = with_calls(network(1000, skips=skips))
         given = solve(instance, "sum", Limits()).objective
 
-        def run(instance: Instance = instance, given: float = given) -> tuple[float, float, str]:
+        def run(instance: Instance = instance, given: float = given) -> Found:
             found = solve(instance, "sum", Limits(), order_is_free=True)
             return found.objective, found.gap, f"{found.status}; in the given order {given:.6g}"
 
         yield measured(f"sum, calls, order free, 1000, long skips {skips:g}", run)
 
 
-def memory_rows() -> Iterator[Row]:
-    free = network(5000)
-    unit_of, _ = by_elimination(nets_of(free))
-    held = sum(o.memory for o, u in zip(free.operators, unit_of, strict=True) if u == 2)
-    instance = network(5000, memory=0.4 * held)
+def warm_rows(effort: Effort) -> Iterator[Row]:
+    """A prepared problem after one operator's time, and after one unit's call (all places of the order) has changed."""
+    for count in effort.sizes(1000, 20_000):
+        instance = with_calls(network(count))
+        began = time.process_time()
+        solve(instance, "sum", Limits())
+        cold_s = time.process_time() - began
+        prepared = Prepared(instance)
+        prepared.solve()
+        cases = {
+            "one time": Changes(times={(count // 2, 0): 1.1 * instance.operators[count // 2].times[0]}),
+            "one call": Changes(calls={2: 1.1 * CALLS_US[2]}),
+        }
+        for what, changes in cases.items():
 
-    def program() -> tuple[float, float, str]:
-        found = solve(instance, "sum", Limits(gap=1e-3, time_s=100.0))
-        return found.objective, found.gap, found.solver
+            def run(changes: Changes = changes, cold_s: float = cold_s, held: Prepared = prepared) -> Found:
+                found = held.solve(changes)
+                return found.objective, found.gap, f"{found.log[0]}; cold {cold_s:.3f} CPU-s"
 
-    yield measured("sum, memory of the last unit at 40 % of its use, 5000", program)
+            yield measured(f"sum, warm, {what} changed, {count}", run)
 
 
-def makespan_rows() -> Iterator[Row]:
+def memory_rows(effort: Effort) -> Iterator[Row]:
+    """On the last unit, 40 % of the memory and a third of the runs of the placement without limits."""
+    for count in effort.sizes(1000, 5000):
+        free = with_calls(network(count))
+        unit_of, _ = by_elimination(nets_of(free))
+        held = sum(o.memory for o, u in zip(free.operators, unit_of, strict=True) if u == 2)
+        runs = sum(u == 2 for u, _ in itertools.groupby(unit_of))
+        problem = single(free)
+        extra = Extra()
+        add(MemoryLimit("memory", 0.4 * held * GRAIN, 2), problem, extra)
+        add(MostSegments("segments", max(1, runs // 3), 2), problem, extra)
+
+        def run(problem: Problem = problem, extra: Extra = extra) -> Found:
+            found = ilp.solve(problem, gap=1e-3, time_limit_s=effort.seconds(100.0), extra=extra)
+            return found.objective_us, relative_gap(found.objective_us, found.bound_us), found.status
+
+        yield measured(f"sum, calls, memory 40 %, runs at most a third, {count}", run)
+
+
+def makespan_rows(effort: Effort) -> Iterator[Row]:
     for skips in (0.0, 0.3):
         instance = network(1000, skips=skips)
         rule = earliest_finish(tasks_of(instance), look_ahead=False).length
 
-        def run(instance: Instance = instance, rule: float = rule) -> tuple[float, float, str]:
-            found = solve(instance, "makespan", Limits(gap=1e-4, time_s=60.0))
+        def run(instance: Instance = instance, rule: float = rule) -> Found:
+            found = solve(instance, "makespan", Limits(gap=1e-4, time_s=effort.seconds(60.0)))
             return found.objective, found.gap, f"HEFT {rule:.6g}"
 
         yield measured(f"makespan, delays, 1000, long skips {skips:g}", run)
 
 
-def msr_rows(folder: Path) -> Iterator[Row]:
+def msr_rows(effort: Effort, folder: Path) -> Iterator[Row]:
     with (folder / "results.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     for mode in ("throughput", "latency"):
@@ -209,19 +282,19 @@ def msr_rows(folder: Path) -> Iterator[Row]:
             peers = sorted((float(r["value_ms"]), r["algorithm"], r["optimizer_cpu_s"]) for r in own if r["value_ms"])
             best = f"best row: {peers[0][0]:g} ({peers[0][1]}, {peers[0][2] or '?'} CPU-s)" if peers else "no row"
 
-            def run(path: Path = path, mode: str = mode, best: str = best) -> tuple[float, float, str]:
-                found = solve(read_problem(path), mode, Limits())
+            def run(path: Path = path, mode: str = mode, best: str = best) -> Found:
+                found = solve(read_problem(path), mode, Limits(time_s=effort.seconds(60.0)))
                 return found.objective, found.gap, best
 
             yield measured(f"{mode}, {path.stem} {grain}", run)
 
 
-def moirai_rows(folder: Path) -> Iterator[Row]:
+def moirai_rows(effort: Effort, folder: Path) -> Iterator[Row]:
     for path in sorted(folder.glob("*.json")):
         rule = earliest_finish(tasks_of(read_problem(path)), look_ahead=False).length
 
-        def run(path: Path = path, rule: float = rule) -> tuple[float, float, str]:
-            found = solve(read_problem(path), "makespan", Limits())
+        def run(path: Path = path, rule: float = rule) -> Found:
+            found = solve(read_problem(path), "makespan", Limits(time_s=effort.seconds(60.0)))
             return found.objective, found.gap, f"HEFT {rule:.6g}; {found.status}"
 
         yield measured(f"makespan, {path.stem}", run)
@@ -231,25 +304,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--msr", type=Path)
     parser.add_argument("--moirai", type=Path)
-    parser.add_argument(
-        "--case", action="append", choices=["sum", "joint", "calls", "memory", "makespan", "msr", "moirai"]
-    )
+    names = ["sum", "joint", "calls", "memory", "makespan", "warm", "msr", "moirai"]
+    parser.add_argument("--case", action="append", choices=names)
+    parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
+    effort = Effort(given.quick)
     cases: dict[str, Callable[[], Iterator[Row]]] = {
-        "sum": sum_rows,
-        "joint": joint_rows,
-        "calls": calls_rows,
-        "memory": memory_rows,
-        "makespan": makespan_rows,
+        "sum": lambda: sum_rows(effort),
+        "joint": lambda: joint_rows(effort),
+        "calls": lambda: calls_rows(effort),
+        "memory": lambda: memory_rows(effort),
+        "makespan": lambda: makespan_rows(effort),
+        "warm": lambda: warm_rows(effort),
     }
     if given.msr:
-        cases["msr"] = lambda: msr_rows(given.msr)
+        cases["msr"] = lambda: msr_rows(effort, given.msr)
     if given.moirai:
-        cases["moirai"] = lambda: moirai_rows(given.moirai)
+        cases["moirai"] = lambda: moirai_rows(effort, given.moirai)
     libraries = ", ".join(f"{name} {version(name)}" for name in ("numpy", "pulp", "highspy"))
     print(f"Python {platform.python_version()}, {libraries}, {platform.machine()}\n")
     print("| case | objective | gap | CPU-s | remark |\n|---|---|---|---|---|")
     for name in given.case or cases:
+        if name not in cases:
+            parser.error(f"--case {name} needs its folder: --{name} FOLDER")
         for case, objective, gap, cpu_s, remark in cases[name]():
             print(f"| {case} | {objective:.6g} | {gap:.4%} | {cpu_s:.2f} | {remark} |", flush=True)
 
