@@ -119,14 +119,15 @@ class Prepared:
             bucket.choice, least = total.argmin(axis=0), total.min(axis=0)
             bucket.constant = float(least.min())
             least = least - bucket.constant
-            finite = least[least < inf]
-            close = SAME * (abs(bucket.constant) + float(finite.max()))
             renewed += 1
-            if bucket.parent is not None and not _is_same(least, bucket.least, close):
-                if bucket.parent not in self.dirty:
-                    heapq.heappush(waiting, bucket.parent)
-                    self.dirty.add(bucket.parent)
-                bucket.least = least
+            if bucket.parent is None:
+                continue
+            if bucket.parent not in self.dirty:
+                if _is_same(least, bucket.least, bucket.constant):
+                    continue
+                heapq.heappush(waiting, bucket.parent)
+                self.dirty.add(bucket.parent)
+            bucket.least = least
         return renewed
 
     def _apply(self, changes: Changes) -> None:
@@ -166,9 +167,10 @@ class Prepared:
         self.dirty.add(self.bucket_of[number])
 
 
-def _is_same(one: Floats, other: Floats, close: float) -> bool:
-    """Whether no entry differs by more than `close`; infinite entries are where they were."""
+def _is_same(one: Floats, other: Floats, constant: float) -> bool:
+    """Whether they differ by rounding only, on top of a constant; infinite entries are where they were."""
     if one.shape != other.shape:
         return False
+    close = SAME * (abs(constant) + float(one[one < inf].max()))
     with np.errstate(invalid="ignore"):  # infinite - infinite
         return bool(np.all((one == other) | (np.abs(one - other) <= close)))

@@ -126,10 +126,14 @@ def add_calls(problem: Elimination, nets: Nets, allowed: list[list[int]], order:
     """A run of one unit along the order pays its call once."""
     along = [nets.instance.group_of[i] for i in order]
     problem.add((along[0],), call[allowed[along[0]]])
+    known: dict[tuple[tuple[int, ...], tuple[int, ...]], Floats] = {}
     for before, after in itertools.pairwise(along):
         if before != after:
-            changes = np.array([[a != b for b in allowed[after]] for a in allowed[before]])
-            add_sorted(problem, (before, after), changes * call[allowed[after]][None, :])
+            units = tuple(allowed[before]), tuple(allowed[after])
+            if units not in known:
+                changes = np.array([[a != b for b in units[1]] for a in units[0]])
+                known[units] = changes * call[allowed[after]][None, :]
+            add_sorted(problem, (before, after), known[units])
 
 
 def add_sorted(problem: Elimination, variables: tuple[int, ...], table: Floats) -> None:
