@@ -4,6 +4,7 @@ What a schedule already known rules out is fixed beforehand: an operator on a un
 that no schedule of that length can contain.
 """
 
+import time
 from dataclasses import dataclass
 from math import inf
 
@@ -49,7 +50,7 @@ def solve_block(tasks: Tasks, time_limit_s: float, gap: float, cutoff: float) ->
     starts = [earliest_finish(tasks, look_ahead=ahead) for ahead in (False, True)]
     start = min(starts, key=lambda schedule: schedule.length)
     pinned = frozenset(i for i, row in enumerate(tasks.times) if sum(t < inf for t in row) == 1)
-    best = annealed_schedule(tasks, start, moves, 0.02, pinned)
+    best = annealed_schedule(tasks, start, moves, 0.02, pinned, time.perf_counter() + time_limit_s)
     heads, tails = quickest_heads(tasks), quickest_tails(tasks)
     bound = max(min(row) for row in heads)
     if best.length <= bound * (1 + CLOSE) or len(tasks.times) > LARGEST:

@@ -101,7 +101,7 @@ def _polished(tasks: Tasks, best: Schedule, deadline: float) -> Schedule:
     """Annealing of the whole schedule while time is left."""
     spent, heat = 0, 0.0
     while spent < MOST_MOVES and time.perf_counter() < deadline:
-        found = annealed_schedule(tasks, best, WHOLE_MOVES, heat, frozenset())
+        found = annealed_schedule(tasks, best, WHOLE_MOVES, heat, frozenset(), deadline)
         spent += WHOLE_MOVES
         if found.length >= best.length:
             heat = 0.002 if heat == 0.0 else heat * 2

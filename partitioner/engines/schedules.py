@@ -5,6 +5,7 @@ A unit runs one operator at a time; moving a tensor delays its reader and keeps 
 
 import math
 import random
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
@@ -178,22 +179,25 @@ def _mean(rows: Rows) -> float:
     return sum(apart) / len(apart) if apart else 0.0
 
 
-def annealed_schedule(tasks: Tasks, start: Schedule, moves: int, heat: float, fixed: frozenset[int]) -> Schedule:
+def annealed_schedule(
+    tasks: Tasks, start: Schedule, moves: int, heat: float, fixed: frozenset[int], deadline: float = inf
+) -> Schedule:
     """The best schedule among those visited from `start`: operators change unit, or their place in the order.
 
-    Operators in `fixed` keep their unit, and partners change theirs together. Seeded, so a run can be repeated.
+    Operators in `fixed` keep their unit, and partners change theirs together. Seeded, so a run that
+    ends before the deadline can be repeated.
     """
     chance = random.Random(1)
     count = len(tasks.times)
     units, order = list(start.units), list(start.order)
-    place = [0] * count
-    for position, i in enumerate(order):
-        place[i] = position
-    allowed = [[u for u, time in enumerate(row) if time < inf] for row in tasks.times]
+    place = sorted(range(count), key=order.__getitem__)
+    allowed = [[u for u, own in enumerate(row) if own < inf] for row in tasks.times]
     outputs = tasks.outputs
     best, length = start, start.length
     scale = heat * start.length
     for turn in range(moves):
+        if time.perf_counter() > deadline:
+            break
         i = chance.randrange(count)
         old_unit, old_place = units[i], place[i]
         together = tasks.partners.get(i, (i,))
