@@ -1,0 +1,66 @@
+"""A chip from ten models: the nearest law of another, with factors."""
+
+import numpy as np
+import pytest
+
+from partita.devices.kernel_shape import ADD, CONV, DEPTHWISE, KernelShape
+from partita.errors import StudyError
+from partita.studies.fitting.transfer import Offered, parts_us, predicted_us, transferred
+
+TEN = list(range(10))
+
+
+def law(name: str, seed: int, fixed_us: float = 100.0) -> Offered:
+    """Forty made-up models of log-normal parts."""
+    parts = np.random.default_rng(seed).lognormal(8, 0.8, (40, 3))
+    return Offered(name, np.column_stack([parts, np.full(40, fixed_us)]))
+
+
+def shape(kind: str) -> KernelShape:
+    return KernelShape(kind=kind, height=1, width=1, channels=1, in_channels=1, read_elements=1)
+
+
+def test_a_chip_whose_parts_are_dearer_by_factors_is_found_again() -> None:
+    known = law("near", 1)
+    latency_us = 3 * known.parts_us @ np.array([1.0, 1.3, 0.8, 1.0])
+    found = transferred([known], TEN, latency_us[:10])
+    assert predicted_us(found, known) == pytest.approx(latency_us, rel=0.06)
+
+
+def test_the_law_that_needs_the_least_change_is_taken_and_twice_the_same() -> None:
+    laws = [law("far", 2), law("near", 1)]
+    latency_us = 2 * laws[1].parts_us.sum(axis=1)
+    found = transferred(laws, TEN, latency_us[:10])
+    assert found.law == "near"
+    assert found.factors["overall"] == pytest.approx(2, rel=0.02)
+    assert found == transferred(laws, TEN, latency_us[:10])
+
+
+def test_more_work_stays_slower_whatever_the_factors() -> None:
+    known = law("near", 1)
+    found = transferred([known], TEN, known.parts_us[:10].sum(axis=1) ** 0.5)
+    more = Offered(known.name, known.parts_us * [1.0, 1.0, 1.5, 1.0])
+    assert (predicted_us(found, more) > predicted_us(found, known)).all()
+
+
+def test_the_spread_is_that_of_the_measured_models() -> None:
+    known = law("near", 1)
+    noise = np.exp(np.random.default_rng(3).normal(0, 0.1, 10))
+    exact = transferred([known], TEN, known.parts_us[:10].sum(axis=1))
+    rough = transferred([known], TEN, known.parts_us[:10].sum(axis=1) * noise)
+    assert exact.spread < 1.01 < 1.1 < rough.spread < 1.5
+
+
+def test_kernels_are_counted_to_their_part() -> None:
+    shapes = [shape(CONV), shape(DEPTHWISE), shape(ADD), shape(CONV)]
+    assert parts_us(shapes, np.array([1.0, 2.0, 4.0, np.nan]), 8.0).tolist() == [1.0, 2.0, 4.0, 8.0]
+
+
+def test_two_models_are_too_few() -> None:
+    with pytest.raises(StudyError, match="2 measured models are too few"):
+        transferred([law("near", 1)], [0, 1], np.ones(2))
+
+
+def test_without_a_law_there_is_nothing_to_transfer() -> None:
+    with pytest.raises(StudyError, match="no law of another chip"):
+        transferred([], TEN, np.ones(10))
