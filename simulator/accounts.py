@@ -85,7 +85,7 @@ class Accounts:
 
     def adopt(self, run: Run, piece: int) -> None:
         """What a piece has drawn within its slice counts as the open piece's."""
-        start = run.table.reading_at(piece)
+        start = run.table.readings[piece]
         units = self._units
         quanta = sum((run.seen[u] - start[u]) * self.meter.dynamic_uw[u] for u in range(units))
         quanta += (run.seen[units] - start[units]) * self.meter.host_uw * PPM
@@ -97,13 +97,13 @@ class Accounts:
         """What a slice has drawn since it was booked last."""
         table, offset = run.table, run.offset_ns + now_ns - run.begin_ns
         at_end = offset == table.at_ns[run.end]
-        if at_end and not overlaps and not run.solo and run.seen is table.reading_at(run.piece):
+        if at_end and not overlaps and not run.solo and run.seen is table.readings[run.piece]:
             weights, host_ns, size, track, time_ns = table.slice_from(run.piece)
             self.meter.add_slice(weights, host_ns, size)
             self.busy_ns[track] += time_ns
-            run.seen = table.reading_at(run.end)
+            run.seen = table.readings[run.end]
             return
-        reading = table.reading_at(run.end) if at_end else table.reading(offset)
+        reading = table.readings[run.end] if at_end else table.reading(offset)
         self.meter.add(reading, run.seen, overlaps=overlaps)
         for place in range(self._units + 2, len(reading)):
             if reading[place] != run.seen[place]:

@@ -50,6 +50,9 @@ class Engine:
         self._streams: dict[Run, Demand] = {}
         self._in_one_go = in_one_go
         self._is_calm = in_one_go
+        self._may_be_calmer = False
+        """Whether runs have come or gone since nothing was found to be calm."""
+        self._overlap_counts = meter.counts_overlap
         self._never_short = False
         """Whether the memory suffices for everything that can ever run at the same time."""
         self._solo: Run | None = None
@@ -102,7 +105,7 @@ class Engine:
     def _run_alone(self, frame: Frame, table: Table) -> None:
         run = Run(frame, table, 0, 0, len(table.program.pieces), SLICE, 0.0, self.now_ns, self.now_ns)
         run.solo = True
-        run.seen = table.reading_at(0)
+        run.seen = table.readings[0]
         self._solo = run
         self._runs.append(run)
         self._is_calm = True
@@ -135,15 +138,14 @@ class Engine:
             run.log = frame.logs[task] = TaskLog(ready_ns, now_ns, 0, cause, [0] * len(PARTS))
         elif now_ns != since_ns:
             self.accounts.open_parts[program][QUEUE] += now_ns - since_ns
-        if self._meter.counts_overlap:
+        if self._overlap_counts:
             self.account()
         lane.run = run
         self._runs.append(run)
-        if not self._never_short:
+        self._may_be_calmer = True
+        if self._is_calm and not self._never_short:
             self._look_around()
-        woken = 0
-        if found.unit != NO_UNIT:
-            woken = self.speeds.wake_ns(found.unit, now_ns)
+        woken = self.speeds.wake_ns(found.unit, now_ns) if found.unit != NO_UNIT and self.speeds.sleeps else 0
         if woken:
             run.phase, run.left = WAKING, woken
             self.accounts.parts_of(run)[WAKE] += woken
@@ -155,12 +157,9 @@ class Engine:
         """Whether anybody could be slowed by what runs now; if so, nothing that uses the memory stays in one go."""
         if not self._in_one_go:
             return
-        was_calm, self._is_calm = (
-            self._is_calm,
-            self.speeds.leave_alone(
-                [(r.table.program.pieces[r.piece].engine, r.table.most_demand[r.piece]) for r in self._runs]
-            ),
-        )
+        was_calm, self._may_be_calmer = self._is_calm, False
+        asked = [run.table.most_asked[run.piece] for run in self._runs]
+        self._is_calm = len(asked) < 2 or self.speeds.leave_alone(asked)
         if was_calm and not self._is_calm:
             for run in self._runs:
                 if run.phase == SLICE and run.table.most_demand[run.piece] > 0:
@@ -176,43 +175,51 @@ class Engine:
         """Start the piece `run.piece`: as a slice if nothing can disturb it, else by itself."""
         piece = run.piece
         table = run.table = self.speeds.table(run.table.program)
-        run.begin_ns = run.mark_ns = self.now_ns
-        may_slice = self._in_one_go and run.frame.scale == 1.0
-        if may_slice and (self._is_calm or table.most_demand[piece] == 0):
-            run.phase, run.end = SLICE, table.program.stop[piece]
-            run.offset_ns, run.seen = table.at_ns[piece], table.reading_at(piece)
+        run.begin_ns = run.mark_ns = now_ns = self.now_ns
+        scale = run.frame.scale
+        if self._in_one_go and scale == 1.0 and (table.most_demand[piece] == 0 or self._finds_calm()):
+            end, at_ns = table.program.stop[piece], table.at_ns
+            run.phase, run.end, run.offset_ns, run.seen = SLICE, end, at_ns[piece], table.readings[piece]
             run.version += 1
-            self.at(self.now_ns + table.at_ns[run.end] - run.offset_ns, self._advance, run, run.version)
+            self.at(now_ns + at_ns[end] - at_ns[piece], self._advance, run, run.version)
             return
         run.bytes_done, run.waited_ns = 0, 0.0
-        fixed = table.fixed_ns[piece] * run.frame.scale
+        fixed = table.fixed_ns[piece] * scale
         if fixed > 0:
             run.phase, run.left, run.speed = FIXED, fixed, 1.0
             self._schedule(run)
         else:
-            self._work(run, table.free_work_ns[piece] * run.frame.scale)
+            self._work(run, table.free_work_ns[piece] * scale)
+
+    def _finds_calm(self) -> bool:
+        """Whether it is calm; looked at again only if that could have changed."""
+        if not self._is_calm and self._may_be_calmer:
+            self._look_around()
+        return self._is_calm
 
     def _work(self, run: Run, left: float) -> None:
         run.phase, run.left, run.speed = WORKING, left, 1.0
-        demand = run.table.demand_gb_per_s[run.piece]
-        if demand > 0 and left > 0:
-            self._streams[run] = (run.table.program.pieces[run.piece].engine, demand)
-            self._schedule(run)
-            self._divide()
+        asked = run.table.asked[run.piece]
+        if asked[1] > 0 and left > 0:
+            self._streams[run] = asked
+            self._divide(run)
         else:
             self._schedule(run)
 
-    def _divide(self) -> None:
-        """Give every stream its speed anew."""
-        if len(self._streams) + (self.speeds.background_gb_per_s > 0) < 2:
-            rates = [demand for _, demand in self._streams.values()]
+    def _divide(self, new: Run | None = None) -> None:
+        """Give every stream its speed anew; `new`, the last of them, is not scheduled yet."""
+        asked, background = list(self._streams.values()), self.speeds.background_gb_per_s
+        if background:
+            rates = self._law.divide([*asked, (BACKGROUND, background)])
+        elif len(asked) > 1:
+            rates = self._law.divide(asked)
         else:
-            asked = list(self._streams.values())
-            beside = [(BACKGROUND, self.speeds.background_gb_per_s)] if self.speeds.background_gb_per_s else []
-            rates = self._law.divide([*asked, *beside])
+            rates = [demand for _, demand in asked]
         if self.rates is not None:
             self._log_rates(rates)
-        for (run, (_, demand)), rate in zip(self._streams.items(), rates, strict=False):
+        if new is not None and rates[len(asked) - 1] >= asked[-1][1]:
+            self._schedule(new)
+        for run, (_, demand), rate in zip(self._streams, asked, rates, strict=False):
             speed = 1.0 if rate >= demand else rate / demand
             if speed != run.speed:
                 self.accounts.progress(run, self.now_ns)
@@ -238,10 +245,10 @@ class Engine:
         if version != run.version:
             return
         phase = run.phase
-        if phase == SLICE:
-            self._end_slice(run)
-        elif phase == WORKING:
+        if phase == WORKING:
             self._end_piece(run)
+        elif phase == SLICE:
+            self._end_slice(run)
         elif phase == FIXED:
             self.accounts.progress(run, self.now_ns)
             self._work(run, run.table.free_work_ns[run.piece] * run.frame.scale)
@@ -250,7 +257,7 @@ class Engine:
             self._begin(run)
 
     def _end_slice(self, run: Run) -> None:
-        self._account(run)
+        self.accounts.book_slice(run, self.now_ns, overlaps=self._overlaps())
         self.accounts.count(run, run.piece, run.end)
         if run.solo:
             self._end_alone(run)
@@ -266,12 +273,13 @@ class Engine:
         self.frame_ended(run.frame)
 
     def _end_piece(self, run: Run) -> None:
-        self.accounts.progress(run, self.now_ns)
+        accounts, now_ns = self.accounts, self.now_ns
+        accounts.progress(run, now_ns)
         run.left = 0.0
-        self._account(run)
+        accounts.book_piece(run, overlaps=self._overlaps())
         if self._streams.pop(run, None) is not None and (self._streams or self.rates is not None):
             self._divide()
-        self.accounts.end_piece(run, self.now_ns)
+        accounts.end_piece(run, now_ns)
         self._after(run, run.piece)
 
     def _after(self, run: Run, piece: int) -> None:
@@ -291,9 +299,8 @@ class Engine:
             self.frame_ended(frame)
 
     def _release(self, frame: Frame, program: Program, piece: int) -> None:
-        released = program.releases[piece]
         ready = []
-        for task in released:
+        for task in program.releases[piece]:
             frame.missing[task] -= 1
             if not frame.missing[task]:
                 lane = self._lanes[program.tasks[task].track]
@@ -306,12 +313,11 @@ class Engine:
             self._serve(program.tasks[task].track)
 
     def _leave(self, run: Run, track: int) -> None:
-        if self._meter.counts_overlap:
+        if self._overlap_counts:
             self.account()
         self._runs.remove(run)
         self._lanes[track].run = None
-        if not self._never_short:
-            self._look_around()
+        self._may_be_calmer = True
         run.frame.left -= 1
         unit = run.table.program.tasks[run.task].unit
         if unit != NO_UNIT:
@@ -373,7 +379,7 @@ class Engine:
             self._account(run)
 
     def _account(self, run: Run) -> None:
-        overlaps = self._meter.counts_overlap and self._units_at_work() > 1
+        overlaps = self._overlaps()
         if run.phase == SLICE:
             self.accounts.book_slice(run, self.now_ns, overlaps=overlaps)
             run.mark_ns = self.now_ns
@@ -384,8 +390,11 @@ class Engine:
         else:
             self.accounts.book_piece(run, overlaps=overlaps)
 
-    def _units_at_work(self) -> int:
-        return sum(run.table.program.tasks[run.task].unit != NO_UNIT for run in self._runs)
+    def _overlaps(self) -> bool:
+        """Whether several units are at work, and that makes a difference."""
+        if not self._overlap_counts:
+            return False
+        return sum(run.table.program.tasks[run.task].unit != NO_UNIT for run in self._runs) > 1
 
     # Changes of clocks and background
 
@@ -416,6 +425,6 @@ class Engine:
             if old.free_work_ns[piece]:
                 run.left *= new.free_work_ns[piece] / old.free_work_ns[piece]
             if new.demand_gb_per_s[piece] > 0 and run.left > 0:
-                self._streams[run] = (new.program.pieces[piece].engine, new.demand_gb_per_s[piece])
+                self._streams[run] = new.asked[piece]
         run.speed = 1.0
         self._schedule(run)

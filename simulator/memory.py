@@ -78,6 +78,8 @@ def fair_shares(demands: Sequence[tuple[float, float]], capacity: float) -> list
     shares = [demand for demand, _ in demands]
     if sum(shares) <= capacity:
         return shares
+    if len(demands) == 2:
+        return _two_fair_shares(demands[0], demands[1], max(capacity, 0.0))
     weight_left = sum(weight for _, weight in demands)
     for index in sorted(range(len(demands)), key=lambda i: (demands[i][0] / demands[i][1], i)):
         demand, weight = demands[index]
@@ -85,3 +87,14 @@ def fair_shares(demands: Sequence[tuple[float, float]], capacity: float) -> list
         capacity -= shares[index]
         weight_left -= weight
     return shares
+
+
+def _two_fair_shares(first: tuple[float, float], second: tuple[float, float], capacity: float) -> list[float]:
+    """The same for two whose demands exceed the capacity: the smaller demand by weight, then what it leaves."""
+    (a, weight_a), (b, weight_b) = first, second
+    both = weight_a + weight_b
+    if b / weight_b < a / weight_a:
+        share_b = min(b, capacity * weight_b / both)
+        return [min(a, (capacity - share_b) * weight_a / (both - weight_b)), share_b]
+    share_a = min(a, capacity * weight_a / both)
+    return [share_a, min(b, (capacity - share_a) * weight_b / (both - weight_a))]

@@ -36,10 +36,17 @@ class Speeds:
         self.state, self.background_gb_per_s = state, background_gb_per_s
         self._table_of.clear()
 
+    @property
+    def sleeps(self) -> bool:
+        """Whether units fall asleep."""
+        return bool(self._sleepy)
+
     def table(self, program: Program, wakes: Wakes = ()) -> Table:
         """How long each piece takes from now on, and what it draws."""
-        if not wakes and program in self._table_of:
-            return self._table_of[program]
+        if not wakes:
+            found = self._table_of.get(program)
+            if found is not None:
+                return found
         key = (program, self.state, wakes, self.background_gb_per_s)
         if key not in self._tables:
             state = self._beside_background(program) if self.background_gb_per_s else self.state

@@ -10,6 +10,7 @@ from functools import cached_property
 from itertools import accumulate
 
 from partita.simulator.program import NO_UNIT, PART_OF, PARTS, PPM, Program
+from partita.simulator.sharing import Demand
 
 Reading = tuple[int, ...]
 """Since the first piece began: weight by unit (ppm of its active power, times ns), then host core ns, bytes of DRAM,
@@ -91,6 +92,16 @@ class Table:
         return tuple(most[task] for task in self.program.task_of)
 
     @cached_property
+    def asked(self) -> tuple[Demand, ...]:
+        """What each piece asks of the memory while it works."""
+        return tuple((p.engine, demand) for p, demand in zip(self.program.pieces, self.demand_gb_per_s, strict=True))
+
+    @cached_property
+    def most_asked(self) -> tuple[Demand, ...]:
+        """The most that the piece's task asks for."""
+        return tuple((p.engine, demand) for p, demand in zip(self.program.pieces, self.most_demand, strict=True))
+
+    @cached_property
     def at_ns(self) -> tuple[int, ...]:
         """When each piece starts if all run one after the other; one more entry for the end."""
         return tuple(accumulate((f + w for f, w in zip(self.fixed_ns, self.work_ns, strict=True)), initial=0))
@@ -125,7 +136,7 @@ class Table:
         return self.stalled_ppm[piece] * elapsed_ns + round(self.computing_ppm[piece] * progress_ns)
 
     @cached_property
-    def _totals(self) -> tuple[Reading, ...]:
+    def readings(self) -> tuple[Reading, ...]:
         """Readings at the start of each piece, and at the end."""
         units = len(self.state.clocks)
         now = [0] * (units + 2 + self.state.tracks)
@@ -146,7 +157,7 @@ class Table:
     def reading(self, offset_ns: int) -> Reading:
         """What has been drawn after `offset_ns` of all pieces in a row."""
         index = self.piece_at(offset_ns)
-        before = self._totals[index]
+        before = self.readings[index]
         if index == len(self.program.pieces) or offset_ns == self.at_ns[index]:
             return before
         units, piece, now = len(self.state.clocks), self.program.pieces[index], list(before)
@@ -160,10 +171,6 @@ class Table:
             if piece.unit != NO_UNIT:
                 now[piece.unit] += self.weight(index, worked, done)
         return tuple(now)
-
-    def reading_at(self, piece: int) -> Reading:
-        """At the start of a piece."""
-        return self._totals[piece]
 
     @cached_property
     def uses(self) -> tuple[tuple[int, int, int, int], ...]:
@@ -181,7 +188,7 @@ class Table:
         found = self.slices.get(piece)
         if found is None:
             end, units = self.program.stop[piece], len(self.state.clocks)
-            drawn = [b - a for a, b in zip(self.reading_at(piece), self.reading_at(end), strict=True)]
+            drawn = [b - a for a, b in zip(self.readings[piece], self.readings[end], strict=True)]
             weights = tuple((unit, drawn[unit]) for unit in range(units) if drawn[unit])
             time_ns = self.at_ns[end] - self.at_ns[piece]
             found = self.slices[piece] = (weights, drawn[units], drawn[units + 1], self._track(piece), time_ns)
