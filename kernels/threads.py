@@ -6,6 +6,7 @@ what runs on one of them, the blocks run one after the other.
 """
 
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,10 @@ from typing import TypeVar
 Part = TypeVar("Part")
 VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
 """Environment variables that say how many threads there are, the first of them that is a number."""
+
+SWITCH_S = 5e-6
+"""How long a thread may keep the interpreter while another waits for it. A block is some ten calls of 10 to 50 us, so
+the usual 5 ms would let one thread stand still for most of another's work."""
 
 
 @cache
@@ -105,9 +110,12 @@ def share(step: Callable[[Part], object], parts: Iterable[Part]) -> None:
                 return
             step(part)
 
+    usual_s = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_S)
     try:
         _together([work] * wanted, waiting.clear)
     finally:
+        sys.setswitchinterval(usual_s)
         lock.release()
 
 
