@@ -165,8 +165,7 @@ def test_runs_at_the_same_time_do_not_meet(monkeypatch: pytest.MonkeyPatch) -> N
     assert not failures
 
 
-def test_threads_change_no_bit_of_a_stretch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiled, "LEAST_WORK", 0)
+def assert_equal_with_any_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = inverted_residuals((25, 21))
     x, results = noise(0, 1, 3, 25, 21), []
     for count in (1, 2, 3):
@@ -175,17 +174,15 @@ def test_threads_change_no_bit_of_a_stretch(monkeypatch: pytest.MonkeyPatch) -> 
     for other in results[1:]:
         for name, y in other.items():
             np.testing.assert_array_equal(y, results[0][name])
+
+
+def test_threads_change_no_bit_of_a_stretch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "LEAST_WORK", 0)
+    assert_equal_with_any_threads(monkeypatch)
 
 
 def test_threads_change_no_bit_of_a_tape(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiled, "is_available", lambda: False)
     monkeypatch.setattr(conv_tape, "LEAST_WORK", 0)
     monkeypatch.setattr(conv_tape, "LEAST_DEPTHWISE_WORK", 0)
-    graph = inverted_residuals((25, 21))
-    x, results = noise(0, 1, 3, 25, 21), []
-    for count in (1, 2, 3):
-        monkeypatch.setattr(threads, "threads", lambda count=count: count)
-        results.append(run(graph, {"x": x}))
-    for other in results[1:]:
-        for name, y in other.items():
-            np.testing.assert_array_equal(y, results[0][name])
+    assert_equal_with_any_threads(monkeypatch)
