@@ -8,7 +8,9 @@ from partita.kernels.compare import Difference
 from partita.reports.account import Account
 from partita.reports.estimates import estimates_line, estimates_of
 from partita.reports.fallbacks import fallbacks_of
+from partita.reports.memory_view import peak_name
 from partita.reports.provenance import provenance_of
+from partita.reports.residency import residencies_of
 from partita.reports.rewrites import EVERY, Rewrite
 from partita.reports.verdict import labelled_baselines, sure_text, verdict_of
 from partita.reports.wording import bytes_text, count_text, decibel_text, ms_text, percent_text, printable
@@ -33,6 +35,7 @@ def markdown(
         _rewrites(rewrites),
         _fallbacks(account),
         _boundaries(account),
+        _memory(account),
         _checks(checks),
         _provenance(plan),
     ]
@@ -116,6 +119,22 @@ def _boundaries(account: Account) -> str:
     ]
     title = f"Boundaries: {count_text(len(transfers), 'transfer')}"
     return _table(title, ("tensor", "from", "to", "size", "ms"), rows, numbers=2) if rows else ""
+
+
+def _memory(account: Account) -> str:
+    plan = account.plan
+    rows = [
+        (
+            account.chip.unit(unit).label,
+            peak_name(plan, r),
+            bytes_text(r.weights_bytes),
+            bytes_text(r.peak_bytes - r.weights_bytes),
+            bytes_text(r.peak_bytes),
+        )
+        for unit, r in residencies_of(plan).items()
+    ]
+    heads = ("unit", "most lies there at", "weights", "activations", "sum")
+    return _table("Memory", heads, rows, numbers=3) if rows else ""
 
 
 def _checks(checks: Sequence[Difference]) -> str:

@@ -22,6 +22,7 @@ from partita.reports.drawing import Picture, strip_of
 from partita.reports.estimates import estimates_line, estimates_of
 from partita.reports.fallbacks import fallbacks_of
 from partita.reports.graph_view import GraphView
+from partita.reports.memory_view import memory_rows
 from partita.reports.provenance import command_of, provenance_of
 from partita.reports.rewrites import Rewrite
 from partita.reports.verdict import (
@@ -140,6 +141,7 @@ def page(plan: Plan, timeline: Timeline, checks: Sequence[Difference] = (), rewr
         picture=Picture(plan, account.chip, timeline),
         strip=strip_of(plan, account.chip),
         graph=GraphView(account).json(),
+        memory=memory_rows(account),
         fallbacks=fallbacks[:MOST_FALLBACKS],
         fallback_count=len(fallbacks),
         boundaries=boundaries[:MOST_BOUNDARIES],

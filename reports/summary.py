@@ -11,6 +11,7 @@ from partita.reports.account import Account
 from partita.reports.aim import figure, unit_text
 from partita.reports.estimates import estimates_document, estimates_line, estimates_of
 from partita.reports.fallbacks import Fallback, fallbacks_of
+from partita.reports.memory_view import memory_document
 from partita.reports.verdict import labelled_baselines, solver_text, sure_text, verdict_of
 from partita.reports.wording import bytes_text, percent_at_most, percent_text, printable, shortened
 from partita.simulator.timeline import Timeline
@@ -56,6 +57,7 @@ def plan_document(plan: Plan, timeline: Timeline | None = None) -> dict[str, Any
         "transfers": len(plan.transfers),
         "runtime_ms": ms(plan.inference_us),
         "units": {total.unit.name: _unit(account, i) for i, total in enumerate(account.units)},
+        "memory": memory_document(plan),
         "evidence_ms": {evidence: ms(us) for evidence, us in account.us_by_evidence.items()},
         "estimates": estimates_document(estimates_of(plan)),
         "baselines": {b.name: ms(b.latency_us) for b in plan.baselines},

@@ -56,7 +56,7 @@ def test_the_markdown_has_a_table_for_each_question() -> None:
     heads = [line for line in text.splitlines() if line.startswith("## ")]
     assert heads == [
         "## What runs where", "## Against simpler rules", "## Fallbacks, the dearest first",
-        "## Boundaries: six transfers", "## What it does to the outputs", "## Where this comes from",
+        "## Boundaries: six transfers", "## Memory", "## What it does to the outputs", "## Where this comes from",
     ]  # fmt: skip
 
 
