@@ -20,6 +20,8 @@ LANE_GAP = 10
 LINK_GAP = 4
 MEMORY_HEIGHT = 56
 AXIS_HEIGHT = 24
+AXIS_TEXT_SHARE = 0.012
+"""Of the width: half of a number beneath the axis."""
 WIDTH_PX = 980
 """Width of the picture on a desktop, for deciding which labels fit before the page's script knows better."""
 MOST_ZOOM = 16
@@ -84,6 +86,8 @@ class Line:
     x2: str
     y2: int
     text: str
+    is_at_end: bool = False
+    """A grid line whose text would reach beyond the picture."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,9 +218,12 @@ class Picture:
     @cached_property
     def grid(self) -> tuple[Line, ...]:
         end_ms = ms(self.end_ns / NS_PER_US)
-        marks = ((value, self._percent(value / end_ms * self.end_ns)) for value in ticks(end_ms, 10))
         bottom = self.height - AXIS_HEIGHT
-        return tuple(Line(x1=x, y1=0, x2=x, y2=bottom, text=f"{value:g}") for value, x in marks)
+        return tuple(
+            Line(x1=x, y1=0, x2=x, y2=bottom, text=f"{value:g}", is_at_end=value > end_ms * (1 - AXIS_TEXT_SHARE))
+            for value in ticks(end_ms, 10)
+            for x in (self._percent(value / end_ms * self.end_ns),)
+        )
 
     @cached_property
     def memory(self) -> str:
