@@ -180,7 +180,7 @@ class _Reader:
     def _movement(self, touched: int) -> dict[str, float]:
         op = self.node.op
         if op == "Transpose":
-            if _moves_nothing(self._dims(self.inputs[0]), self.node) or is_layout_turn(self.graph, self.node):
+            if _moves_nothing(self._dims(self.node.inputs[0]), self.node) or is_layout_turn(self.graph, self.node):
                 return {}
             return {"image_permute" if lies_between_images(self.graph, self.node) else "token_move": touched}
         if op in ("DepthToSpace", "SpaceToDepth"):

@@ -107,6 +107,15 @@ class Transfer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """A tensor that stays where it lies: each run takes the input `before` and leaves the output `after`."""
+
+    before: str
+    after: str
+    location: Location
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
     """Why a unit cannot run an operator of the model as it should."""
 
@@ -206,6 +215,8 @@ class Plan:
     """Of one inference while units take turns; None if nothing is known of the Soc's power."""
     limits: tuple[Limit, ...] = ()
     alternatives: tuple[Alternative, ...] = ()
+    states: tuple[State, ...] = ()
+    """Inputs and outputs that do not travel from and to the host."""
 
     @cached_property
     def latency_us(self) -> float:
@@ -238,6 +249,11 @@ class Plan:
     def placed(self) -> dict[str, PlacedOperator]:
         """Placed operators by the name of their node."""
         return {operator.node: operator for operator in self.operators}
+
+    @cached_property
+    def state_location(self) -> dict[str, Location]:
+        """Where a run finds or leaves state, by the name of the input or output."""
+        return {name: state.location for state in self.states for name in (state.before, state.after)}
 
     @cached_property
     def transfers_before(self) -> dict[str, tuple[Transfer, ...]]:

@@ -13,7 +13,7 @@ RELATIVE = 1e-6
 
 def flaw_of(plan: Plan) -> str | None:
     """The first thing about a plan that cannot be, as part of a sentence; None for a sound one."""
-    for check in (_segments, _numbers, _locations, misplaced_tensors, _objective):
+    for check in (_segments, _numbers, _states, _locations, misplaced_tensors, _objective):
         for flaw in check(plan):
             return flaw
     return None
@@ -47,6 +47,14 @@ def _numbers(plan: Plan) -> Iterator[str]:
         yield f"its bound is above its {plan.proof.objective}"
 
 
+def _states(plan: Plan) -> Iterator[str]:
+    """States are inputs and outputs of the model, each once."""
+    before, after = [s.before for s in plan.states], [s.after for s in plan.states]
+    for names, known, what in ((before, plan.graph.inputs, "input"), (after, plan.graph.outputs, "output")):
+        if len(set(names)) < len(names) or not set(names) <= set(known):
+            yield f"its states are not {what}s of the model, each once"
+
+
 def _is_sound(cost: Cost) -> bool:
     parts = (cost.dispatch_us, cost.compute_us, cost.memory_us, cost.dram_bytes)
     return 0 <= cost.low_us <= cost.latency_us <= cost.high_us < math.inf and all(0 <= p < math.inf for p in parts)
@@ -63,7 +71,7 @@ def _locations(plan: Plan) -> Iterator[str]:
 
 def misplaced_tensors(plan: Plan) -> Iterator[str]:
     """What keeps a plan from running: tensors read where they were neither made nor brought before."""
-    lying = {(name, plan.host) for name in plan.graph.inputs}
+    lying = {(name, plan.state_location.get(name, plan.host)) for name in plan.graph.inputs}
     for segment in plan.segments:
         waiting = [(name, plan.transfers_before.get(name, ())) for name in segment.operators]
         for _, transfers in waiting:
@@ -77,8 +85,10 @@ def misplaced_tensors(plan: Plan) -> Iterator[str]:
             lying.update((made, location) for made in node.present_outputs)
     yield from _moved(lying, plan.transfers_before.get("", ()))
     for output in plan.graph.outputs:
-        if not plan.graph.is_constant(output) and (output, plan.host) not in lying:
-            yield f"its output {output!r} never arrives at the host"
+        where = plan.state_location.get(output, plan.host)
+        if not plan.graph.is_constant(output) and (output, where) not in lying:
+            place = "the host" if where == plan.host else str(where)
+            yield f"its output {output!r} never arrives at {place}"
 
 
 def _moved(lying: set[tuple[str, Location]], transfers: "list[Transfer] | tuple[Transfer, ...]") -> Iterator[str]:

@@ -24,6 +24,7 @@ from partita.graph.plan import (
     Proof,
     Refusal,
     Segment,
+    State,
     Transfer,
 )
 from partita.graph.plan_check import flaw_of
@@ -61,6 +62,7 @@ def to_json(plan: Plan, folder: str | Path = ".") -> str:
         "energy_mj": plan.energy_mj,
         "limits": [asdict(limit) for limit in plan.limits],
         "alternatives": [asdict(alternative) for alternative in plan.alternatives],
+        "states": [asdict(state) for state in plan.states],
     }
     return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
@@ -134,6 +136,7 @@ class PlanFile:
             energy_mj=self._part("energy_mj", _FloatOrNone),
             limits=self._part("limits", tuple[Limit, ...]),
             alternatives=self._part("alternatives", tuple[Alternative, ...]),
+            states=self._part("states", tuple[State, ...]),
         )
 
     def _part(self, name: str, kind: type[T]) -> T:

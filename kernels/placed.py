@@ -176,7 +176,8 @@ class _Run:
         self._moves: dict[Transfer, TransferRun] = {}
         self._began = time.perf_counter_ns()
         for name, tensor in given.items():
-            self.tensors.put((name, plan.host), self.storages[plan.host.dtype].stored(name, tensor))
+            location = plan.state_location.get(name, plan.host)
+            self.tensors.put((name, location), self.storages[location.dtype].stored(name, tensor))
 
     def segments(self, segments: Iterable[Segment]) -> None:
         """Segments in the plan's order: of each, first what comes from other units, then its operators."""
@@ -235,7 +236,7 @@ class _Run:
             if self.plan.graph.is_constant(name):
                 found[name] = self.plan.graph.constants[name]
                 continue
-            tensor = self.tensors.take((name, self.plan.host))
+            tensor = self.tensors.take((name, self.plan.state_location.get(name, self.plan.host)))
             value = self.plan.graph.values.get(name)
             is_float = value is not None and is_floating(value.dtype)
             found[name] = FloatStorage(value.dtype).constant(tensor) if value is not None and is_float else tensor
@@ -254,7 +255,8 @@ def _uses(plan: Plan) -> Counter[Key]:
         names = graph.reads(graph.node_named[operator.node])
         uses.update((name, operator.location) for name in names if not graph.is_constant(name))
     uses.update((transfer.tensor, transfer.source) for transfer in plan.transfers)
-    uses.update((name, plan.host) for name in graph.outputs if not graph.is_constant(name))
+    outputs = (name for name in graph.outputs if not graph.is_constant(name))
+    uses.update((name, plan.state_location.get(name, plan.host)) for name in outputs)
     return uses
 
 

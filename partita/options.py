@@ -59,6 +59,16 @@ Allow = Annotated[
         show_default=False,
     ),
 ]
+States = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--state",
+        metavar="INPUT",
+        help="Inputs of this name stay on their unit from run to run, as the outputs that continue them: 'past*', a "
+        "KV cache. Repeatable.",
+        show_default=False,
+    ),
+]
 Objective = Annotated[
     str,
     typer.Option(
@@ -152,6 +162,7 @@ class Placing:
     pin: Pins = None
     ban: Bans = None
     allow: Allow = None
+    state: States = None
     objective: Objective = "latency"
     together: Together = None
     deadline_ms: Deadline = None
@@ -176,6 +187,7 @@ class Placing:
             bans=parse_rules("--ban", self.ban),
             together=tuple(self.together or ()),
             allow=parse_locations(self.allow),
+            states=tuple(self.state or ()),
             deadline_ms=self.deadline_ms,
             memory=parse_sizes("--memory", self.memory),
             max_segments=parse_counts("--max-segments", self.max_segments),

@@ -1,7 +1,7 @@
 """Graph + Soc + matches -> the placement problem, and what its numbers stand for."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from partita.devices import Soc, TransferCost, Unit, Verdict, operator_cost, transfer_cost, verdict
 from partita.devices.noise import noise_power
@@ -13,6 +13,7 @@ from partita.graph.plan import Cost, Location, Refusal
 from partita.graph.work import work_of
 from partita.partitioner.energy import of_kernel_mj, of_transfer_mj, of_waiting_mj
 from partita.partitioner.problem import HOST, Candidate, Problem, Tensor
+from partita.partitioner.states import appending, states_of
 from partita.partitioner.wishes import Wishes
 
 ACCEPTED = ("native", "lowered")
@@ -34,6 +35,8 @@ class Formulation:
     """Per candidate: the match it fuses, None for a single operator."""
     tensors: tuple[str, ...]
     refusals: tuple[Refusal, ...]
+    states: dict[str, str] = field(default_factory=dict)
+    """Inputs that stay where they are, and the outputs that continue them."""
 
 
 def formulate(graph: Graph, soc: Soc, matches: Sequence[Match], wishes: Wishes | None = None) -> Formulation:
@@ -44,14 +47,15 @@ def formulate(graph: Graph, soc: Soc, matches: Sequence[Match], wishes: Wishes |
     wishes = wishes or Wishes()
     _check_rules(graph, soc, wishes)
     locations = _locations(soc, wishes)
-    builder = _Candidates(graph, soc, locations, wishes)
+    states = states_of(graph, wishes.states)
+    builder = _Candidates(graph, soc, locations, wishes, states)
     for index, node in enumerate(graph.nodes):
         builder.add_operator(index, node)
     for match in matches:
         builder.add_match(match)
     builder.check_cover()
     unit_index = {unit.name: u for u, unit in enumerate(soc.units)}
-    names, tensors = _tensors(graph, soc, locations)
+    names, tensors = _tensors(graph, soc, locations, states)
     has_power = soc.power is not None
     problem = Problem(
         operators=len(graph.nodes),
@@ -66,7 +70,14 @@ def formulate(graph: Graph, soc: Soc, matches: Sequence[Match], wishes: Wishes |
         weight_bytes=tuple(_weight_sizes(graph, name, locations) for name in builder.weights),
     )
     return Formulation(
-        graph, problem, locations, tuple(builder.costs), tuple(builder.matches), names, tuple(builder.refusals)
+        graph,
+        problem,
+        locations,
+        tuple(builder.costs),
+        tuple(builder.matches),
+        names,
+        tuple(builder.refusals),
+        states,
     )
 
 
@@ -128,8 +139,11 @@ class _Noise:
 class _Candidates:
     """Collects the candidates, their costs, and why units refused."""
 
-    def __init__(self, graph: Graph, soc: Soc, locations: Sequence[Location], wishes: Wishes) -> None:
+    def __init__(
+        self, graph: Graph, soc: Soc, locations: Sequence[Location], wishes: Wishes, states: dict[str, str]
+    ) -> None:
         self.graph, self.soc, self.locations = graph, soc, locations
+        self.states = states
         self.index_of = {node.name: i for i, node in enumerate(graph.nodes)}
         self.candidates: list[Candidate] = []
         self.costs: list[Cost] = []
@@ -179,7 +193,7 @@ class _Candidates:
             accepted = True
             if any(unit.name in self.banned[i] for i in operators):
                 continue
-            cost = operator_cost(self.graph, node, unit, location.dtype)
+            cost = operator_cost(appending(self.graph, node, self.states), node, unit, location.dtype)
             candidate = self._candidate(node, operators, number, cost)
             if match is None:
                 self.single[operators[0], number] = candidate
@@ -219,9 +233,12 @@ class _Candidates:
             raise PlacementError(f"no unit of {self.soc.name!r} can run node {node}: {'; '.join(reasons)}")
 
 
-def _tensors(graph: Graph, soc: Soc, locations: Sequence[Location]) -> tuple[tuple[str, ...], tuple[Tensor, ...]]:
+def _tensors(
+    graph: Graph, soc: Soc, locations: Sequence[Location], states: dict[str, str]
+) -> tuple[tuple[str, ...], tuple[Tensor, ...]]:
     index_of = {node.name: i for i, node in enumerate(graph.nodes)}
-    outputs = set(graph.outputs)
+    outputs = set(graph.outputs) - set(states.values())
+    kept = set(states.values())
     known: dict[Value, tuple[Table, Table, tuple[int, ...]]] = {}
     names: list[str] = []
     tensors: list[Tensor] = []
@@ -230,13 +247,14 @@ def _tensors(graph: Graph, soc: Soc, locations: Sequence[Location]) -> tuple[tup
         consumers = tuple(sorted(index_of[node.name] for node in graph.consumers_of.get(name, ())))
         if name in outputs and producer is not None:
             consumers = (HOST, *consumers)
-        if not consumers:
+        if not consumers or name in states:
             continue
         value = graph.value(name)
         if value not in known:
             known[value] = (*_transfer_tables(soc, value, locations), _sizes(value, locations))
         names.append(name)
-        tensors.append(Tensor(index_of[producer.name] if producer else HOST, consumers, *known[value]))
+        made_by = index_of[producer.name] if producer else HOST
+        tensors.append(Tensor(made_by, consumers, *known[value], stays=name in kept))
     return tuple(names), tuple(tensors)
 
 

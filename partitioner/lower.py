@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from partita.devices import Soc
 from partita.graph.match import fuse
-from partita.graph.plan import Baseline, Location, PlacedOperator, Plan, Proof, Segment, Transfer
+from partita.graph.plan import Baseline, Location, PlacedOperator, Plan, Proof, Segment, State, Transfer
 from partita.partitioner.candidates import Formulation, cost_of_transfer
 from partita.partitioner.problem import evaluate
 
@@ -36,6 +36,17 @@ def lower(
         proof=proof,
         refusals=formulation.refusals,
         baselines=baselines,
+        states=_states(formulation, operators),
+    )
+
+
+def _states(formulation: Formulation, operators: Sequence[PlacedOperator]) -> tuple[State, ...]:
+    """Each state lies where it is made anew."""
+    location_of = {name: operator.location for operator in operators for name in operator.covers}
+    producers = formulation.graph.producer_of
+    return tuple(
+        State(before=before, after=after, location=location_of[producers[after].name])
+        for before, after in formulation.states.items()
     )
 
 
@@ -59,6 +70,7 @@ def _transfers(formulation: Formulation, soc: Soc, operators: Sequence[PlacedOpe
     placed_of = {name: operator for operator in operators for name in operator.covers}
     rank = {operator.node: i for i, operator in enumerate(operators)}
     graph, host = formulation.graph, formulation.locations[formulation.problem.host]
+    kept = set(formulation.states.values())
     found: list[tuple[int, Transfer]] = []
     for name in formulation.tensors:
         producer = graph.producer_of.get(name)
@@ -67,7 +79,7 @@ def _transfers(formulation: Formulation, soc: Soc, operators: Sequence[PlacedOpe
         readers = {placed_of[node.name].node: placed_of[node.name] for node in graph.consumers_of.get(name, ())}
         for reader in sorted(readers, key=lambda node: rank[node]):
             first.setdefault(readers[reader].location, reader)
-        if name in graph.outputs and producer is not None:
+        if name in graph.outputs and producer is not None and name not in kept:
             first.setdefault(host, "")
         for target, before in first.items():
             if target == source:

@@ -24,6 +24,8 @@ class Life:
 
 def life_of(problem: Problem, tensor: Tensor) -> Life:
     end = problem.operators
+    if tensor.stays:
+        return Life(0, end)
     readers = [i for i in tensor.consumers if i != HOST]
     sinks = [problem.candidates[c].operators[-1] for i in readers for c in problem.covering[i]]
     return Life(

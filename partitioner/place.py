@@ -64,6 +64,7 @@ def _recorded(wishes: Wishes) -> dict[str, tuple[str, ...]]:
         "ban": wishes.bans,
         "together": wishes.together,
         "allow": wishes.allow,
+        "state": wishes.states,
         "memory": [f"{limit.unit}={limit.number:.0f}" for limit in wishes.memory],
         "max-segments": wishes.max_segments,
         "min-segment": wishes.min_segment,

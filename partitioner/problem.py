@@ -41,6 +41,8 @@ class Tensor:
     """Energy in the same form; empty for none."""
     size_bytes: tuple[int, ...] = ()
     """Per location, what it takes there; empty for nothing."""
+    stays: bool = False
+    """Whether it is state: where it is made it lies from the beginning to the end."""
 
 
 @dataclass(frozen=True)

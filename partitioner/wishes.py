@@ -63,6 +63,8 @@ class Wishes:
     """Patterns: the operators like each run on one unit, whichever it is."""
     allow: tuple[Location, ...] = ()
     """Further dtypes that a unit may compute in, such as a quantised one: what they do to the outputs is the user's."""
+    states: tuple[str, ...] = ()
+    """Patterns of inputs that stay where they are from run to run, as the outputs that continue them; see `states`."""
     deadline_ms: float | None = None
     """One inference, units taking turns, may take this long."""
     memory: tuple[OfUnit, ...] = ()

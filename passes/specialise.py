@@ -21,6 +21,8 @@ from partita.passes.rewrite import RANDOM_OPS
 
 FOLD_BYTES = 1 << 20
 """A folded constant above this size may not take more memory than the constants that it makes superfluous."""
+VIEWING_OPS = frozenset(("Transpose",))
+"""Operators whose kernel gives a view of its input, so that a folded one takes no memory."""
 KEPT_OPS = RANDOM_OPS | {"DequantizeLinear"}
 """Operators that stay although their inputs are constants: a dequantised weight would forget that it was quantised."""
 
@@ -171,6 +173,8 @@ class Walk:
             return False
         if any(self._is_container(name) for name in node.present_outputs):
             return False
+        if node.op in VIEWING_OPS and not node.domain:
+            return True
         size = sum(self._bytes(name) for name in node.present_outputs)
         return size <= FOLD_BYTES or size <= self._freed_bytes(node)
 

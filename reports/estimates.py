@@ -153,7 +153,8 @@ class _Pricing:
         self.soc = soc
         graph = _primitives(plan.graph)
         allow = tuple(Location(*text.split(":", 1)) for text in plan.options.get("allow", ()))
-        self.formulation = formulate(graph, soc, find_matches(graph), Wishes(allow=allow))
+        wishes = Wishes(allow=allow, states=plan.options.get("state", ()))
+        self.formulation = formulate(graph, soc, find_matches(graph), wishes)
         chosen = _choice_of(plan, self.formulation)
         self.alternatives: tuple[_Priced, ...] = ()
         if not chosen:

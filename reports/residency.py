@@ -1,8 +1,9 @@
 """What lies at each unit while a plan runs: weights all the time, activations until their last use.
 
 Steps are the kernel calls in their order, and one more at the end, when outputs go to the host. A tensor lies where it
-is made, and from a transfer on at the transfer's target too, until the last kernel or transfer that reads it there. The
-account is of this plan; a limit of memory (`partitioner.memory`) counts on the safe side, and never less.
+is made, and from a transfer on at the transfer's target too, until the last kernel or transfer that reads it there.
+State lies where it is made anew from the first step to the last, old rows and new ones in one place. The account is of
+this plan; a limit of memory (`partitioner.memory`) counts on the safe side, and never less.
 """
 
 from collections.abc import Iterator, Mapping
@@ -80,31 +81,44 @@ def residencies_of(plan: Plan) -> dict[str, Residency]:
 
 
 def _lives(plan: Plan) -> Iterator[Lying]:
-    graph, end = plan.graph, len(plan.operators)
+    first = _first_steps(plan)
+    last = _last_steps(plan, first)
+    for (name, location), step in first.items():
+        size_bytes = _size_bytes(plan.graph.values.get(name), location)
+        if size_bytes:
+            end = last[name, location]
+            yield Lying(tensor=name, location=location, first=step, last=end, size_bytes=size_bytes)
+
+
+def _first_steps(plan: Plan) -> dict[Place, int]:
+    """Where tensors lie, and from which step on."""
+    graph, kept = plan.graph, plan.state_location
     step_of = {operator.node: step for step, operator in enumerate(plan.operators)}
-    first: dict[Place, int] = {(name, plan.host): 0 for name in graph.inputs}
+    first: dict[Place, int] = {(name, plan.host): 0 for name in graph.inputs if name not in kept}
     for step, operator in enumerate(plan.operators):
         first.update(((output, operator.location), step) for output in graph.node_named[operator.node].present_outputs)
+    first.update(((t.tensor, t.target), step_of.get(t.before, len(plan.operators))) for t in plan.transfers)
+    first.update(((state.after, state.location), 0) for state in plan.states)
+    return first
+
+
+def _last_steps(plan: Plan, first: Mapping[Place, int]) -> dict[Place, int]:
+    graph, end = plan.graph, len(plan.operators)
     last = dict(first)
-    for transfer in plan.transfers:
-        step = step_of.get(transfer.before, end)
-        first[transfer.tensor, transfer.target] = step
-        _use(last, (transfer.tensor, transfer.source), step)
-        _use(last, (transfer.tensor, transfer.target), step)
     here: dict[str, list[Place]] = {}
     for place in first:
         here.setdefault(place[0], []).append(place)
+    for transfer in plan.transfers:
+        _use(last, (transfer.tensor, transfer.source), first[transfer.tensor, transfer.target])
     for step, operator in enumerate(plan.operators):
         for name in graph.activations(graph.node_named[operator.node]):
-            _use(last, _read_from(here[name], name, operator), step)
+            if name in here:
+                _use(last, _read_from(here[name], name, operator), step)
     for name in graph.outputs:
         if name in here:
-            _use(last, (name, plan.host) if (name, plan.host) in first else here[name][0], end)
-    for (name, location), step in first.items():
-        size_bytes = _size_bytes(graph.values.get(name), location)
-        if size_bytes:
-            end_step = last[name, location]
-            yield Lying(tensor=name, location=location, first=step, last=end_step, size_bytes=size_bytes)
+            at_host = (name, plan.state_location.get(name, plan.host))
+            _use(last, at_host if at_host in first else here[name][0], end)
+    return last
 
 
 def _use(last: dict[Place, int], place: Place, step: int) -> None:

@@ -141,6 +141,7 @@ def _rules(plan: Plan) -> Wishes:
         bans=tuple(Rule(pattern, unit) for pattern, unit in pairs("ban")),
         together=given.get("together", ()),
         allow=tuple(Location(*text.split(":", 1)) for text in given.get("allow", ())),
+        states=given.get("state", ()),
         memory=tuple(OfUnit(unit, float(number)) for unit, number in pairs("memory")),
         max_segments=tuple(OfUnit(unit, float(number)) for unit, number in pairs("max-segments")),
         min_segment=tuple(OfUnit(unit, float(number)) for unit, number in pairs("min-segment")),

@@ -69,6 +69,10 @@ def plan_document(plan: Plan, timeline: Timeline | None = None) -> dict[str, Any
             {"option": limit.option, "demand": limit.demand, "limit": limit.limit, "unit": limit.unit}
             for limit in plan.limits
         ],
+        "states": [
+            {"before": s.before, "after": s.after, "unit": s.location.unit, "dtype": s.location.dtype}
+            for s in plan.states
+        ],
         "alternatives": [{"node": a.node, "unit": a.unit, "extra": _extra(plan, a.extra)} for a in plan.alternatives],
         "placement": {name: _placement(account, name, operator) for name, operator in account.call_of.items()},
         "boundaries": [_boundary(transfer) for transfer in plan.transfers],

@@ -86,10 +86,21 @@ def test_a_constant_is_not_blown_up_beyond_a_megabyte(rows: int, is_folded: bool
 def test_a_large_weight_is_not_kept_twice(readers: int, is_folded: bool) -> None:
     b = GraphBuilder()
     weight = b.missing("w", "float32", (1024, 512))
-    b.output(b.node("MatMul", b.input("x", "float32", (1, 512)), b.node("Transpose", weight, perm=(1, 0))))
+    b.output(b.node("MatMul", b.input("x", "float32", (1, 1024)), b.node("Neg", weight)))
     if readers == 2:
         b.output(b.node("MatMul", b.input("z", "float32", (1, 1024)), weight))
-    assert ("Transpose" in ops(specialise(untyped(b)))) is not is_folded
+    assert ("Neg" in ops(specialise(untyped(b)))) is not is_folded
+
+
+def test_a_transposed_weight_that_others_read_too_is_folded_without_a_copy() -> None:
+    b = GraphBuilder()
+    table = np.ones((1024, 512), np.float32)
+    weight = b.constant("w", table)
+    b.output(b.node("MatMul", b.input("x", "float32", (1, 512)), b.node("Transpose", weight, perm=(1, 0))))
+    b.output(b.node("Gather", weight, b.input("i", "int64", (3,))))
+    after = specialise(untyped(b))
+    assert sorted(ops(after)) == ["Gather", "MatMul"]
+    assert all(np.shares_memory(array, table) for array in after.constants.values() if array.ndim == 2)
 
 
 def test_an_operator_that_makes_an_output_stays_and_its_value_is_known_further_on() -> None:
