@@ -1,6 +1,8 @@
 """Attention and RotaryEmbedding."""
 
 import math
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +36,7 @@ def attention(
     softcap: float = 0.0,
     softmax_precision: int = 0,
     n_outputs: int = 1,
-) -> tuple[Array, ...]:
+) -> tuple[Any, ...]:
     """Scaled dot product attention: Y, present key, present value and, for a fourth output, the scores.
 
     Q is (batch, heads, queries, size), or (batch, queries, heads * size) with the numbers of heads as attributes; K and
@@ -47,22 +49,69 @@ def attention(
         k, v = np.concatenate((past_key, k), axis=2), np.concatenate((past_value, v), axis=2)
     if q.shape[1] % k.shape[1]:
         raise KernelError(f"{q.shape[1]} query heads are not a multiple of {k.shape[1]} key heads")
-    factor = 1 / math.sqrt(q.shape[3]) if scale is None else scale
-    scores = scores_of(q * q.dtype.type(factor), k)
-    stages = [scores]
-    if softcap:
-        scores = np.tanh(scores / scores.dtype.type(softcap)) * scores.dtype.type(softcap)
-    stages.append(scores)
     windows = (0 if is_causal else right_window_size, left_window_size)
     past = 0 if past_key is None else past_key.shape[2]
-    is_kept = n_outputs > 3
-    allowed = _allowed(scores.shape, past, windows, nonpad_kv_seqlen)
-    scores = _masked(scores.copy() if is_kept else scores, attn_mask, allowed)
+    allowed = _allowed((*q.shape[:3], k.shape[2]), past, windows, nonpad_kv_seqlen)
+    rule = _Rule(
+        factor=q.dtype.type(1 / math.sqrt(q.shape[3]) if scale is None else scale),
+        softcap=softcap,
+        precise=np.dtype(np.float64) if softmax_precision == _DOUBLE else q.dtype,
+        kept=qk_matmul_output_mode if n_outputs > 3 else None,
+    )
+    y = np.empty((q.shape[0], q.shape[2], q.shape[1], v.shape[3]), q.dtype).swapaxes(1, 2)
+    if rule.kept is not None:
+        y[...], kept = _attend(q, k, v, attn_mask, allowed, rule)
+        return _join_heads(y) if Q.ndim == 3 else y, k, v, kept
+    group = q.shape[1] // max(1, k.shape[1])
+
+    def compute(part: slice) -> None:
+        heads = slice(group * part.start, group * part.stop)
+        mask, seen = _of_heads(attn_mask, heads), _of_heads(allowed, heads)
+        y[:, heads] = _attend(q[:, heads], k[:, part], v[:, part], mask, seen, rule)[0]
+
+    share(compute, _parts_of_heads(k.shape[1], y.size // max(1, v.shape[3]) * k.shape[2]))
+    return _join_heads(y) if Q.ndim == 3 else y, k, v, None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rule:
+    """How scores become weights."""
+
+    factor: Any
+    softcap: float
+    precise: np.dtype[Any]
+    """In which the softmax is computed."""
+    kept: int | None
+    """The stage of the scores that is wanted, by its number in `qk_matmul_output_mode`."""
+
+
+def _attend(
+    q: Array, k: Array, v: Array, mask: Array | None, allowed: Array | None, rule: _Rule
+) -> tuple[Array, Array | None]:
+    """The weighted values of all heads, and the stage of the scores that is kept."""
+    scores = scores_of(q * rule.factor, k)
+    stages = [scores]
+    if rule.softcap:
+        scores = np.tanh(scores / scores.dtype.type(rule.softcap)) * scores.dtype.type(rule.softcap)
     stages.append(scores)
-    precise = scores.astype(np.float64 if softmax_precision == _DOUBLE else q.dtype, copy=is_kept)
-    stages.append(softmax_of_scores(precise).astype(q.dtype, copy=False))
-    y = weighted_sum(stages[-1], v)
-    return _join_heads(y) if Q.ndim == 3 else y, k, v, stages[qk_matmul_output_mode]
+    is_kept = rule.kept is not None
+    scores = _masked(scores.copy() if is_kept else scores, mask, allowed)
+    stages.append(scores)
+    stages.append(softmax_of_scores(scores.astype(rule.precise, copy=is_kept)).astype(q.dtype, copy=False))
+    return weighted_sum(stages[-1], v), None if rule.kept is None else stages[rule.kept]
+
+
+def _parts_of_heads(heads: int, scores: int) -> list[slice]:
+    """Heads of keys that are worked on together, an even number of parts: their scores stay in a cache."""
+    count = round(scores / (2 * BLOCK))
+    return cuts(heads, count + count % 2) if heads else []
+
+
+def _of_heads(mask: Array | None, heads: slice) -> Array | None:
+    """The part of a mask, which broadcasts to (batch, heads, queries, keys), for some heads."""
+    if mask is None or mask.ndim < 3 or mask.shape[-3] == 1:
+        return mask
+    return mask[..., heads, :, :]
 
 
 def _split_heads(x: Array, heads: int) -> Array:
