@@ -1,7 +1,8 @@
 """Graph -> ONNX: a model that any runtime opens; fused operators become ONNX functions."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,22 @@ from partita.graph.ir import FUSED_DOMAIN, Array, Graph, Node, Value
 IR_VERSION = 10
 DEFAULT_OPSET = 17
 
+ToTensor = Callable[[str, Array], onnx.TensorProto]
+"""How the data of a weight stands in the model: inside, or as a pointer into a file beside it."""
 
-def to_model(graph: Graph) -> onnx.ModelProto:
-    """The graph as an ONNX model with its constants inside, each fused operator a call of a function.
 
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What a model gets beside its graph while that is written."""
+
+    weight: ToTensor
+    functions: list[onnx.FunctionProto] = field(default_factory=list)
+
+
+def to_model(graph: Graph, weight: ToTensor | None = None, *, ir_version: int = IR_VERSION) -> onnx.ModelProto:
+    """The graph as an ONNX model, each fused operator a call of a function.
+
+    Its constants stand inside, or as `weight` writes them; what belongs to a fused operator always stands inside.
     Raises ModelError if weights are missing, or if operators of different opsets cannot stand in one model.
     """
     missing = sorted({*graph.missing, *(name for _, node in graph.walk() for r in node.regions for name in r.missing)})
@@ -28,16 +41,18 @@ def to_model(graph: Graph) -> onnx.ModelProto:
             f"graph {graph.name!r} has no data for {len(missing)} weights (such as {missing[0]!r}): fill them first"
         )
     _check_versions(graph)
-    functions: list[onnx.FunctionProto] = []
-    body = _graph_proto(graph, functions)
-    model = helper.make_model(body, opset_imports=_imports(_opsets(graph)), functions=functions, ir_version=IR_VERSION)
+    parts = _Parts(weight or tensor_proto)
+    body = _graph_proto(graph, parts)
+    model = helper.make_model(
+        body, opset_imports=_imports(_opsets(graph)), functions=parts.functions, ir_version=ir_version
+    )
     model.producer_name = "partita"
     return model
 
 
 def node_proto(node: Node) -> onnx.NodeProto:
     """One operator as a NodeProto, regions included."""
-    return _node_proto(node, [])
+    return _node_proto(node, _Parts(tensor_proto))
 
 
 def tensor_proto(name: str, array: Array) -> onnx.TensorProto:
@@ -94,13 +109,13 @@ def _since(op: str, version: int, domain: str) -> int:
         return 0
 
 
-def _graph_proto(graph: Graph, functions: list[onnx.FunctionProto]) -> onnx.GraphProto:
+def _graph_proto(graph: Graph, parts: _Parts) -> onnx.GraphProto:
     return helper.make_graph(
-        [_node_proto(node, functions) for node in graph.nodes],
+        [_node_proto(node, parts) for node in graph.nodes],
         graph.name or "graph",
         [_value_info(graph, name) for name in graph.inputs],
         [_value_info(graph, name) for name in graph.outputs],
-        initializer=[tensor_proto(name, array) for name, array in graph.constants.items()],
+        initializer=[parts.weight(name, array) for name, array in graph.constants.items()],
     )
 
 
@@ -110,18 +125,18 @@ def _value_info(graph: Graph, name: str) -> onnx.ValueInfoProto:
     return helper.make_empty_tensor_value_info(name) if proto is None else helper.make_value_info(name, proto)
 
 
-def _node_proto(node: Node, functions: list[onnx.FunctionProto]) -> onnx.NodeProto:
+def _node_proto(node: Node, parts: _Parts) -> onnx.NodeProto:
     if node.body is not None:
-        return _call_function(node, node.body, functions)
+        return _call_function(node, node.body, parts)
     proto = helper.make_node(node.op, node.inputs, node.outputs, name=node.name, domain=node.domain)
     for name, value in node.attributes.items():
-        proto.attribute.append(_attribute_proto(name, value, functions))
+        proto.attribute.append(_attribute_proto(name, value, parts))
     return proto
 
 
-def _attribute_proto(name: str, value: Any, functions: list[onnx.FunctionProto]) -> onnx.AttributeProto:
+def _attribute_proto(name: str, value: Any, parts: _Parts) -> onnx.AttributeProto:
     if isinstance(value, Graph):
-        return helper.make_attribute(name, _graph_proto(value, functions))
+        return helper.make_attribute(name, _graph_proto(value, parts))
     if isinstance(value, np.ndarray):
         return helper.make_attribute(name, tensor_proto(name, value))
     if isinstance(value, tuple) and value and isinstance(value[0], np.ndarray):
@@ -131,25 +146,25 @@ def _attribute_proto(name: str, value: Any, functions: list[onnx.FunctionProto])
     return helper.make_attribute(name, value)
 
 
-def _call_function(node: Node, body: Graph, functions: list[onnx.FunctionProto]) -> onnx.NodeProto:
+def _call_function(node: Node, body: Graph, parts: _Parts) -> onnx.NodeProto:
     """A call of the function that holds the body; each fused operator has its own, named after it."""
     call = helper.make_node("", node.inputs, node.outputs, name=node.name, domain=FUSED_DOMAIN)
     for name, value in node.attributes.items():
         if name != "body":
-            call.attribute.append(_attribute_proto(name, value, functions))
+            call.attribute.append(_attribute_proto(name, value, parts))
     constants = [
         helper.make_node("Constant", [], [constant], value=tensor_proto(constant, array))
         for constant, array in body.constants.items()
     ]
-    nodes = [*constants, *(_node_proto(inner, functions) for inner in body.nodes)]
-    call.op_type = _free_name(re.sub(r"\W", "_", f"{node.op}__{node.name}"), functions)
+    nodes = [*constants, *(_node_proto(inner, parts) for inner in body.nodes)]
+    call.op_type = _free_name(re.sub(r"\W", "_", f"{node.op}__{node.name}"), parts.functions)
     function = helper.make_function(
         FUSED_DOMAIN, call.op_type, body.inputs, body.outputs, nodes, _imports(_opsets(body)),
         [attribute.name for attribute in call.attribute],
         value_info=[_value_info(body, name) for name in body.values if name not in body.constants],
     )  # fmt: skip
     function.metadata_props.add(key=OPERATOR_KEY, value=node.op)
-    functions.append(function)
+    parts.functions.append(function)
     return call
 
 

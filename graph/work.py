@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 
-from partita.graph.dtypes import is_floating, size_bytes, weight_dtype
+from partita.graph.dtypes import OPTIONAL, SEQUENCE, is_floating, size_bytes, weight_dtype
 from partita.graph.ir import Graph, Node, Value
 from partita.graph.op_class import (
     BATCHED_MATMUL,
@@ -107,7 +107,7 @@ def _fused(graph: Graph, node: Node, body: Graph, dtype: str | None) -> Work:
 
 def _control_flow(graph: Graph, node: Node, dtype: str | None) -> Work:
     """What runs in its regions, operator by operator, each with all the bytes that it moves."""
-    possible = [region for region in node.regions if _is_typed(region)]
+    possible = [region for region in node.regions if is_typed(region)]
     bodies = [[work_of(_within(graph, region), inner, dtype) for inner in region.nodes] for region in possible]
     chosen = max(bodies, key=lambda parts: sum(w.macs + w.element_ops + w.total_bytes for w in parts), default=[])
     turns = _turns(graph, node)
@@ -124,9 +124,14 @@ def _control_flow(graph: Graph, node: Node, dtype: str | None) -> Work:
     )
 
 
-def _is_typed(region: Graph) -> bool:
-    """Whether every tensor in it has a type: a branch that cannot run at the model's sizes has none."""
-    return all(name in region.values for node in region.nodes for name in node.present_outputs)
+def is_typed(region: Graph) -> bool:
+    """Whether every tensor in it has a full type: a branch that cannot run at the model's sizes has none."""
+    made = [name for node in region.nodes for name in node.present_outputs]
+    return all(name in region.values and _is_known(region.values[name]) for name in made)
+
+
+def _is_known(value: Value) -> bool:
+    return value.is_concrete or value.dtype in (SEQUENCE, OPTIONAL)
 
 
 def _within(graph: Graph, region: Graph) -> Graph:

@@ -16,6 +16,8 @@ from partita import options as given
 from partita.calibration import EPILOG as CALIBRATE_EPILOG
 from partita.calibration import calibrate
 from partita.errors import OutputError, PartitaError, PlacementError, SimulationError
+from partita.export import EPILOG as EXPORT_EPILOG
+from partita.export import export
 from partita.files import check_outputs
 from partita.ops import EPILOG, ops
 from partita.reports.wording import printable
@@ -47,6 +49,7 @@ app.command(epilog=VALIDATE_EPILOG)(validate)
 app.command(epilog=STUDY_EPILOG)(study)
 app.command(epilog=CALIBRATE_EPILOG)(calibrate)
 app.command(epilog=SOLVE_EPILOG)(solve)
+app.command(epilog=EXPORT_EPILOG)(export)
 
 USAGE_ERRORS: type[Any] = typer.BadParameter.__mro__[2]
 """Click's base of all usage errors, which Typer does not export."""

@@ -5,6 +5,7 @@ import inspect
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -40,7 +41,7 @@ Pins = Annotated[
     typer.Option(
         "--pin",
         metavar="OP=UNIT",
-        help="Run operators of this name or type on UNIT only: Softmax=cpu.",
+        help="Run operators of this name or type on UNIT only: Softmax=cpu; @FILE reads one such rule per line.",
         show_default=False,
     ),
 ]
@@ -234,14 +235,25 @@ def parse_shapes(texts: Sequence[str] | None) -> dict[str, int | tuple[int, ...]
 
 
 def parse_rules(option: str, texts: Sequence[str] | None) -> tuple[Rule, ...]:
-    """`["Softmax=cpu"]` as rules; PlacementError for anything else."""
+    """`["Softmax=cpu"]` as rules, `["@FILE"]` as those in its lines; PlacementError for anything else."""
     rules: list[Rule] = []
-    for text in texts or ():
+    for text in (line for given in texts or () for line in _lines_of(option, given)):
         pattern, equals, unit = text.rpartition("=")
         if not (pattern and equals and unit):
             raise PlacementError(f"{option} {text!r} is not understood; write OPERATOR=UNIT, for example Softmax=cpu")
         rules.append(Rule(pattern, unit))
     return tuple(rules)
+
+
+def _lines_of(option: str, text: str) -> list[str]:
+    """The lines of the file that a text like @FILE names, else the text itself."""
+    if not text.startswith("@"):
+        return [text]
+    try:
+        return [line for line in Path(text[1:]).read_text("utf-8").splitlines() if line]
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
+        raise PlacementError(f"{option} {text}: cannot read the file: {reason.lower()}") from None
 
 
 def parse_locations(texts: Sequence[str] | None) -> tuple[Location, ...]:

@@ -72,7 +72,7 @@ def _row(event: Event, name: str, durations: Sequence[float], runs: int, order: 
         name=name.removesuffix(SUFFIX),
         op=str(arguments.get("op_name", "")),
         order=order,
-        unit=_unit(str(arguments.get("provider", ""))),
+        unit=_unit(str(arguments.get("provider", "")), str(arguments.get("unit_kind", ""))),
         duration_us=statistics.median(per_run),
         low_us=min(per_run),
         high_us=max(per_run),
@@ -81,8 +81,9 @@ def _row(event: Event, name: str, durations: Sequence[float], runs: int, order: 
     )
 
 
-def _unit(provider: str) -> str | None:
-    return KIND_OF_PROVIDER.get(provider.removesuffix("ExecutionProvider"))
+def _unit(provider: str, told: str) -> str | None:
+    """The kind of unit: as a simulated profile tells it, else by the provider."""
+    return told or KIND_OF_PROVIDER.get(provider.removesuffix("ExecutionProvider"))
 
 
 def _shape(types: Any) -> tuple[int, ...] | None:
