@@ -24,7 +24,7 @@ DEFAULT = "default"
 """The key of `utilisation` that stands for every class without one of its own."""
 
 Dtype = Literal["float32", "float16", "bfloat16", "int8", "uint8", "int16", "uint16"]
-QuantisedDtype = Literal["int8", "int8_symmetric", "int8_per_tensor", "w8a16"]
+QuantisedDtype = Literal["int8", "int8_symmetric", "int8_per_tensor", "w8a16", "w4a16"]
 """The names of `graph.quantisation.SCHEMES`."""
 Layout = Literal["NCHW", "NHWC", "any"]
 

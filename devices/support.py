@@ -103,7 +103,7 @@ class Support(Strict):
     generations: tuple[int, ...] = ()
     """Generations of the family that the file tells apart, the oldest first; none if it is one chip."""
     dtypes: tuple[str, ...]
-    """What it computes in, the preferred one first; "int8" and "w8a16": weights of 8 bits, activations of 8 or 16."""
+    """What it computes in, the preferred one first; "w8a16" has weights of 8 bits, activations of 16."""
     types: tuple[str, ...]
     activations: tuple[str, ...] = (NOT_QUANTISED,)
     """Types that activations may be quantised to, "none" for floating point."""

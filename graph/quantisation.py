@@ -20,8 +20,9 @@ SCHEMES: dict[str, Scheme] = {
     "int8_symmetric": Scheme(activation_bits=8, is_symmetric=True, weight_bits=8, is_per_channel=True),
     "int8_per_tensor": Scheme(activation_bits=8, is_symmetric=False, weight_bits=8, is_per_channel=False),
     "w8a16": Scheme(activation_bits=16, is_symmetric=False, weight_bits=8, is_per_channel=True),
+    "w4a16": Scheme(activation_bits=16, is_symmetric=False, weight_bits=4, is_per_channel=True),
 }
-"""The quantised dtypes of locations by name. `int8` and `w8a16` are what phone NPUs call A8W8 and A16W8."""
+"""The quantised dtypes of locations by name. Phone NPUs call `int8`, `w8a16` and `w4a16` A8W8, A16W8 and A16W4."""
 
 
 @dataclass(frozen=True, slots=True)

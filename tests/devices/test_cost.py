@@ -1,7 +1,5 @@
 """Laws of the cost model, and its figures where they can be worked out by hand."""
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -180,26 +178,17 @@ def test_a_larger_tensor_never_travels_faster(
     assert small.size_bytes < large.size_bytes
 
 
-def test_thousands_of_costs_take_less_than_a_second() -> None:
-    graph = convolution(16, 16, 8)
-    unit = PRESETS["sd8gen3-qnn"].unit_named("npu")
-    started = time.perf_counter()
-    for _ in range(3000):
-        operator_cost(graph, graph.nodes[0], unit, "float16")
-    assert time.perf_counter() - started < 1
-
-
 def test_on_the_8_gen_3_a_dense_convolution_is_fastest_on_the_npu_then_on_the_gpu() -> None:
     soc = PRESETS["sd8gen3-qnn"]
     times = {u.name: cost(convolution(256, 256, 14, 3), soc, u.name, u.dtypes[0]).latency_us for u in soc.units}
     assert times["npu"] < times["gpu"] < times["cpu"]
 
 
-def test_a_quantised_operator_stores_its_weights_in_a_byte_and_its_activations_in_one_or_two() -> None:
+def test_a_quantised_operator_stores_its_weights_in_half_a_byte_or_one_and_its_activations_in_one_or_two() -> None:
     graph = product(4, 64, 32)
-    work = {dtype: work_of(graph, graph.nodes[0], dtype) for dtype in ("float16", "int8", "w8a16")}
-    assert [work[dtype].weight_bytes for dtype in work] == [2 * 64 * 32, 64 * 32, 64 * 32]
-    assert [work[dtype].input_bytes for dtype in work] == [2 * 4 * 64, 4 * 64, 2 * 4 * 64]
+    work = {dtype: work_of(graph, graph.nodes[0], dtype) for dtype in ("float16", "int8", "w8a16", "w4a16")}
+    assert [work[dtype].weight_bytes for dtype in work] == [2 * 64 * 32, 64 * 32, 64 * 32, 64 * 32 // 2]
+    assert [work[dtype].input_bytes for dtype in work] == [2 * 4 * 64, 4 * 64, 2 * 4 * 64, 2 * 4 * 64]
 
 
 def test_on_the_8_gen_3_a_large_convolution_is_fastest_in_8_bits_then_with_16_bit_activations() -> None:

@@ -132,7 +132,8 @@ def test_an_operator_that_the_runtime_expands_only_in_float16_models_is_refused_
 def test_htp_does_not_compute_in_float32() -> None:
     graph = one("Relu")
     assert (
-        verdict(graph, graph.nodes[0], HTP, "float32").reason == "Relu in float32: computes in float16 or int8 or w8a16"
+        verdict(graph, graph.nodes[0], HTP, "float32").reason
+        == "Relu in float32: computes in float16 or int8 or w8a16 or w4a16"
     )
 
 

@@ -40,7 +40,14 @@ def computing_in(plan: Plan, dtype: str) -> Plan:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("dtype", "least_db", "most_db"),
-    [("float32", 100, np.inf), ("float16", 35, 70), ("bfloat16", 15, 45), ("w8a16", 25, 60), ("int8", 5, 30)],
+    [
+        ("float32", 100, np.inf),
+        ("float16", 35, 70),
+        ("bfloat16", 15, 45),
+        ("w8a16", 25, 60),
+        ("w4a16", 5, 40),
+        ("int8", 5, 30),
+    ],
 )
 def test_fewer_bits_give_a_noisier_output(plan: Plan, dtype: str, least_db: float, most_db: float) -> None:
     feeds = random_feeds(plan.graph)

@@ -129,7 +129,7 @@ def test_more_bits_and_finer_scales_are_nearer_to_float(name: str) -> None:
     exact = compute_quantised(node, [x, w], SCHEMES[name])[0]
     given = quantise(x, grid_of(Range(float(x.min()), float(x.max())), SCHEMES[name]))
     error = np.abs(compute_quantised(node, [given, w], SCHEMES[name])[0] - exact).max() / np.abs(exact).max()
-    assert error < {"w8a16": 0.01, "int8": 0.02, "int8_symmetric": 0.03, "int8_per_tensor": 0.05}[name]
+    assert error < {"w8a16": 0.01, "w4a16": 0.2, "int8": 0.02, "int8_symmetric": 0.03, "int8_per_tensor": 0.05}[name]
 
 
 def test_sums_of_16_bit_codes_do_not_wrap() -> None:

@@ -72,7 +72,9 @@ def test_a_refusal_names_the_rule_its_limit_the_value_found_and_the_source(odd_m
 def test_the_dtype_decides_where_a_backend_has_an_operator_in_some_only() -> None:
     native = document("ops", MODEL, "--unit", "rk3588", "--shape", "batch=1")
     assert native["dtype"] == "int8"
-    with pytest.raises(SocError, match="QNN HTP v73 does not compute in float32; it does in: float16, int8, w8a16"):
+    with pytest.raises(
+        SocError, match="QNN HTP v73 does not compute in float32; it does in: float16, int8, w8a16, w4a16"
+    ):
         told(MODEL, "--unit", "qnn-htp:v73", "--dtype", "float32", "--shape", "batch=1")
 
 
