@@ -70,7 +70,8 @@ Output = Annotated[
     epilog="Examples:\n\n    partita place model.onnx --soc sd8gen3-qnn --shape batch=1 -o model.plan.json\n\n"
     "    partita place model.onnx --soc my-soc.toml --pin Softmax=cpu --ban Resize=npu --json\n\n"
     "    partita place model.onnx --soc sd855-tflite --objective energy --deadline-ms 20 --max-segments gpu=1\n\n"
-    "    partita place model.onnx --soc sd855-tflite --why Softmax"
+    "    partita place model.onnx --soc sd855-tflite --why Softmax\n\n"
+    "    partita place decoder.onnx --soc sd8gen3-qnn --shape new=1 --shapes past,mask+1=128..4096 --state 'past*'"
 )
 @given.with_placing
 def place(
@@ -78,6 +79,7 @@ def place(
     output: Output = None,
     why: given.Why = None,
     explain: given.Explain = False,
+    shapes: given.Shapes = None,
     as_json: given.Json = False,
     *,
     placing: given.Placing,
@@ -89,6 +91,11 @@ def place(
 
     if _is_plan(model):
         raise PlacementError(f"{model}: this is a plan already; place takes an ONNX model")
+    if shapes is not None:
+        from partita.buckets import run_buckets
+
+        run_buckets(model, shapes, placing, output, as_json=as_json)
+        return
     check_outputs([output], inputs=[model])
     plan, answers = _placed(model, placing, why or [], explain=explain)
     if output is not None:

@@ -150,6 +150,16 @@ Gap = Annotated[
     ),
 ]
 TimeLimit = Annotated[float, typer.Option("--time-limit", metavar="SECONDS", help="Stop the solver after this time.")]
+Shapes = Annotated[
+    str | None,
+    typer.Option(
+        "--shapes",
+        metavar="NAME=LEAST..MOST",
+        help="Place at every power of two of a size, and find where the best placement changes: seq=1..2048; or "
+        "past,mask+1=1..4096 for sizes that move together. -o names a folder, for one plan each.",
+        show_default=False,
+    ),
+]
 RandomWeights = Annotated[bool, typer.Option("--random-weights", help="Make up the weights whose file is not there.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 

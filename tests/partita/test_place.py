@@ -121,3 +121,29 @@ def test_what_cannot_be_is_one_line_and_code_2(run: Run, options: tuple[str, ...
     assert result.code == 2
     assert message in result.err
     assert result.err.count("\n") == 1
+
+
+def test_buckets_of_a_moving_size_are_placed_and_written(run: Run) -> None:
+    moving = tuple(word for word in PLACED if word not in ("--shape", "batch=1"))
+    found = document(run(*moving, "--shapes", "batch=1..3", "-o", "plans", "--json"), "buckets")
+    assert [bucket["size"] for bucket in found["buckets"]] == [1, 2, 3]
+    times = [bucket["latency_ms"] for bucket in found["buckets"]]
+    assert times == sorted(times)
+    plan = pt.load_plan("plans/mobilenet_v2.2.plan.json")
+    assert plan.latency_us == pytest.approx(times[1] * 1e3)
+    assert "batch=2" in found["buckets"][1]["command"]
+    told = run(*moving, "--shapes", "batch=1..2").out
+    assert "batch" in told
+    assert "best placement" in told or "placement is the best" in told
+
+
+def test_buckets_say_what_is_wrong_in_one_line(run: Run) -> None:
+    Path("file").write_text("")
+    for options, message in (
+        (("--shapes", "batch=3"), "write NAME=LEAST..MOST"),
+        (("--shapes", "batch=1..2", "-o", "file"), "which is to be a folder"),
+        (("--shapes", "rows=1..2"), "rows"),
+    ):
+        result = run(*PLACED, *options)
+        assert (result.code, result.err.count("\n")) == (2, 1)
+        assert message in result.err
