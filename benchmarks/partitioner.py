@@ -30,7 +30,7 @@ from partita.partitioner.engines.solve import solve
 from partita.partitioner.engines.sum_program import solve_program
 from partita.partitioner.engines.sums import by_elimination
 from partita.partitioner.extra import Extra
-from partita.partitioner.instance import Instance, Operator, Tensor, Unit
+from partita.partitioner.instance import Instance, Link, Operator, Tensor, Unit
 from partita.partitioner.problem import Candidate, Problem
 from partita.partitioner.problem import Tensor as Activation
 from partita.partitioner.problem_file import read_problem
@@ -261,15 +261,17 @@ def memory_rows(effort: Effort) -> Iterator[Row]:
 
 
 def makespan_rows(effort: Effort) -> Iterator[Row]:
-    for skips in (0.0, 0.3):
-        instance = network(1000, skips=skips)
+    """Moving is a delay, or goes over one bus that carries one tensor at a time."""
+    pairs = tuple(itertools.permutations(range(len(UNITS)), 2))
+    for links, skips in itertools.product(((), (Link("bus", pairs),)), (0.0, 0.3)):
+        instance = replace(network(1000, skips=skips), links=links)
         rule = earliest_finish(tasks_of(instance), look_ahead=False).length
 
         def run(instance: Instance = instance, rule: float = rule) -> Found:
             found = solve(instance, "makespan", Limits(gap=1e-4, time_s=effort.seconds(60.0)))
             return found.objective, found.gap, f"HEFT {rule:.6g}"
 
-        yield measured(f"makespan, delays, 1000, long skips {skips:g}", run)
+        yield measured(f"makespan, {'one bus' if links else 'delays'}, 1000, long skips {skips:g}", run)
 
 
 def msr_rows(effort: Effort, folder: Path) -> Iterator[Row]:

@@ -53,6 +53,15 @@ class Tensor:
     move: tuple[tuple[float, ...], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What tensors move over from one unit to another, one at a time. Only the makespan looks at it."""
+
+    name: str
+    pairs: tuple[tuple[int, int], ...]
+    """(from, to) of the units that it joins; a pair has one link at most, and none means that nothing waits."""
+
+
 @dataclass(frozen=True)
 class Instance:
     """Which operator runs on which unit?"""
@@ -62,6 +71,18 @@ class Instance:
     units: tuple[Unit, ...]
     operators: tuple[Operator, ...]
     tensors: tuple[Tensor, ...]
+    links: tuple[Link, ...] = ()
+
+    @cached_property
+    def link_table(self) -> tuple[tuple[int, ...], ...]:
+        """[from][to]: the number of the link between two units, -1 for none; empty without links."""
+        if not self.links:
+            return ()
+        table = [[-1] * len(self.units) for _ in self.units]
+        for number, link in enumerate(self.links):
+            for a, b in link.pairs:
+                table[a][b] = number
+        return tuple(map(tuple, table))
 
     @cached_property
     def times(self) -> Floats:

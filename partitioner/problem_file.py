@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from partita.errors import ProblemError
 from partita.partitioner.formats import moirai, msr
-from partita.partitioner.instance import Instance, Operator, Tensor, Unit
+from partita.partitioner.instance import Instance, Link, Operator, Tensor, Unit
 
 FORMAT = "partita-problem/1"
 SOURCES = ("partita", "msr", "moirai")
@@ -47,6 +47,11 @@ class _Tensor(_Part):
     move: dict[str, dict[str, Amount]] = {}
 
 
+class _Link(_Part):
+    name: str
+    pairs: list[tuple[str, str]] | None = None
+
+
 class _Document(_Part):
     format: Literal["partita-problem/1"]
     name: str = ""
@@ -54,6 +59,7 @@ class _Document(_Part):
     units: Annotated[list[_Unit], Field(min_length=1)]
     operators: list[_Operator]
     tensors: list[_Tensor]
+    links: list[_Link] = []
 
 
 def read_problem(path: str | Path, source: str | None = None) -> Instance:
@@ -103,6 +109,9 @@ def problem_json(instance: Instance) -> str:
                 "move": {a: _without_zeros(names, row) for a, row in zip(names, t.move, strict=False) if any(row)},
             }
             for t in instance.tensors
+        ],
+        "links": [
+            {"name": link.name, "pairs": [[names[a], names[b]] for a, b in link.pairs]} for link in instance.links
         ],
     }
     return json.dumps(document, indent=1) + "\n"
@@ -162,6 +171,7 @@ def _instance_of(document: _Document, name: str) -> Instance:
             for o in document.operators
         ),
         tensors=tuple(reader.tensor(tensor, f"tensors[{i}]") for i, tensor in enumerate(document.tensors)),
+        links=reader.links(document.links),
     )
 
 
@@ -182,6 +192,27 @@ class _Reader:
             send=self.row(tensor.send, 0.0, f"{where}.send"),
             receive=self.row(tensor.receive, 0.0, f"{where}.receive"),
             move=move if tensor.move else (),
+        )
+
+    def links(self, links: Sequence[_Link]) -> tuple[Link, ...]:
+        """A link without pairs joins all units."""
+        units = self.number_of_unit
+        every = [(a, b) for a in units for b in units if a != b]
+        taken: dict[tuple[str, str], str] = {}
+        for number, link in enumerate(links):
+            for a, b in every if link.pairs is None else link.pairs:
+                self._check_units((a, b), f"links[{number}].pairs")
+                if a == b:
+                    raise ProblemError(f"{self.name}: links[{number}].pairs: {a!r} needs no link to itself")
+                if (a, b) in taken:
+                    raise ProblemError(
+                        f"{self.name}: links[{number}].pairs: {a!r} to {b!r} is on link {taken[a, b]!r} already"
+                    )
+                taken[a, b] = link.name
+        _numbers([link.name for link in links], "link")
+        return tuple(
+            Link(link.name, tuple((units[a], units[b]) for (a, b), name in taken.items() if name == link.name))
+            for link in links
         )
 
     def row(self, amounts: Mapping[str, float], missing: float, where: str) -> tuple[float, ...]:

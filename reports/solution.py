@@ -29,7 +29,7 @@ def solution_document(solved: Solved) -> dict[str, Any]:
     names = [operator.name for operator in instance.operators]
     units = [unit.name for unit in instance.units]
     schedule = {
-        name: {"start": start, "end": end}
+        name: _span(start, end)
         for name, start, end in zip(names, outcome.starts, outcome.ends, strict=False)
         if isfinite(end)
     }
@@ -48,8 +48,16 @@ def solution_document(solved: Solved) -> dict[str, Any]:
         "placement": {name: units[unit] for name, unit in zip(names, outcome.choice, strict=True)},
         "schedule": schedule,
         "order": [names[i] for i in outcome.order],
+        "copies": [
+            {"producer": names[instance.tensors[c.tensor].producer], "to": units[c.unit]} | _span(c.start, c.end)
+            for c in outcome.copies
+        ],
         "log": list(outcome.log),
     }
+
+
+def _span(start: float, end: float) -> dict[str, float]:
+    return {"start": start, "end": end}
 
 
 def solution_table(solved: Solved) -> Table:

@@ -5,9 +5,11 @@ that no schedule of that length can contain.
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
+from partita.partitioner.engines.block_search import LARGEST as SEARCHED
+from partita.partitioner.engines.block_search import BlockSearch
 from partita.partitioner.engines.schedules import (
     Schedule,
     Tasks,
@@ -31,6 +33,15 @@ CLOSE = 1e-7
 
 
 @dataclass(frozen=True, slots=True)
+class Effort:
+    """What may be spent on a block: the search's labels per layer, the program's gap and seconds."""
+
+    width: int
+    gap: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class BlockResult:
     """The shortest schedule found, and what none is shorter than."""
 
@@ -40,36 +51,59 @@ class BlockResult:
     cutoff: float
     """Longer schedules were of no interest."""
 
+    def is_enough(self, cutoff: float) -> bool:
+        """Whether no more has to be known if schedules beyond a cutoff are of no interest."""
+        return self.is_exact or self.bound >= cutoff * (1 - 2 * CLOSE)
 
-def solve_block(tasks: Tasks, time_limit_s: float, gap: float, cutoff: float) -> BlockResult:
-    """Solve one block; without a program if the known schedule meets the simple bound.
+
+def solve_block(tasks: Tasks, effort: Effort, known: BlockResult | None, cutoff: float, deadline: float) -> BlockResult:
+    """Solve one block, or learn more about it than is `known`.
 
     Schedules that are longer than `cutoff` are of no interest: a bound as high is enough.
     """
-    moves = MOVES_PER_OPERATOR * len(tasks.times)
+    result = known or _first(tasks, cutoff, min(deadline, time.perf_counter() + effort.seconds))
+    result = replace(result, cutoff=cutoff)
+    limit = min(result.schedule.length, cutoff)
+    if result.is_exact or limit <= result.bound * (1 + CLOSE) or time.perf_counter() > deadline:
+        return result
+    if len(tasks.times) <= SEARCHED:
+        found = BlockSearch(tasks, limit).run(effort.width, deadline)
+        return _learnt(result, found.schedule, found.bound)
+    if len(tasks.times) <= LARGEST and not tasks.links:
+        return _by_program(tasks, result, effort, limit, deadline)
+    return result
+
+
+def _first(tasks: Tasks, cutoff: float, deadline: float) -> BlockResult:
+    """A schedule by HEFT, annealed where the search is not for blocks so large; and the simple bound."""
     starts = [earliest_finish(tasks, look_ahead=ahead) for ahead in (False, True)]
-    start = min(starts, key=lambda schedule: schedule.length)
-    pinned = frozenset(i for i, row in enumerate(tasks.times) if sum(t < inf for t in row) == 1)
-    best = annealed_schedule(tasks, start, moves, 0.02, pinned, time.perf_counter() + time_limit_s)
-    heads, tails = quickest_heads(tasks), quickest_tails(tasks)
-    bound = max(min(row) for row in heads)
-    if best.length <= bound * (1 + CLOSE) or len(tasks.times) > LARGEST:
-        return BlockResult(best, min(bound, best.length), best.length <= bound * (1 + CLOSE), cutoff)
-    limit = min(best.length, cutoff)
-    if limit <= bound * (1 + CLOSE):
-        return BlockResult(best, bound, False, cutoff)
-    model = _BlockProgram(tasks, limit, heads, tails)
+    best = min(starts, key=lambda schedule: schedule.length)
+    if len(tasks.times) > SEARCHED:
+        pinned = frozenset(i for i, row in enumerate(tasks.times) if sum(t < inf for t in row) == 1)
+        best = annealed_schedule(tasks, best, MOVES_PER_OPERATOR * len(tasks.times), 0.02, pinned, deadline)
+    bound = max(min(row) for row in quickest_heads(tasks))
+    return BlockResult(best, min(bound, best.length), best.length <= bound * (1 + CLOSE), cutoff)
+
+
+def _learnt(result: BlockResult, schedule: Schedule | None, bound: float) -> BlockResult:
+    """`bound` may stop at the length beyond which schedules were of no interest."""
+    best = result.schedule
+    if schedule is not None and schedule.length < best.length:
+        best = schedule
+    bound = max(result.bound, min(bound, best.length))
+    return BlockResult(best, bound, bound >= best.length * (1 - 10 * CLOSE), result.cutoff)
+
+
+def _by_program(tasks: Tasks, result: BlockResult, effort: Effort, limit: float, deadline: float) -> BlockResult:
+    model = _BlockProgram(tasks, limit, quickest_heads(tasks), quickest_tails(tasks))
     if model.turns > MOST_TURNS:
-        return BlockResult(best, bound, False, cutoff)
-    answer = model.program.solve(gap=gap, time_limit_s=time_limit_s, options={"mip_heuristic_effort": 0.01})
+        return result
+    seconds = min(effort.seconds, max(deadline - time.perf_counter(), 0.1))
+    answer = model.program.solve(gap=effort.gap, time_limit_s=seconds, options={"mip_heuristic_effort": 0.01})
     if answer.is_infeasible:  # nothing is shorter
-        return BlockResult(best, limit * (1 - 2 * CLOSE), limit == best.length, cutoff)
-    if len(answer.values):
-        found = model.schedule(answer.values)
-        best = min(best, found, key=lambda schedule: schedule.length)
-    proven = answer.bound * limit / SCALE
-    bound = min(max(bound, proven), best.length)
-    return BlockResult(best, bound, bound >= best.length * (1 - 10 * CLOSE), cutoff)
+        return _learnt(result, None, limit * (1 - 2 * CLOSE))
+    schedule = model.schedule(answer.values) if len(answer.values) else None
+    return _learnt(result, schedule, answer.bound * limit / SCALE)
 
 
 class _BlockProgram:

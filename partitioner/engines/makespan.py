@@ -11,8 +11,8 @@ import time
 from dataclasses import dataclass, replace
 from math import inf
 
-from partita.partitioner.engines.block_schedule import BlockResult, solve_block
-from partita.partitioner.engines.outcome import STOPPED, Limits, Outcome, relative_gap, status_of
+from partita.partitioner.engines.block_schedule import BlockResult, Effort, solve_block
+from partita.partitioner.engines.outcome import NOISE, STOPPED, Limits, Outcome, relative_gap, status_of
 from partita.partitioner.engines.schedules import (
     Rows,
     Schedule,
@@ -31,8 +31,8 @@ SOLVER = "temporal separators, refined block tables; blocks by HiGHS through PuL
 SHORT = (16, 8, 4, 2, 0)
 """Edges over at most so many places keep the separators that they jump inside one block, while it stays small."""
 SMALL = 40
-EFFORTS = ((0.01, 3.0), (1e-7, 20.0))
-"""Gap and seconds for a block: first roughly, then exactly."""
+EFFORTS = (Effort(100, 0.01, 3.0), Effort(1000, 1e-7, 10.0), Effort(5000, 1e-7, 20.0), Effort(30_000, 1e-7, 60.0))
+"""For a block: first roughly, then exactly."""
 WHOLE_MOVES = 4000
 MOST_MOVES = 60_000
 NONE = -1
@@ -43,7 +43,7 @@ def solve(instance: Instance, limits: Limits) -> Outcome:
 
     Groups are kept by the schedule; of their rules the bound knows only which units no group can use.
     """
-    deadline = time.perf_counter() + limits.time_s
+    deadline, gap = time.perf_counter() + limits.time_s, max(limits.gap, NOISE)
     tasks = tasks_of(instance)
     chain = _Chain(tasks)
     best = _start(tasks)
@@ -51,17 +51,16 @@ def solve(instance: Instance, limits: Limits) -> Outcome:
     for effort in EFFORTS:
         while True:
             units, bound = chain.best()
-            log.append(f"makespan {best.length:g}, bound {bound:g}, {chain.solved} blocks solved")
-            if relative_gap(best.length, bound) <= limits.gap or time.perf_counter() > deadline:
+            if relative_gap(best.length, bound) <= gap or time.perf_counter() > deadline:
                 break
+            log.append(f"makespan {best.length:g}, bound {bound:g}, {chain.solved} blocks solved")
             fresh = [k for k in range(len(chain.blocks)) if not chain.is_final(k, units, effort)]
             for k in fresh:
-                if time.perf_counter() < deadline:
-                    chain.refine(k, units, effort, best.length, deadline)
+                chain.refine(k, units, effort, best.length, deadline)
             best = min(best, chain.whole(units, best), key=lambda schedule: schedule.length)
             if not fresh:
                 break
-    if relative_gap(best.length, bound) > limits.gap:
+    if relative_gap(best.length, bound) > gap:
         best = _polished(tasks, best, deadline)
     outcome = _outcome(instance, tasks, best)
     status = status_of(best.length, bound, limits, in_time=time.perf_counter() <= deadline)
@@ -84,6 +83,7 @@ def _outcome(instance: Instance, tasks: Tasks, best: Schedule) -> Outcome:
         starts=tuple(starts),
         ends=tuple(ends),
         order=tuple(instance.order[position] for position in best.order),
+        copies=best.copies,
     )
 
 
@@ -124,8 +124,8 @@ class _Chain:
         self.blocks = [(edges[k], edges[k + 1]) for k in range(len(edges) - 1)]
         self.solved = 0
         self.results: list[dict[tuple[int, int], BlockResult]] = [{} for _ in self.blocks]
-        self.efforts: list[dict[tuple[int, int], tuple[float, float]]] = [{} for _ in self.blocks]
-        self.known: dict[object, BlockResult] = {}
+        self.efforts: list[dict[tuple[int, int], Effort]] = [{} for _ in self.blocks]
+        self.known: dict[object, tuple[Effort, BlockResult]] = {}
         self.table = [self._first_bounds(k) for k in range(len(self.blocks))]
 
     def best(self) -> tuple[list[int], float]:
@@ -140,23 +140,23 @@ class _Chain:
             units.append(link[units[-1]])
         return units[::-1], value[0]
 
-    def is_final(self, k: int, units: list[int], effort: tuple[float, float]) -> bool:
+    def is_final(self, k: int, units: list[int], effort: Effort) -> bool:
         """Whether no more can be learnt about block k between these units with this effort."""
         between = (units[k], units[k + 1])
         result = self.results[k].get(between)
         return result is not None and (result.is_exact or self.efforts[k][between] == effort)
 
-    def refine(self, k: int, units: list[int], effort: tuple[float, float], limit: float, deadline: float) -> None:
+    def refine(self, k: int, units: list[int], effort: Effort, limit: float, deadline: float) -> None:
         """Solve block k between its units on the chain; `limit` is the shortest schedule known."""
         a, b = units[k], units[k + 1]
         block = self._block(k, a, b)
-        key = (effort, tuple(map(tuple, block.times)), tuple(map(tuple, block.inputs)), str(block.moves))
+        key = (tuple(map(tuple, block.times)), tuple(map(tuple, block.inputs)), str(block.moves))
         others = self.best()[1] - self.table[k][a][b]
         cutoff = limit - others
-        result = self.known.get(key)
-        if result is None or not (result.is_exact or result.bound >= cutoff or result.cutoff >= cutoff):
-            seconds = min(effort[1], max(deadline - time.perf_counter(), 0.1))
-            result = self.known[key] = solve_block(block, seconds, effort[0], cutoff)
+        spent, result = self.known.get(key, (None, None))
+        if result is None or (spent != effort and not result.is_enough(cutoff)):
+            result = solve_block(block, effort, result, cutoff, deadline)
+            self.known[key] = effort, result
             self.solved += 1
         self.results[k][a, b] = result
         self.efforts[k][a, b] = effort
@@ -164,18 +164,24 @@ class _Chain:
 
     def whole(self, units: list[int], fallback: Schedule) -> Schedule:
         """The blocks' schedules one after the other, every operator then as early as possible."""
-        chosen, order = [0] * len(self.tasks.times), []
+        tasks = self.tasks
+        chosen, order = [0] * len(tasks.times), []
         for k, (first, last) in enumerate(self.blocks):
             result = self.results[k].get((units[k], units[k + 1]))
             if result is None:
                 return fallback
-            offset = first + (first == NONE)
-            for i in result.schedule.order:
-                operator = offset + i
-                if operator != first and operator < min(last + 1, len(chosen)):
-                    chosen[operator] = result.schedule.units[i]
-                    order.append(operator)
-        return timed(self.tasks, joined(self.tasks, chosen), order)
+            schedule, offset = result.schedule, first + (first == NONE)
+            end = min(last + 1, len(chosen))
+            for i, unit in enumerate(schedule.units):
+                if first < offset + i < end:
+                    chosen[offset + i] = unit
+            for i in _by_start(self._block(k, units[k], units[k + 1]), schedule):
+                if i >= len(schedule.units):
+                    tensor, unit = divmod(i - len(schedule.units), tasks.units)
+                    order.append(tasks.copying(self._tensors(k)[tensor], unit))
+                elif first < offset + i < end:
+                    order.append(offset + i)
+        return timed(tasks, joined(tasks, chosen), order)
 
     def _first_bounds(self, k: int) -> Rows:
         """Ends of the block's last operator if units never had to be waited for."""
@@ -198,22 +204,37 @@ class _Chain:
         if first != NONE:
             times[0] = [0.0 if u == a else inf for u in range(tasks.units)]
             inputs[0] = []
+        used = self._tensors(k)
+        number_of = {t: n for n, t in enumerate(used)}
         if last < count:
             if b != NONE:
                 times[-1] = [time if u == b else inf for u, time in enumerate(times[-1])]
-            used = sorted({t for row in inputs for _, t in row})
-            number_of = {t: n for n, t in enumerate(used)}
             moves = [tasks.moves[t] for t in used]
         else:  # a last operator that waits for all, on unit 0, to which nothing has to be moved
-            used = sorted({t for row in inputs for _, t in row})
-            number_of = {t: n for n, t in enumerate(used)}
-            moves = [*(tasks.moves[t] for t in used), [[0.0] * tasks.units for _ in range(tasks.units)]]
             read = {p for row in inputs for p, _ in row}
-            number_of[NONE] = len(used)
-            inputs.append([(i, NONE) for i in range(len(times)) if i not in read])
+            ends = [i for i in range(len(times)) if i not in read]
+            nothing = [[0.0] * tasks.units for _ in range(tasks.units)]
+            moves = [*(tasks.moves[t] for t in used), *(nothing for _ in ends)]
+            number_of |= {NONE - i: len(used) + n for n, i in enumerate(ends)}
+            inputs.append([(i, NONE - i) for i in ends])
             times.append([0.0 if u == 0 else inf for u in range(tasks.units)])
         inputs = [[(p, number_of[t]) for p, t in row] for row in inputs]
-        return Tasks(times, inputs, moves, tasks.units)
+        return Tasks(times, inputs, moves, tasks.units, links=tasks.links)
+
+    def _tensors(self, k: int) -> list[int]:
+        """The tensors made and read within block k."""
+        first, last = self.blocks[k]
+        offset = first + (first == NONE)
+        readers = range(offset + (first != NONE), min(last + 1, len(self.tasks.times)))
+        return sorted({t for i in readers for p, t in self.tasks.inputs[i] if p >= offset})
+
+
+def _by_start(tasks: Tasks, schedule: Schedule) -> list[int]:
+    """Operators and copies in the order in which they begin; what begins at the same moment, operators first."""
+    place = {i: position for position, i in enumerate(schedule.order)}
+    found = [(schedule.ends[i] - tasks.times[i][schedule.units[i]], 0, place[i], i) for i in schedule.order]
+    found += [(copy.start, 1, 0, tasks.copying(copy.tensor, copy.unit)) for copy in schedule.copies]
+    return [i for *_, i in sorted(found)]
 
 
 def _separators(tasks: Tasks) -> list[int]:

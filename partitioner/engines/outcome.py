@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from math import inf
 
+from partita.partitioner.engines.carrying import Copy
+
 OPTIMAL = "optimal"
 TIME_LIMIT = "time_limit"
 STOPPED = "stopped"
@@ -36,6 +38,8 @@ class Outcome:
     ends: tuple[float, ...] = ()
     order: tuple[int, ...] = field(default=())
     """The operators in the order in which they run; for objectives that choose one."""
+    copies: tuple[Copy, ...] = ()
+    """What links carry, by start; for problems that have links."""
 
     @property
     def gap(self) -> float:

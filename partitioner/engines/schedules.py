@@ -1,6 +1,7 @@
-"""Schedules: when operators start if units take turns and tensors take time to move; transfers are delays.
+"""Schedules: when operators start if units take turns and tensors take time to move.
 
-A unit runs one operator at a time; moving a tensor delays its reader and keeps no unit busy.
+A unit runs one operator at a time; moving a tensor delays its reader and keeps no unit busy. A link, where there is
+one, carries one tensor at a time.
 """
 
 import math
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
 
+from partita.partitioner.engines.carrying import Carrying, Copy, LinkTable
 from partita.partitioner.instance import Instance
 
 Rows = list[list[float]]
@@ -28,6 +30,8 @@ class Tasks:
     units: int
     partners: dict[int, tuple[int, ...]] = field(default_factory=dict)
     """Of operators that must share a unit with others: all of them."""
+    links: LinkTable = ()
+    """Empty: moving delays the reader and keeps nothing busy."""
 
     @property
     def outputs(self) -> list[list[tuple[int, int]]]:
@@ -38,6 +42,10 @@ class Tasks:
                 found[producer].append((consumer, tensor))
         return found
 
+    def copying(self, tensor: int, unit: int) -> int:
+        """The number that stands, in an order of operators, for carrying a tensor to a unit."""
+        return len(self.times) + tensor * self.units + unit
+
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
@@ -46,6 +54,8 @@ class Schedule:
     units: tuple[int, ...]
     order: tuple[int, ...]
     ends: tuple[float, ...]
+    copies: tuple[Copy, ...] = ()
+    """What links carry, by start."""
 
     @property
     def length(self) -> float:
@@ -68,7 +78,8 @@ def tasks_of(instance: Instance) -> Tasks:
                 partners[i] = together
                 for u in refused:
                     times[i][u] = inf
-    return Tasks(times, inputs, [move.tolist() for move in instance.moves], len(instance.units), partners)
+    moves = [move.tolist() for move in instance.moves]
+    return Tasks(times, inputs, moves, len(instance.units), partners, instance.link_table)
 
 
 def joined(tasks: Tasks, units: Sequence[int]) -> list[int]:
@@ -83,7 +94,12 @@ def joined(tasks: Tasks, units: Sequence[int]) -> list[int]:
 
 
 def timed(tasks: Tasks, units: Sequence[int], order: Sequence[int]) -> Schedule:
-    """Every operator as early as its inputs and its unit allow, each unit in the given order."""
+    """Every operator as early as its inputs and its unit allow, each unit in the given order.
+
+    Over links, copies go in the first gap, in the order in which operators need them, or stand in `order`.
+    """
+    if tasks.links:
+        return _timed_on_links(tasks, units, order)
     ends = [0.0] * len(units)
     free = [0.0] * tasks.units
     times, inputs, moves = tasks.times, tasks.inputs, tasks.moves
@@ -96,6 +112,27 @@ def timed(tasks: Tasks, units: Sequence[int], order: Sequence[int]) -> Schedule:
                 start = arrival
         ends[i] = free[unit] = start + times[i][unit]
     return Schedule(tuple(units), tuple(order), tuple(ends))
+
+
+def _timed_on_links(tasks: Tasks, units: Sequence[int], order: Sequence[int]) -> Schedule:
+    ends, free = [0.0] * len(units), [0.0] * tasks.units
+    carrying = Carrying(tasks.links)
+    producer_of = {tensor: producer for row in tasks.inputs for producer, tensor in row}
+    for i in order:
+        if i >= len(units):
+            tensor, unit = divmod(i - len(units), tasks.units)
+            producer = producer_of[tensor]
+            source = units[producer]
+            carrying.arrival(tensor, source, unit, ends[producer], tasks.moves[tensor][source][unit])
+            continue
+        unit = units[i]
+        start = free[unit]
+        for producer, tensor in sorted(tasks.inputs[i], key=lambda pair: ends[pair[0]]):
+            source = units[producer]
+            move = tasks.moves[tensor][source][unit]
+            start = max(start, carrying.arrival(tensor, source, unit, ends[producer], move))
+        ends[i] = free[unit] = start + tasks.times[i][unit]
+    return Schedule(tuple(units), tuple(i for i in order if i < len(units)), tuple(ends), carrying.copies)
 
 
 def quickest_tails(tasks: Tasks) -> Rows:

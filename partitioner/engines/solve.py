@@ -20,6 +20,8 @@ def solve(instance: Instance, objective: str, limits: Limits, *, order_is_free: 
     if not instance.operators:
         return Outcome((), 0.0, 0.0, "optimal", "nothing to place")
     engine = _engine(instance, objective)
+    if instance.links and engine in (throughput.solve, subgraph_latency.solve):
+        raise ProblemError(f"{objective} knows no links, only makespan does (and sum, where nothing waits for them)")
     if engine is sums.solve and order_is_free and any(unit.call for unit in instance.units):
         engine = free_order.solve
     return engine(instance, limits)

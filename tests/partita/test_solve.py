@@ -67,6 +67,24 @@ def test_runs_are_drawn_together_when_the_order_is_free(run: Run, tmp_path: Path
     assert found["order"] in (["one", "three", "two"], ["two", "one", "three"], ["three", "one", "two"])
 
 
+def test_copies_over_a_link_are_in_the_document(run: Run, tmp_path: Path) -> None:
+    units, every = ("a", "b", "c"), {"a": 4.0, "b": 4.0, "c": 4.0}
+    document = {
+        "format": "partita-problem/1",
+        "units": [{"name": unit} for unit in units],
+        "operators": [{"name": unit.upper(), "times": {unit: 1.0}} for unit in units],
+        "tensors": [{"producer": "A", "consumers": ["B", "C"], "receive": every}],
+        "links": [{"name": "bus"}],
+    }
+    (tmp_path / "bus.json").write_text(json.dumps(document))
+    found = json.loads(run("bus.json", "--objective", "makespan", "--json").out)
+    jsonschema.validate(found, template("solution"))
+    assert found["objective"] == pytest.approx(1 + 4 + 4 + 1)
+    assert [copy["producer"] for copy in found["copies"]] == ["A", "A"]
+    assert [copy["start"] for copy in found["copies"]] == [1.0, 5.0]
+    assert "knows no links" in run("bus.json", "--objective", "throughput").err
+
+
 def test_the_placement_is_written_as_it_is_printed(run: Run, tmp_path: Path) -> None:
     result = run("msr.json", "-o", "placement.json", "--json")
     assert json.loads((tmp_path / "placement.json").read_text()) == json.loads(result.out)

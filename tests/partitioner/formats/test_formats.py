@@ -82,6 +82,19 @@ OURS = json.loads(problem_json(Instance("empty", "us", (), (), ()))) | {
     "operators": [{"name": "a", "times": {"cpu": 1}}, {"name": "b", "times": {"cpu": 1}}],
     "tensors": [{"producer": "a", "consumers": ["b"]}],
 }
+LINKED = OURS | {
+    "units": [{"name": "cpu"}, {"name": "npu"}, {"name": "gpu"}],
+    "links": [{"name": "up", "pairs": [["cpu", "npu"], ["cpu", "gpu"]]}, {"name": "down", "pairs": [["npu", "cpu"]]}],
+}
+
+
+def test_a_link_joins_its_pairs_or_all_units(tmp_path: Path) -> None:
+    instance = read(tmp_path, LINKED)
+    assert instance.link_table == ((-1, 0, 0), (1, -1, -1), (-1, -1, -1))
+    assert read(tmp_path, problem_json(instance)).links == instance.links
+    bus = read(tmp_path, LINKED | {"links": [{"name": "bus"}]})
+    assert bus.link_table == ((-1, 0, 0), (0, -1, 0), (0, 0, -1))
+    assert read(tmp_path, OURS).link_table == ()
 
 
 @pytest.mark.parametrize(
@@ -105,6 +118,10 @@ OURS = json.loads(problem_json(Instance("empty", "us", (), (), ()))) | {
         (changed(MOIRAI, "edges", value=[[0, 5]]), r"edges\[0\]: there is no node 5"),
         (changed(OURS, "tensors", 0, "consumers", value=["c"]), r"tensors\[0\]: there is no operator 'c'"),
         (changed(OURS, "tensors", 0, "send", value={"gpu": 1}), r"tensors\[0\].send: there is no unit 'gpu'"),
+        (changed(LINKED, "links", 0, "pairs", 0, 1, value="dsp"), r"links\[0\].pairs: there is no unit 'dsp'"),
+        (changed(LINKED, "links", 1, "pairs", 0, 0, value="cpu"), r"links\[1\].pairs: 'cpu' needs no link to itself"),
+        (changed(LINKED, "links", 1, "pairs", value=[["cpu", "npu"]]), "'cpu' to 'npu' is on link 'up' already"),
+        (changed(LINKED, "links", 1, "name", value="up"), "two links are named 'up'"),
         (changed(OURS, "operators", 0, "times", value={}), "no unit runs operator 'a'"),
         (changed(OURS, "operators", 0, "cost", value=1), "operators.0.cost: Extra inputs are not permitted"),
     ],
