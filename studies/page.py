@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from partita.reports.page import PALETTE
 from partita.reports.provenance import partita_version
-from partita.reports.wording import printable
+from partita.reports.wording import count_text, printable
 from partita.studies.analyses.finding import NOTHING, axis, number, told
 from partita.studies.charts import Bar, Chart, Dot, Line, bars, heat_map, lines, scatter
 from partita.studies.outcome import RESULTS
@@ -89,7 +89,8 @@ def _design_text(done: Done) -> str:
     what = ", ".join(variable.title for variable in study.variables) or "nothing varied"
     more = f" The first {MOST_ROWS:,} points are shown; the table has all." if len(done.design) > MOST_ROWS else ""
     return (
-        f"{study.design.kind.replace('_', ' ')} over {what}; {len(study.models)} models, {len(study.socs)} Socs; "
+        f"{study.design.kind.replace('_', ' ')} over {what}; {count_text(len(study.models), 'model')}, "
+        f"{count_text(len(study.socs), 'Soc')}; "
         f"each point is placed for the least {study.objective}.{more}"
     )
 

@@ -1,5 +1,6 @@
 """How often the best placement changes while all numbers of the Soc move within their ranges."""
 
+from partita.reports.wording import count_text
 from partita.studies.analyses.finding import Ask, Context, Finding, axis, number, told
 from partita.studies.analyses.ranges import ranged_numbers
 from partita.studies.change import Change
@@ -40,6 +41,8 @@ def finding(ctx: Context, analysis: Analysis, ask: Ask) -> Finding:
         kinds[row["operators"]] = kinds.get(row["operators"], 0) + 1
     common = sorted(kinds.items(), key=lambda pair: (-pair[1], pair[0]))[: analysis.top]
     middle = number(base, result)
+    not_placed = len(samples) - len(placed)
+    failed = f" {count_text(not_placed, 'draw').capitalize()} could not be placed." if not_placed else ""
     share = f"{100 * (1 - same / max(1, len(placed))):.0f} %"
     return Finding(
         kind=KIND,
@@ -47,7 +50,7 @@ def finding(ctx: Context, analysis: Analysis, ask: Ask) -> Finding:
         sentence=(
             f"In {share} of {len(placed)} draws from the Soc's ranges another placement is best; {units} draws use the "
             f"units for as many operators as now. {result}: {told(ends[0], result)} to {told(ends[2], result)} in 90 % "
-            f"of the draws, {told(middle, result)} as the Soc stands. {len(samples) - len(placed)} draws are no Soc."
+            f"of the draws, {told(middle, result)} as the Soc stands.{failed}"
         ),
         columns=("operators by unit", "draws"),
         rows=tuple((operators, str(count)) for operators, count in common),
