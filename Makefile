@@ -26,8 +26,10 @@ check: $(VENV)/installed-for-tests
 	$(BIN)/mypy
 
 # DATA: a folder of published tables, MODELS: their graphs; without them the sample that ships with the project.
+# ABLATION=yes: also fits the laws again without their parts.
 fidelity: $(VENV)/installed
-	$(BIN)/python benchmarks/fidelity.py $(DATA) $(MODELS)
+	$(if $(ABLATION),$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[fit]')
+	$(BIN)/python -m partita.studies.validation.fidelity $(DATA) $(MODELS) $(if $(ABLATION),--ablation)
 
 # The compiled kernels of the optional extra [fast].
 test-fast: $(VENV)/installed-for-tests

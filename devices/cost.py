@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 from partita.devices.kernel_shape import kernel_shape
 from partita.devices.latency_table import table_cost
-from partita.devices.laws.law import fitted_kernel
+from partita.devices.laws.law import fitted_kernel, rated_at
 from partita.devices.load import load_soc
 from partita.devices.npu_law import npu_cost
 from partita.devices.soc import Number, Soc, Unit
@@ -171,8 +171,10 @@ def _as_rated(key: _Identity) -> Unit | None:
 
     A law says nothing of other hardware, so its times change as the roofline's do.
     """
-    unit_name, _, preset = (key.unit.law or "").partition("-")
-    rated = load_soc(preset).unit_named(unit_name)
+    place = rated_at(key.unit.law or "")
+    if place is None:
+        return None
+    rated = load_soc(place[1]).unit_named(place[0])
     return None if all(getattr(key.unit, field) == getattr(rated, field) for field in OF_THE_ROOFLINE) else rated
 
 

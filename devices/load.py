@@ -17,6 +17,8 @@ OF_ONE_CHIP = ("power", "thermal", "sharing", "co_execution")
 """Tables that a file takes over from a preset only if it has a table of that name itself."""
 PARTS = ("chips", "runtimes")
 """Folders of files that hold a part of a Soc each."""
+LAW_FILE = ".json"
+"""How a unit's `law` ends that is a file of the user's own, and not the name of one in this package."""
 LARGEST_FILE_BYTES = 4_000_000
 """No Soc, support or fusion file comes near this; a bigger one is something else."""
 
@@ -103,6 +105,7 @@ def _soc(content: dict[str, Any], path: Path, shown: str | None) -> Soc:
 
 def _with_base(content: dict[str, Any], where: str, folder: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     """The content on top of the files that its field `base` names, the later over the earlier; `above` use it."""
+    content = _with_whole_paths(content, folder)
     named = content.get(BASE)
     if named is None:
         return content
@@ -117,6 +120,21 @@ def _with_base(content: dict[str, Any], where: str, folder: Path, above: tuple[P
         kept = {key: value for key, value in below.items() if is_part or key not in OF_ONE_CHIP or key in content}
         result = composed(result, kept)
     return composed(result, content)
+
+
+def _with_whole_paths(content: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The content with the units' laws that are files, as paths from the folder of the Soc file, as whole paths."""
+    units = content.get("units")
+    if not isinstance(units, list):
+        return content
+    return {**content, "units": [_with_whole_path(unit, folder) for unit in units]}
+
+
+def _with_whole_path(unit: Any, folder: Path) -> Any:
+    law = unit.get("law") if isinstance(unit, dict) else None
+    if not isinstance(law, str) or not law.endswith(LAW_FILE):
+        return unit
+    return {**unit, "law": str((folder / law).resolve())}
 
 
 def _base_file(name: Any, where: str, folder: Path) -> tuple[Path, str]:

@@ -3,7 +3,7 @@
 Images lie in blocks of 32 channels and matrices in blocks of 32 columns, so a tensor with fewer of them is touched as
 if it had 32. Convolutions and products are rounded up to whole tiles: 32 channels in, 32 out, pixels in 8 rows by 4.
 Sources: X14 of the preset sd8gen3-qnn (32x32 tiles of the matrix unit); depth-first blocks of 32 channels as Hexagon NN
-stores them. The terms were chosen so that whole networks come out right; `docs/fidelity-npu.md` says what each buys.
+stores them. The terms were chosen so that whole networks come out right; `docs/fidelity.md` says what each buys.
 """
 
 import math

@@ -129,7 +129,8 @@ class Unit(Strict):
     npu_law: NpuLaw | None = None
     """Comes before the roofline for what it describes."""
     law: str | None = None
-    """A fitted law of `devices/fits`, UNIT-PRESET: it goes before the numbers above where it knows a kernel.
+    """A fitted law of `devices/fits`, UNIT-PRESET, or a file NAME.json: it goes before the numbers above where it knows
+    a kernel.
 
     Where they differ from those of that preset, its times change as theirs do."""
     cores: dict[str, int] = Field(default_factory=dict)

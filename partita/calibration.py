@@ -1,9 +1,9 @@
-"""The command `partita calibrate`: measurements, of a profile or of this machine, into a Soc file."""
+"""The command `partita calibrate`: measurements, of a profile, a table or this machine, into a Soc file."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -22,6 +22,8 @@ out = Console(soft_wrap=False)
 EPILOG = (
     "Examples:\n\n    partita calibrate model.onnx --profile run.json --unit cpu --into mine.toml --soc sd8gen3-qnn\n\n"
     "    partita calibrate model.onnx --profile ops.csv --unit gpu --dtype float16 --into mine.toml --json\n\n"
+    "    partita calibrate --data qed_e2e_real.csv --models qed --device 'Snapdragon 855' --runtime 'TFLite v2.10' "
+    "--into fitted.toml\n\n"
     "    partita calibrate --host\n\n    partita calibrate --host --quick -o here.toml --with-onnxruntime"
 )
 
@@ -60,6 +62,20 @@ Output = Annotated[
 WithOrt = Annotated[
     bool, typer.Option("--with-onnxruntime", help="Also measure onnxruntime, as the preset `host-onnxruntime`.")
 ]
+DataFile = Annotated[
+    str | None,
+    typer.Option("--data", metavar="TABLE", help="Fit a unit anew to a table of measurements.", show_default=False),
+]
+Models = Annotated[
+    str | None,
+    typer.Option("--models", metavar="DIR", help="Where NAME.onnx of the table's models lie.", show_default=False),
+]
+Device = Annotated[
+    str | None, typer.Option("--device", metavar="NAME", help="The device or chip in the table.", show_default=False)
+]
+Runtime = Annotated[
+    str | None, typer.Option("--runtime", metavar="NAME", help="The runtime in the table.", show_default=False)
+]
 Quick = Annotated[bool, typer.Option("--quick", help="Fewer operators and repeats: under 20 seconds.")]
 Seed = Annotated[int, typer.Option(help="Seed of the order and of the data.")]
 
@@ -79,29 +95,51 @@ def calibrate(  # noqa: PLR0913  (one parameter per option)
     with_onnxruntime: WithOrt = False,
     quick: Quick = False,
     seed: Seed = 0,
+    data: DataFile = None,
+    models: Models = None,
+    device: Device = None,
+    runtime: Runtime = None,
     as_json: given.Json = False,
 ) -> None:
-    """Put measurements into a Soc file: of a profile that a runtime wrote, or of this machine."""
+    """Put measurements into a Soc file: of a profile that a runtime wrote, of a published table, or of this machine."""
+    if data is not None:
+        _check_data_only(model, profile, unit, dtype, host=host)
+        _from_table(data, into, models=models, device=device, runtime=runtime, soc=soc, as_json=as_json)
+        return
+    if any(each is not None for each in (models, device, runtime)):
+        raise SocError("--models, --device and --runtime belong to --data TABLE")
     if host:
         _check_host_only(model, profile, unit, into, soc)
         _host(output, with_onnxruntime=with_onnxruntime, quick=quick, seed=seed, as_json=as_json)
         return
     if model is None or profile is None or unit is None or into is None:
         raise SocError(
-            "calibrate needs a model, --profile FILE, --unit UNIT and --into FILE.toml; or --host, for this machine"
+            "calibrate needs a model, --profile FILE, --unit UNIT and --into FILE.toml; or --data TABLE and --into "
+            "FILE.toml; or --host, for this machine"
         )
     if clock_mhz is not None and not clock_mhz > 0:
         raise SocError(f"--clock-mhz must be above 0, is {clock_mhz:g}")
-    device, text = _start(into, soc)
+    start, text = _start(into, soc)
     found = _read(profile, format_name, clock_mhz)
     _from_profile(
-        model, given.parse_shapes(shape), found, Path(profile).name, device, text, (unit, dtype, into), as_json
+        model, given.parse_shapes(shape), found, Path(profile).name, start, text, (unit, dtype, into), as_json
     )
 
 
 def _check_host_only(*others: object) -> None:
     if any(each is not None for each in others):
         raise SocError("--host measures this machine and takes no model, --profile, --unit, --into or --soc")
+
+
+def _check_data_only(*others: object, host: bool) -> None:
+    if host or any(each is not None for each in others):
+        raise SocError("--data fits a table and takes no model, --profile, --unit, --dtype or --host")
+
+
+def _from_table(table: str, into: str | None, **wanted: Any) -> None:
+    from partita.calibrate_data import calibrate_from_table
+
+    calibrate_from_table(table, into, **wanted)
 
 
 def _start(into: str, soc: str | None) -> tuple["Soc", str]:

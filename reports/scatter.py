@@ -8,10 +8,30 @@ from matplotlib.figure import Figure
 Points = Sequence[tuple[float, float]]
 """Measured and predicted."""
 
+COLOURS = ("#0b6fb0", "#b35900", "#007d61", "#a84c82", "#7a6a00", "#3a2f8f", "#c0392b", "#5d6472")
+"""Those of units and parts of pages, which stay apart for colour-blind readers, and two more."""
+MARKERS = ("o", "^", "s", "D", "v", "P", "X")
+"""Each colour comes with every shape in turn, so `len(COLOURS) * len(MARKERS)` series can be told apart."""
+MANY = 400
+"""Points of a series that are drawn small."""
+INSIDE = 8
+"""More series than this have their names beside the picture."""
+
+
+def style_of(index: int) -> tuple[str, str]:
+    """Colour and shape of a series; no two of the first 56 are equal.
+
+    >>> style_of(0) == style_of(8)
+    False
+    """
+    turn, colour = divmod(index, len(COLOURS))
+    return COLOURS[colour], MARKERS[turn % len(MARKERS)]
+
 
 def save_scatter(path: str | Path, title: str, points_by_series: Mapping[str, Points], measure: str) -> None:
     """Draws both on logarithmic axes, with the line of equality and the band of 10 %."""
-    figure = Figure(figsize=(6.4, 5.6), layout="constrained")
+    is_crowded = len(points_by_series) > INSIDE
+    figure = Figure(figsize=(8.8 if is_crowded else 6.4, 5.6), layout="constrained")
     axes = figure.subplots()
     everything = [value for points in points_by_series.values() for pair in points for value in pair if value > 0]
     ends = (min(everything) / 1.5, max(everything) * 1.5) if everything else (0.1, 10.0)
@@ -19,9 +39,14 @@ def save_scatter(path: str | Path, title: str, points_by_series: Mapping[str, Po
     axes.plot(ends, ends, color="0.4", linewidth=0.8)
     for index, (name, points) in enumerate(points_by_series.items()):
         measured, predicted = zip(*points, strict=True) if points else ((), ())
-        axes.plot(measured, predicted, ".", markersize=3, alpha=0.5, color=f"C{index % 10}", label=name)
+        colour, marker = style_of(index)
+        size = 2.2 if len(points) > MANY else 4.2
+        axes.plot(measured, predicted, marker, markersize=size, alpha=0.55, color=colour, markeredgewidth=0, label=name)
     axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, title=title)
     axes.set_xlabel(f"measured ({measure})")
     axes.set_ylabel(f"predicted ({measure})")
-    axes.legend(fontsize=7, markerscale=3, loc="upper left")
+    if is_crowded:
+        figure.legend(fontsize=7, markerscale=2, loc="outside right upper")
+    else:
+        axes.legend(fontsize=7, markerscale=2, loc="upper left")
     figure.savefig(path, dpi=110)

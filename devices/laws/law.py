@@ -1,9 +1,10 @@
 """Fitted laws by name: their files in `devices/fits`, and what a kernel costs by them on a unit."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from partita.devices.laws import gpu_waves, thread_pool
 from partita.devices.laws.gpu_waves import KernelLaw
 from partita.devices.laws.thread_pool import KernelColumns
 from partita.devices.laws.trees import Floats, Trees
-from partita.devices.load import FOLDER
+from partita.devices.load import FOLDER, LAW_FILE
 from partita.devices.soc import Unit
 from partita.errors import SocError
 
@@ -38,13 +39,30 @@ class Fitted:
 
 @cache
 def law_file(name: str) -> Mapping[str, Any]:
-    """The content of a law file; SocError if there is none of that name."""
-    path = FITS / f"{name}.json"
+    """The content of a law file, one of this package by its name or the user's own by its path (NAME.json)."""
+    path = _path(name)
     if not path.is_file():
-        known = ", ".join(sorted(each.stem for each in FITS.glob("*.json")))
-        raise SocError(f"there is no fitted law {name!r}; there are: {known}")
-    content: Mapping[str, Any] = json.loads(path.read_text())
+        raise SocError(f"there is no fitted law {name!r}; there are: {', '.join(names_of_laws())}; or a .json file")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise SocError(f"{name}: not a JSON file: {error}") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise SocError(f"{name}: is no fitted law; its format must be {FORMAT!r}")
     return content
+
+
+def rated_at(name: str) -> tuple[str, str] | None:
+    """Unit and Soc by whose numbers a law was fitted: UNIT-PRESET for those of this package, else as its file says."""
+    if not name.endswith(LAW_FILE):
+        unit, _, preset = name.partition("-")
+        return unit, preset
+    rated = law_file(name).get("rated")
+    return (rated["unit"], rated["soc"]) if rated is not None else None
+
+
+def _path(name: str) -> Path:
+    return Path(name) if name.endswith(LAW_FILE) else FITS / f"{name}{LAW_FILE}"
 
 
 def kernel_times_us(unit: Unit, dtype: str, shapes: Sequence[KernelShape]) -> Floats:
@@ -176,7 +194,7 @@ def gpu_kernel_us(unit: Unit, rows: Floats) -> Floats:
 def gpu_law(name: str) -> KernelLaw:
     """The law of a GPU with its trees."""
     content = law_file(name)
-    with np.load(FITS / f"{name}.npz") as arrays:
+    with np.load(_path(name).with_suffix(".npz")) as arrays:
         trees = Trees(
             feature=arrays["feature"].astype(np.int64),
             threshold=arrays["threshold"].astype(np.float64),
@@ -190,6 +208,7 @@ def gpu_law(name: str) -> KernelLaw:
     return KernelLaw(coefficients, trees, content["longest_us"])
 
 
-def names_of_laws() -> Iterable[str]:
+@cache
+def names_of_laws() -> tuple[str, ...]:
     """Names of the laws in this package, sorted."""
-    return sorted(path.stem for path in FITS.glob("*.json"))
+    return tuple(sorted(path.stem for path in FITS.glob("*.json")))

@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> None:
         )
         for stack in data.stacks
     }  # fmt: skip
-    say("\n" + preset_block(priors.named(x), records))
+    say("\n" + preset_block(priors.named(x), records, load_soc(PRESET).unit_named(UNIT)))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from partita.devices.laws.law import FITS, FORMAT, SIZE_BYTES
 from partita.devices.laws.parameters import shapes_of, unpack
 from partita.devices.laws.thread_pool import KernelColumns, kernel_us
 from partita.devices.laws.trees import Floats
-from partita.errors import PartitaError
+from partita.errors import PartitaError, StudyError
 from partita.studies.fitting.cpu import STRENGTH, start_of
 from partita.studies.fitting.least_squares import Prior, fitted
 from partita.studies.validation.blocks import Block, kernels, parse
@@ -107,7 +107,7 @@ def left_out(data: Blocks, everything: Floats) -> Floats:
     """What each block is predicted to take by a fit without its family; a fifth of the families at a time."""
     fold = np.array([_digest(block) // EVERY % FOLDS for block in data.blocks])
     result = np.zeros(len(fold))
-    for number_of in range(FOLDS):
+    for number_of in np.unique(fold):
         held, others = np.flatnonzero(fold == number_of), np.flatnonzero(fold != number_of)
         vector = fit(data.part(others.tolist()), everything, TURNS_AGAIN)
         result[held] = data.part(held.tolist()).predicted_us(vector)
@@ -115,7 +115,11 @@ def left_out(data: Blocks, everything: Floats) -> Floats:
 
 
 def law_of(data: Blocks) -> dict[str, Any]:
-    """The content of a phone's law file."""
+    """The content of a phone's law file; StudyError if no part of the blocks can be left out."""
+    if len({_digest(block) // EVERY % FOLDS for block in data.blocks}) < 2:
+        raise StudyError(
+            f"{len(data.blocks)} blocks are of too few channels to leave a part of them out; give more rows"
+        )
     vector = fit(data)
     vector = np.round(vector, DIGITS)
     outside, inside = left_out(data, vector), data.predicted_us(vector)
@@ -154,7 +158,7 @@ def intervals_of(data: Blocks, outside: Floats) -> tuple[dict[str, list[float]],
         members = kinds == kind
         if members.sum() >= FEWEST:
             found[kind] = _quantiles(ratio[members])
-        for number_of in range(FOLDS):
+        for number_of in np.unique(fold):
             held = members & (fold == number_of)
             others = (members if members.sum() >= FEWEST else fold >= 0) & (fold != number_of)
             low, high = _quantiles(ratio[others])

@@ -37,6 +37,7 @@ STRENGTH = {
     "unfold": 0.3, "serial_unfold": 0.3, "main_on_slow": 1.0, "last_core": 1.0,
 }  # fmt: skip
 """Inverse standard deviation of each parameter around its start: the ridge."""
+NOTHING: Mapping[str, float] = {}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,8 +104,17 @@ def predicted_ms(vector: Floats, measured: Measured) -> Floats:
     return np.stack(columns, axis=1) / US_PER_MS
 
 
-def fit(measured: Measured, rows: Sequence[int], start: Floats | None = None, steps: int = 40) -> Floats:
-    """The parameters that fit the models `rows` best: soft absolute errors of logarithms, and a ridge to the start."""
+def fit(
+    measured: Measured,
+    rows: Sequence[int],
+    start: Floats | None = None,
+    steps: int = 40,
+    fixed: Mapping[str, float] = NOTHING,
+) -> Floats:
+    """The parameters that fit the models `rows` best: soft absolute errors of logarithms, and a ridge to the start.
+
+    Those in `fixed` keep that value: so a part of the law is switched off.
+    """
     from scipy.optimize import least_squares
 
     origin = pack(measured.started, measured.types) if measured.started else start_of(measured.types)
@@ -117,24 +127,37 @@ def fit(measured: Measured, rows: Sequence[int], start: Floats | None = None, st
     )  # fmt: skip
     known = np.isfinite(part.latency_ms)
     target = np.log(part.latency_ms[known])
+    begin = _with_fixed(origin if start is None else start, fixed, measured.types)
+    free = np.concatenate([np.full(int(np.prod(s)), n not in fixed) for n, s in shapes_of(measured.types).items()])
 
-    def residuals(vector: Floats) -> Floats:
-        errors = (np.log(predicted_ms(vector, part)[known]) - target) / SCALE
-        return np.concatenate([errors, (vector - origin) * strength])
+    def whole(x: Floats) -> Floats:
+        vector = begin.copy()
+        vector[free] = x
+        return vector
 
-    begin = origin if start is None else start
-    solution = least_squares(residuals, begin, loss="soft_l1", f_scale=1.5, max_nfev=steps)
-    return np.asarray(solution.x)
+    def residuals(x: Floats) -> Floats:
+        errors = (np.log(predicted_ms(whole(x), part)[known]) - target) / SCALE
+        return np.concatenate([errors, ((whole(x) - origin) * strength)[free]])
+
+    solution = least_squares(residuals, begin[free], loss="soft_l1", f_scale=1.5, max_nfev=steps)
+    return whole(np.asarray(solution.x))
 
 
-def cross_validated(measured: Measured, folds: int = 5, seed: int = 0) -> tuple[Floats, Floats]:
+def _with_fixed(vector: Floats, fixed: Mapping[str, float], types: Sequence[str]) -> Floats:
+    parameters = {n: np.full_like(v, fixed[n]) if n in fixed else v for n, v in unpack(vector, types).items()}
+    return pack(parameters, types)
+
+
+def cross_validated(
+    measured: Measured, folds: int = 5, seed: int = 0, fixed: Mapping[str, float] = NOTHING
+) -> tuple[Floats, Floats]:
     """The parameters fitted on all models, and what each model is predicted to take by a fit without it."""
     count = len(measured.models)
-    everything = fit(measured, range(count))
+    everything = fit(measured, range(count), fixed=fixed)
     left_out = np.full(measured.latency_ms.shape, np.nan)
     order = np.random.default_rng(seed).permutation(count)
     for number in range(folds):
         held = order[number::folds]
         others = [row for row in range(count) if row not in set(held.tolist())]
-        left_out[held] = predicted_ms(fit(measured, others, start=everything, steps=8), measured)[held]
+        left_out[held] = predicted_ms(fit(measured, others, everything, 8, fixed), measured)[held]
     return everything, left_out

@@ -38,6 +38,17 @@ def fit_kernels(base: Floats, measured_us: Floats) -> KernelLaw:
     return KernelLaw(coefficients, trees, longest)
 
 
+def trees_alone_us(known: Columns, measured_us: Floats, asked: Columns) -> Floats:
+    """What trees say that are fitted to the logarithm of time, without a physical part beneath them."""
+    import lightgbm
+
+    nothing = np.zeros(len(measured_us)), np.zeros(len(asked.base))
+    data = lightgbm.Dataset(gpu_waves.features(known, nothing[0]), np.log(measured_us))
+    predicted = lightgbm.train(SETTINGS, data, TREES).predict(gpu_waves.features(asked, nothing[1]))
+    result: Floats = np.exp(np.asarray(predicted))
+    return result
+
+
 def fit_physical(terms: Floats, kinds: np.ndarray[Any, Any], measured_us: Floats) -> dict[str, Floats]:
     """Non-negative coefficients by kind, for small relative errors (re-weighted towards absolute ones)."""
     from scipy.optimize import nnls

@@ -5,7 +5,7 @@ cross-validated by model, all precisions of a model held out together.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from partita.devices import Soc
 from partita.graph.plan import Location
 from partita.studies.fitting.least_squares import fitted
 from partita.studies.fitting.npu_law import Priors, Stack, predicted_us
-from partita.studies.fitting.npu_samples import Sample, sample_of
+from partita.studies.fitting.npu_samples import Border, Sample, sample_of
 from partita.studies.validation.aihub_rows import AihubRow, best_us, is_in_line
 from partita.studies.validation.models import graph_of, model_path
 from partita.studies.validation.table import Progress
@@ -24,6 +24,7 @@ Array = NDArray[np.float64]
 
 DTYPE_OF = {"float": "float16", "w8a8": "int8", "w8a16": "w8a16"}
 """Precision of the table -> dtype of the unit."""
+DTYPES = tuple(DTYPE_OF.values())
 RUNTIMES = ("qnn_dlc", "qnn", "tflite")
 """Those that add nothing of their own to what the NPU takes."""
 NOISE = 0.07
@@ -61,8 +62,19 @@ def measured_us(
     return {key: float(np.exp(np.median(np.log(times)))) for key, times in found.items()}
 
 
-def gathered(measured: Mapping[tuple[str, str], float], models: Path, soc: Soc, unit: str, progress: Progress) -> Data:
-    """The measured models of which the folder has a graph that the unit takes whole."""
+def gathered(
+    measured: Mapping[tuple[str, str], float],
+    models: Path,
+    soc: Soc,
+    unit: str,
+    progress: Progress,
+    *,
+    borders: bool = True,
+) -> Data:
+    """The measured models of which the folder has a graph that the unit takes whole.
+
+    Without `borders` the times are those of the unit alone, without the way of inputs and outputs.
+    """
     samples: dict[str, list[Sample]] = {}
     for model, dtype in sorted(measured):
         path = model_path(models, model)
@@ -71,8 +83,8 @@ def gathered(measured: Mapping[tuple[str, str], float], models: Path, soc: Soc, 
         progress(f"{model} in {dtype}")
         sample = sample_of(model, *graph_of(path), soc, Location(unit, dtype))
         if sample is not None:
-            samples.setdefault(dtype, []).append(sample)
-    stacks = tuple(Stack(samples[dtype]) for dtype in DTYPE_OF.values() if dtype in samples)
+            samples.setdefault(dtype, []).append(sample if borders else replace(sample, border=Border()))
+    stacks = tuple(Stack(samples[dtype]) for dtype in DTYPES if dtype in samples)
     return Data(stacks, tuple(np.log([measured[m, s.dtype] for m in s.models]) for s in stacks))
 
 
@@ -127,6 +139,11 @@ def spread(found: Mapping[str, float], share: float = 0.9) -> float:
     logs = np.sort(np.abs(np.log1p(np.array(list(found.values())))))
     rank = min(len(logs) - 1, int(np.ceil((len(logs) + 1) * share)) - 1)
     return float(np.exp(logs[rank]))
+
+
+def within(found: Mapping[str, float], error: float) -> float:
+    """Share of the models that are off by no more than that."""
+    return float(np.mean(np.abs(list(found.values())) <= error))
 
 
 def within_a_factor(found: Mapping[str, float], factor: float = 2.0) -> float:

@@ -1,9 +1,10 @@
 """A phone's CPU or GPU from ten measured models: the law of another chip, with a handful of factors of its own.
 
-    latency = overall * (dense * D + depthwise * W + rest * R + fixed * F)
+    latency = overall * (dense * D + windows * N + depthwise * W + rest * R + fixed * F)
 
-D, W and R are what the other chip's law says of a model's convolutions and matrix products, of its depthwise and
-grouped convolutions and of its other kernels, F its fixed time per inference. Of all laws offered the one is taken
+D, N, W and R are what the other chip's law says of a model's plain convolutions and matrix products, of its
+convolutions with windows (for which some runtimes have Winograd kernels), of its depthwise and grouped convolutions
+and of its other kernels, F its fixed time per inference. Of all laws offered the one is taken
 that needs the least change to meet the measurements: least squares of errors and of the factors' logarithms.
 """
 
@@ -18,8 +19,8 @@ from partita.devices.laws.trees import Floats
 from partita.errors import StudyError
 from partita.studies.fitting.least_squares import Prior, fitted
 
-FACTORS = ("overall", "dense", "depthwise", "rest", "fixed")
-DEVIATION = np.array([2.0, 0.3, 0.3, 0.3, 0.5])
+FACTORS = ("overall", "dense", "windows", "depthwise", "rest", "fixed")
+DEVIATION = np.array([2.0, 0.3, 0.3, 0.3, 0.3, 0.5])
 """Of the factors' logarithms: chips are anything apart overall, but alike in what is dear on them."""
 ERROR = 0.05
 """Of a good prediction, as a logarithm."""
@@ -34,7 +35,7 @@ class Offered:
     name: str
     """Of the law, with its cores."""
     parts_us: Floats
-    """[models, 4]: convolutions and products, depthwise and grouped, others, fixed."""
+    """[models, 5]: plain convolutions and products, those with windows, depthwise and grouped, others, fixed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +50,13 @@ class Transfer:
 
 
 def parts_us(shapes: Sequence[KernelShape], times_us: Floats, fixed_us: float) -> Floats:
-    """The four parts of one model."""
-    dense = np.array([shape.kind in (ks.CONV, ks.GEMM) for shape in shapes])
+    """The five parts of one model."""
+    windows = np.array([shape.kind == ks.CONV and shape.taps > 1 for shape in shapes])
+    dense = np.array([shape.kind in (ks.CONV, ks.GEMM) for shape in shapes]) & ~windows
     depthwise = np.array([shape.kind in (ks.DEPTHWISE, ks.GROUPED) for shape in shapes])
     known = np.nan_to_num(times_us)
-    rest = ~(dense | depthwise)
-    return np.array([known[dense].sum(), known[depthwise].sum(), known[rest].sum(), fixed_us])
+    rest = ~(dense | windows | depthwise)
+    return np.array([*(known[each].sum() for each in (dense, windows, depthwise, rest)), fixed_us])
 
 
 def transferred(laws: Sequence[Offered], rows: Sequence[int], latency_us: Floats) -> Transfer:

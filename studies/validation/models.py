@@ -39,24 +39,27 @@ class Kernels:
     """Calls, transfers and the runtime's constant."""
 
 
-def model_path(folder: Path, name: str) -> Path | None:
-    """NAME.onnx in the folder or in one directly below it; None if there is none."""
+def model_path(folder: Path, name: str, first: str = "") -> Path | None:
+    """NAME.onnx in the folder or in one directly below it, `first` in that of this name; None if there is none."""
     if not name or "/" in name or "\\" in name:
         return None
-    for path in (folder / f"{name}.onnx", *sorted(folder.glob(f"*/{name}.onnx"))):
+    own = folder / first / f"{name}.onnx"
+    for path in (own, folder / f"{name}.onnx", *sorted(folder.glob(f"*/{name}.onnx"))):
         if path.is_file():
             return path
     return None
 
 
 @lru_cache(maxsize=MODELS_AT_ONCE)
-def graph_of(path: Path, flops: float | None = None) -> tuple[Graph, tuple[Match, ...]]:
+def graph_of(path: Path, flops: float | None = None, side: int | None = None) -> tuple[Graph, tuple[Match, ...]]:
     """The model, ready to be placed, with what can be fused in it; ModelError if it cannot be read.
 
     If its work is not the `flops` of the table, but is so on images of 224 x 224, it is taken at that size: tables
-    name the network, and its file may be exported at another resolution.
+    name the network, and its file may be exported at another resolution. With a `side` it is taken at that.
     """
     graph = prepare(read_onnx(path, {}))
+    if side is not None and graph.value(graph.inputs[0]).dims[-1] != side:
+        graph = _resized(path, side) or graph
     if flops is not None and not _does(graph, flops):
         smaller = _resized(path)
         if smaller is not None and _does(smaller, flops):
@@ -69,13 +72,13 @@ def _does(graph: Graph, flops: float) -> bool:
     return abs(FLOP_PER_MAC * macs / max(flops, 1.0) - 1) <= SAME_WORK
 
 
-def _resized(path: Path) -> Graph | None:
-    """The model on square images of the usual side; None if it takes none or cannot run on them."""
+def _resized(path: Path, side: int = USUAL_SIDE) -> Graph | None:
+    """The model on square images of that side; None if it takes none or cannot run on them."""
     model = onnx.load(path, load_external_data=False)
     dims = model.graph.input[0].type.tensor_type.shape.dim
     if len(dims) != 4:
         return None
-    dims[2].dim_value = dims[3].dim_value = USUAL_SIDE
+    dims[2].dim_value = dims[3].dim_value = side
     del model.graph.value_info[:]
     for output in model.graph.output:
         output.type.tensor_type.ClearField("shape")
@@ -98,9 +101,9 @@ def _pad_as_needed(model: onnx.ModelProto) -> None:
 
 
 @lru_cache(maxsize=MODELS_AT_ONCE)
-def kernels_of(path: Path, flops: float | None, preset: str, unit: str) -> Kernels:
+def kernels_of(path: Path, flops: float | None, preset: str, unit: str, side: int | None = None) -> Kernels:
     """The kernels of a model on one unit of a preset; ModelError if they cannot be told."""
-    graph, matches = graph_of(path, flops)
+    graph, matches = graph_of(path, flops, side)
     soc = load_soc(preset)
     plain = soc.model_copy(update={"units": tuple(each.model_copy(update={"law": None}) for each in soc.units)})
     return cover(graph, matches, plain, unit)  # which kernels there are, not what they cost: the roofline is quicker

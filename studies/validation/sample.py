@@ -3,3 +3,5 @@
 from pathlib import Path
 
 SAMPLE = Path(__file__).resolve().parent / "sample"
+SAMPLE_MODELS = Path(__file__).resolve().parents[2] / "examples" / "models"
+"""Graphs of the sample's networks, in a copy of the project; an installed package has none."""

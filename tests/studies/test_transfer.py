@@ -12,17 +12,17 @@ TEN = list(range(10))
 
 def law(name: str, seed: int, fixed_us: float = 100.0) -> Offered:
     """Forty made-up models of log-normal parts."""
-    parts = np.random.default_rng(seed).lognormal(8, 0.8, (40, 3))
+    parts = np.random.default_rng(seed).lognormal(8, 0.8, (40, 4))
     return Offered(name, np.column_stack([parts, np.full(40, fixed_us)]))
 
 
-def shape(kind: str) -> KernelShape:
-    return KernelShape(kind=kind, height=1, width=1, channels=1, in_channels=1, read_elements=1)
+def shape(kind: str, taps: int = 1) -> KernelShape:
+    return KernelShape(kind=kind, height=1, width=1, channels=1, in_channels=1, taps=taps, read_elements=1)
 
 
 def test_a_chip_whose_parts_are_dearer_by_factors_is_found_again() -> None:
     known = law("near", 1)
-    latency_us = 3 * known.parts_us @ np.array([1.0, 1.3, 0.8, 1.0])
+    latency_us = 3 * known.parts_us @ np.array([1.0, 1.2, 1.3, 0.8, 1.0])
     found = transferred([known], TEN, latency_us[:10])
     assert predicted_us(found, known) == pytest.approx(latency_us, rel=0.06)
 
@@ -39,7 +39,7 @@ def test_the_law_that_needs_the_least_change_is_taken_and_twice_the_same() -> No
 def test_more_work_stays_slower_whatever_the_factors() -> None:
     known = law("near", 1)
     found = transferred([known], TEN, known.parts_us[:10].sum(axis=1) ** 0.5)
-    more = Offered(known.name, known.parts_us * [1.0, 1.0, 1.5, 1.0])
+    more = Offered(known.name, known.parts_us * [1.0, 1.0, 1.0, 1.5, 1.0])
     assert (predicted_us(found, more) > predicted_us(found, known)).all()
 
 
@@ -52,8 +52,9 @@ def test_the_spread_is_that_of_the_measured_models() -> None:
 
 
 def test_kernels_are_counted_to_their_part() -> None:
-    shapes = [shape(CONV), shape(DEPTHWISE), shape(ADD), shape(CONV)]
-    assert parts_us(shapes, np.array([1.0, 2.0, 4.0, np.nan]), 8.0).tolist() == [1.0, 2.0, 4.0, 8.0]
+    shapes = [shape(CONV), shape(DEPTHWISE, taps=9), shape(ADD), shape(CONV), shape(CONV, taps=9)]
+    times_us = np.array([1.0, 2.0, 4.0, np.nan, 16.0])
+    assert parts_us(shapes, times_us, 8.0).tolist() == [1.0, 16.0, 2.0, 4.0, 8.0]
 
 
 def test_two_models_are_too_few() -> None:

@@ -2,6 +2,7 @@
 
 from partita.studies.validation.table import Table
 from partita.studies.validation.tables.aihub import TABLE as AIHUB
+from partita.studies.validation.tables.canonical import TABLE as CANONICAL
 from partita.studies.validation.tables.codl import TABLE as CODL
 from partita.studies.validation.tables.contention_pairs import TABLE as CONTENTION_PAIRS
 from partita.studies.validation.tables.haxconn import TABLE as HAXCONN
@@ -12,5 +13,5 @@ from partita.studies.validation.tables.qed_ops import TABLE as QED_OPS
 from partita.studies.validation.tables.rknn import TABLE as RKNN
 
 TABLES: tuple[Table, ...] = (
-    QED_MODELS, QED_OPS, AIHUB, RKNN, PCCS, CONTENTION_PAIRS, CODL, HAXCONN, NNMETER_BLOCKS,
+    QED_MODELS, QED_OPS, AIHUB, RKNN, PCCS, CONTENTION_PAIRS, CODL, HAXCONN, NNMETER_BLOCKS, CANONICAL,
 )  # fmt: skip

@@ -47,10 +47,18 @@ def read(records: Records, models: Path | None, progress: Progress) -> Iterator[
             if reason or path is None:
                 yield Unpredicted(row.name, reason)
                 continue
-            try:
-                yield _predicted(row, path)
-            except ModelError as error:
-                yield Unpredicted(row.name, f"its model cannot be placed: {error}")
+            yield row_of(row, path, best)
+
+
+def row_of(row: AihubRow, path: Path, best: dict[Key, float]) -> Row:
+    """The prediction of one row, whose graph is at the path."""
+    reason = _why_not(row, path, best, has_folder=True)
+    if reason:
+        return Unpredicted(row.name, reason)
+    try:
+        return _predicted(row, path)
+    except ModelError as error:
+        return Unpredicted(row.name, f"its model cannot be placed: {error}")
 
 
 def _why_not(row: AihubRow, path: Path | None, best: dict[Key, float], *, has_folder: bool) -> str:

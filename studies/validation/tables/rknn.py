@@ -31,10 +31,19 @@ def read(records: Records, models: Path | None, progress: Progress) -> Iterator[
 
 
 def _row(record: Record, models: Path | None, at: str) -> Row:
-    name = " ".join(record[column] for column in ("model", "chip", "threads", "precision"))
     path = _path(record["model"], models)
     reason = _why_not(record, path, has_folder=models is not None)
-    if reason or path is None:
+    return row_of(record, path, at) if path is not None and not reason else Unpredicted(_name(record), reason)
+
+
+def _name(record: Record) -> str:
+    return " ".join(record[column] for column in ("model", "chip", "threads", "precision"))
+
+
+def row_of(record: Record, path: Path, at: str) -> Row:
+    """The prediction of one row, whose graph is at the path."""
+    name, reason = _name(record), _why_not(record, path, has_folder=True)
+    if reason:
         return Unpredicted(name, reason)
     soc, dtype = load_soc(PRESET), DTYPE_OF[record["precision"]]
     try:
@@ -43,6 +52,9 @@ def _row(record: Record, models: Path | None, at: str) -> Row:
     except ModelError as error:
         return Unpredicted(name, f"its model cannot be placed: {error}")
     npu = soc.unit_named("npu")
+    law = npu.npu_law
+    spread = (npu.spread if law is None else law.dtypes[dtype].spread).value
+    fit = law.fit.get(dtype) if law is not None else None
     time_ms = ms(npu.call_us.value + sum(cost.latency_us for _, cost, _ in whole.kernels))
     return Prediction(
         level="model",
@@ -54,27 +66,41 @@ def _row(record: Record, models: Path | None, at: str) -> Row:
         name=name,
         measured=number(record, "latency_ms", at),
         predicted=time_ms,
-        low=time_ms / npu.spread.value,
-        high=time_ms * npu.spread.value,
+        low=time_ms / spread,
+        high=time_ms * spread,
         work=flops_of(graph),
-        evidence="roofline",
+        in_sample=fit is not None and path.stem in fit.models,
+        evidence="roofline" if law is None else "fitted",
     )
 
 
 def _path(model: str, models: Path | None) -> Path | None:
     if models is None:
         return None
-    return model_path(models, model) or model_path(models, FILE_OF.get(model, ""))
+    return model_path(models, model) or model_path(models, file_of(model))
+
+
+def file_of(model: str) -> str:
+    """The name of a network's graph."""
+    return FILE_OF.get(model, model)
 
 
 def _why_not(record: Record, path: Path | None, *, has_folder: bool) -> str:
+    reason = why_not(record)
+    if reason:
+        return reason
+    return "" if path is not None else "no graph of its model in the folder" if has_folder else "needs --models DIR"
+
+
+def why_not(record: Record) -> str:
+    """Why a row cannot be predicted whatever graphs there are; empty if it can."""
     if record["runtime"] != RUNTIME or record["chip"] != CHIP or record["threads"] != ONE_CORE:
         return f"no preset of {record['runtime']} on {record['threads']} of {record['chip']}"
     if record["precision"] not in DTYPE_OF:
         return f"no prediction of {record['precision']}"
     if not record["latency_ms"].strip():
         return "no latency is given"
-    return "" if path is not None else "no graph of its model in the folder" if has_folder else "needs --models DIR"
+    return ""
 
 
 TABLE = Table("rknn_zoo", COLUMNS, read, "whole models on one core of the RK3588's NPU")

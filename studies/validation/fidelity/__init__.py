@@ -1,0 +1,1 @@
+"""The page docs/fidelity.md, made from tables of measurements: `python -m partita.studies.validation.fidelity`."""
