@@ -13,6 +13,7 @@ from rich.console import Console
 
 from partita import __version__
 from partita import options as given
+from partita.backend_run import AskedBackends, run_elsewhere
 from partita.calibration import EPILOG as CALIBRATE_EPILOG
 from partita.calibration import calibrate
 from partita.errors import OutputError, PartitaError, PlacementError, SimulationError
@@ -109,7 +110,8 @@ def place(
 
 @app.command(
     epilog="Examples:\n\n    partita run model.plan.json --check\n\n"
-    "    partita run model.onnx --soc sd8gen3-qnn --shape batch=1 --input image=photo.npy --save outputs.npz"
+    "    partita run model.onnx --soc sd8gen3-qnn --shape batch=1 --input image=photo.npy --save outputs.npz\n\n"
+    "    partita run model.plan.json --backend cpu=onnxruntime,npu=qnn-emulator --check"
 )
 @given.with_placing
 def run(
@@ -134,11 +136,12 @@ def run(
         str | None, typer.Option(metavar="FILE.json", help="Write when each call really ran.", show_default=False)
     ] = None,
     save: Annotated[str | None, typer.Option(metavar="FILE.npz", help="Write the outputs.", show_default=False)] = None,
+    backend: given.Backends = None,
     as_json: given.Json = False,
     *,
     placing: given.Placing,
 ) -> None:
-    """Run a placed model with numpy kernels, each operator in the arithmetic of its unit."""
+    """Run a placed model with numpy kernels, each operator in the arithmetic of its unit, or on other backends."""
     from partita.reports.checking import run_and_check, save_outputs
     from partita.reports.documents import run_document, run_summary
     from partita.reports.measured import measured_timeline
@@ -146,6 +149,10 @@ def run(
 
     check_outputs([save, timeline], inputs=[model])
     plan = _plan(model, placing)
+    if backend is not None:
+        asked = AskedBackends(backend, inputs or [], seed=seed, check=check, save=save, as_json=as_json)
+        run_elsewhere(plan, asked, is_timed=concurrent or timeline is not None)
+        return
     with _working("running"):
         result = run_and_check(plan, inputs or [], seed=seed, check=check, concurrent=concurrent)
     if timeline is not None:

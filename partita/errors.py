@@ -77,3 +77,9 @@ class ProblemError(PartitaError):
     """A file with a placement problem is broken, or cannot be solved as asked."""
 
     code = "problem"
+
+
+class BackendError(PartitaError):
+    """A backend is not there, or does not run what it is given."""
+
+    code = "backend"

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from partita.errors import ModelError, PlacementError
+from partita.errors import BackendError, ModelError, PlacementError
 from partita.graph.plan import Location
 from partita.partitioner import OfUnit, Rule, Wishes
 from partita.units import BYTES_PER_GB, BYTES_PER_KB, BYTES_PER_MB
@@ -161,6 +161,15 @@ Shapes = Annotated[
     ),
 ]
 RandomWeights = Annotated[bool, typer.Option("--random-weights", help="Make up the weights whose file is not there.")]
+Backends = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--backend",
+        metavar="UNIT=NAME,...",
+        help="Run a unit's segments on numpy (ours), onnxruntime, openvino or qnn-emulator, each an extra.",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
@@ -264,6 +273,18 @@ def _lines_of(option: str, text: str) -> list[str]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not text"
         raise PlacementError(f"{option} {text}: cannot read the file: {reason.lower()}") from None
+
+
+def parse_backends(texts: Sequence[str]) -> dict[str, str]:
+    """`["cpu=onnxruntime,npu=numpy"]` as a backend for each unit; BackendError for anything else."""
+    found: dict[str, str] = {}
+    for text in (part for given in texts for part in given.split(",")):
+        unit, equals, name = text.strip().partition("=")
+        if not (unit and equals and name):
+            raise BackendError(f"--backend {text!r} is not understood; write UNIT=NAME, for example cpu=onnxruntime")
+        if found.setdefault(unit, name) != name:
+            raise BackendError(f"--backend gives {unit!r} two backends, {found[unit]} and {name}")
+    return found
 
 
 def parse_locations(texts: Sequence[str] | None) -> tuple[Location, ...]:

@@ -74,9 +74,9 @@ def run_and_check(plan: Plan, inputs: Sequence[str], *, seed: int, check: bool, 
 
     `inputs` are texts NAME=FILE.npy. Raises ModelError if weights are missing or a file does not fit.
     """
-    given = _read_inputs(plan.graph, inputs)
+    given = read_inputs(plan.graph, inputs)
     feeds = {**random_feeds(plan.graph, seed), **given}
-    ranges = _ranges(plan, feeds if given else None, seed)
+    ranges = ranges_of(plan, feeds if given else None, seed)
     began = time.perf_counter()
     execution = execute(plan, feeds, ranges, concurrent=concurrent)
     wall_s = time.perf_counter() - began
@@ -110,7 +110,7 @@ def run_and_check(plan: Plan, inputs: Sequence[str], *, seed: int, check: bool, 
     return RunResult(execution=execution, wall_s=wall_s, checks=tuple(checks), noisiest=noisiest, notes=tuple(notes))
 
 
-def _ranges(plan: Plan, given: Mapping[str, Any] | None, seed: int) -> dict[str, Range]:
+def ranges_of(plan: Plan, given: Mapping[str, Any] | None, seed: int) -> dict[str, Range]:
     """Calibration of quantised locations: on the data that the user gives, else on made-up inputs of other seeds."""
     if not is_quantised(plan):
         return {}
@@ -142,7 +142,7 @@ def _named_tensors(outputs: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield name, output
 
 
-def _read_inputs(graph: Graph, texts: Sequence[str]) -> dict[str, Any]:
+def read_inputs(graph: Graph, texts: Sequence[str]) -> dict[str, Any]:
     feeds: dict[str, Any] = {}
     for text in texts:
         name, equals, path = text.rpartition("=")

@@ -11,17 +11,19 @@ ALLOWED: dict[str, set[str]] = {
     "kernels": {"graph"},
     "devices": {"graph"},
     "passes": {"graph", "kernels"},
+    "backends": {"graph", "kernels", "devices"},
     "partitioner": {"graph", "devices"},
     "simulator": {"graph", "devices"},
-    "reports": {"graph", "kernels", "devices", "passes", "partitioner", "simulator"},
-    "studies": {"graph", "kernels", "devices", "passes", "partitioner", "simulator", "reports"},
+    "reports": {"graph", "kernels", "devices", "passes", "backends", "partitioner", "simulator"},
+    "studies": {"graph", "kernels", "devices", "passes", "backends", "partitioner", "simulator", "reports"},
 }
 LEAVES = {"errors", "units", "files"}
 ONLY_IN = {
     "pulp": {"partitioner/program.py"},
     "highspy": {"partitioner/program.py"},
     "matplotlib": {"reports"},
-    "onnxruntime": {"reports", "partita"},
+    "openvino": {"backends"},
+    "onnxruntime": {"backends", "reports", "partita"},
 }
 """Libraries and the only files or folders that may import them."""
 

@@ -46,12 +46,27 @@ def test_a_plan_is_exported_checked_and_run_by_its_own_runner(run: Run) -> None:
     assert units[0] == units[1]
 
 
+def test_a_plan_runs_on_other_backends(run: Run) -> None:
+    result = run("run", MODEL, *RULES, "--backend", "gpu=onnxruntime,npu=numpy", "--check", "--json", "--save", "y.npz")
+    assert result.code == 0, result
+    found = json.loads(result.out)
+    schema = files("partita.reports").joinpath("templates", "backend_run.schema.json").read_text()
+    jsonschema.validate(found, json.loads(schema))
+    assert found["is_right"]
+    assert {(s["unit"], s["backend"]) for s in found["segments"]} >= {("gpu", "onnxruntime"), ("npu", "numpy")}
+    assert 0 < found["differences"]["logits"]["max_relative"] <= found["tolerance"]
+    assert Path("y.npz").is_file()
+
+
 def test_what_cannot_be_asked_is_refused_in_one_line(run: Run) -> None:
     cases = {
         ("export", "m.plan.json", "-o", "out", "--only", "models"): "--only models: there is no such part",
         ("export", "m.plan.json", "-o", "out", "--only", "model", "--check"): "write both",
         ("export", "m.plan.json", "-o", "no/such/folder"): "there is no folder",
         ("export", "m.plan.json", "-o", "out"): "cannot read the plan",
+        ("run", MODEL, *RULES, "--backend", "cpu"): "--backend 'cpu' is not understood",
+        ("run", MODEL, *RULES, "--backend", "npu=numpy,npu=openvino"): "--backend gives 'npu' two backends",
+        ("run", MODEL, *RULES, "--backend", "npu=numpy", "--concurrent"): "go without --backend",
         ("place", MODEL, "--soc", "sd8gen3-qnn", "--pin", "@pins.txt"): "--pin @pins.txt: cannot read the file",
     }
     for arguments, message in cases.items():
