@@ -1,10 +1,15 @@
-"""What it costs two units to share one operator."""
+"""What it costs two units to share one operator.
+
+Source of the form: Jia et al., "CoDL: Efficient CPU-GPU Co-execution for Deep Learning Inference on Mobile Devices",
+MobiSys 2022: T = T_transform + T_map + T_presync + max(T_first, T_second) + T_postsync.
+"""
 
 from collections.abc import Sequence
 
 from pydantic import Field
 
 from partita.devices.number import Number, Positive, Strict
+from partita.units import transfer_us
 
 
 class CoExecution(Strict):
@@ -25,6 +30,12 @@ class CoExecution(Strict):
     post_sync_us: Number
     slowdown: Positive
     """Factor on the work of both while they work side by side: shared memory, shared power, uneven shares."""
+
+    def before_us(self, size_bytes: int) -> tuple[float, float, float]:
+        """(transform, map, pre_sync): what precedes the work if so much changes hands."""
+        transform_us = self.transform_us.value + transfer_us(size_bytes, self.transform_gb_per_s.value)
+        map_us = self.map_us.value + transfer_us(size_bytes, self.map_gb_per_s.value)
+        return transform_us, map_us, self.pre_sync_us.value
 
     def check_units(self, names: Sequence[str]) -> None:
         """ValueError if a unit is named that the Soc does not have, or one twice."""

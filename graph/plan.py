@@ -51,6 +51,40 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """How a second unit computes some of an operator's output channels while its own unit computes the others.
+
+    Before that the second unit is given what it reads (`transform`, `map`, `pre_sync`), and after it both parts are
+    joined where the operator runs (`post_sync`).
+    """
+
+    unit: str
+    """The second unit."""
+    dtype: str
+    channels: int
+    """Of the output; the operator's own unit computes the first of them, up to `end`."""
+    end: int
+    eighths: int
+    """About how many of the channels that are."""
+    first: Cost
+    """Of the own unit's part, side by side with the other."""
+    second: Cost
+    transform_us: float
+    map_us: float
+    pre_sync_us: float
+    post_sync_us: float
+
+    @property
+    def location(self) -> Location:
+        return Location(self.unit, self.dtype)
+
+    @property
+    def sharing_us(self) -> float:
+        """What sharing costs beside the work."""
+        return self.transform_us + self.map_us + self.pre_sync_us + self.post_sync_us
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlacedOperator:
     """One operator of the placed graph and the kernel call that runs it."""
 
@@ -62,6 +96,8 @@ class PlacedOperator:
     kernel: str
     segment: int
     cost: Cost
+    shared: Shared | None = None
+    """If two units share it; `cost` is then that of all of it."""
 
     @property
     def location(self) -> Location:
@@ -181,6 +217,8 @@ class Proof:
     solve_s: float
     unit: str
     """Unit of measure of `value` and `bound`: us, mJ, mJ ms or score."""
+    any_order: float | None = None
+    """No placement can have less in any order of the operators; None if that is not known."""
 
     @property
     def gap(self) -> float:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 
 from partita.graph.dtypes import FLOATING
-from partita.graph.plan import Cost, Location, Plan, Transfer
+from partita.graph.plan import Cost, Location, Plan, Shared, Transfer
 from partita.graph.quantisation import SCHEMES
 
 RELATIVE = 1e-6
@@ -31,8 +31,12 @@ def _segments(plan: Plan) -> Iterator[str]:
 def _numbers(plan: Plan) -> Iterator[str]:
     """Times are finite and not negative."""
     for operator in plan.operators:
-        if not _is_sound(operator.cost):
+        shared = operator.shared
+        costs = (operator.cost,) if shared is None else (operator.cost, shared.first, shared.second)
+        if not all(_is_sound(cost) for cost in costs):
             yield f"the cost of operator {operator.node!r} cannot be"
+        if shared is not None and not _adds_up(operator.cost, shared):
+            yield f"the parts of operator {operator.node!r} do not add up to its cost"
     times: dict[str, tuple[float, ...]] = {
         f"transfer of {t.tensor!r}": (t.sync_us, t.copy_us, t.convert_us) for t in plan.transfers
     }
@@ -55,6 +59,11 @@ def _states(plan: Plan) -> Iterator[str]:
             yield f"its states are not {what}s of the model, each once"
 
 
+def _adds_up(cost: Cost, shared: Shared) -> bool:
+    total_us = shared.sharing_us + max(shared.first.latency_us, shared.second.latency_us)
+    return 0 < shared.end < shared.channels and math.isclose(total_us, cost.latency_us, rel_tol=RELATIVE)
+
+
 def _is_sound(cost: Cost) -> bool:
     parts = (cost.dispatch_us, cost.compute_us, cost.memory_us, cost.dram_bytes)
     return 0 <= cost.low_us <= cost.latency_us <= cost.high_us < math.inf and all(0 <= p < math.inf for p in parts)
@@ -63,6 +72,7 @@ def _is_sound(cost: Cost) -> bool:
 def _locations(plan: Plan) -> Iterator[str]:
     """Dtypes are known ones."""
     used = {plan.host, *(o.location for o in plan.operators)}
+    used |= {o.shared.location for o in plan.operators if o.shared is not None}
     used |= {end for t in plan.transfers for end in (t.source, t.target)}
     for location in sorted(used, key=str):
         if location.dtype not in (*FLOATING, *SCHEMES):

@@ -52,8 +52,8 @@ def to_json(plan: Plan, folder: str | Path = ".") -> str:
         "soc": json.loads(plan.soc_json),
         "host": asdict(plan.host),
         "inference_us": plan.inference_us,
-        "proof": {k: v for k, v in asdict(plan.proof).items() if k != "solve_s"},
-        "operators": [asdict(operator) for operator in plan.operators],
+        "proof": {k: v for k, v in _without_none(asdict(plan.proof), "any_order").items() if k != "solve_s"},
+        "operators": [_without_none(asdict(operator), "shared") for operator in plan.operators],
         "segments": [asdict(segment) for segment in plan.segments],
         "transfers": [asdict(transfer) for transfer in plan.transfers],
         "refusals": [asdict(refusal) for refusal in plan.refusals],
@@ -65,6 +65,11 @@ def to_json(plan: Plan, folder: str | Path = ".") -> str:
         "states": [asdict(state) for state in plan.states],
     }
     return json.dumps(document, indent=1, sort_keys=True) + "\n"
+
+
+def _without_none(record: dict[str, Any], field: str) -> dict[str, Any]:
+    """The record, without that field if it says nothing."""
+    return {name: value for name, value in record.items() if name != field or value is not None}
 
 
 class PlanFile:
@@ -105,7 +110,9 @@ class PlanFile:
             raise PlanError(f"{self.path}: its operators are not those of the model; {AGAIN}")
         plan = self._unchecked(graph, operators)
         units = {unit.get("name") for unit in json.loads(plan.soc_json).get("units", ()) if isinstance(unit, dict)}
-        missing = {plan.host.unit, *(segment.unit for segment in plan.segments)} - units
+        used = {plan.host.unit, *(segment.unit for segment in plan.segments)}
+        used |= {operator.shared.unit for operator in operators if operator.shared is not None}
+        missing = used - units
         flaw = flaw_of(plan)
         if hashlib.sha256(plan.soc_json.encode()).hexdigest() != plan.soc_digest:
             flaw = "its Soc is not the one it was made for"

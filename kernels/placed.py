@@ -23,6 +23,7 @@ from partita.kernels.calibration import calibrate
 from partita.kernels.executor import checked_feeds
 from partita.kernels.program import read_only
 from partita.kernels.quantised import Quantised
+from partita.kernels.shared import Halves
 from partita.kernels.storage import FloatStorage, Storage, storage_of
 from partita.kernels.threads import kept_apart
 from partita.units import NS_PER_US
@@ -162,6 +163,9 @@ class _Tensors:
 _WEIGHTS: WeakKeyDictionary[Plan, dict[tuple[str, str], Any]] = WeakKeyDictionary()
 """Constants of each living plan in the dtypes of its locations, so that kernels can keep them in other layouts too."""
 
+_HALVES: WeakKeyDictionary[Plan, dict[Node, Halves]] = WeakKeyDictionary()
+"""The parts of operators that two units share, of each living plan."""
+
 
 class _Run:
     """The tensors of one execution and the account of what was done."""
@@ -169,9 +173,11 @@ class _Run:
     def __init__(self, plan: Plan, given: Mapping[str, Any], ranges: Mapping[str, Range]) -> None:
         self.plan = plan
         dtypes = {plan.host.dtype, *(operator.dtype for operator in plan.operators)}
+        dtypes.update(operator.shared.dtype for operator in plan.operators if operator.shared is not None)
         self.storages: dict[str, Storage] = {dtype: storage_of(dtype, ranges) for dtype in sorted(dtypes)}
         self.tensors = _Tensors(_uses(plan))
         self._weights = _WEIGHTS.setdefault(plan, {})
+        self._halves = _HALVES.setdefault(plan, {})
         self._operators: dict[str, OperatorRun] = {}
         self._moves: dict[Transfer, TransferRun] = {}
         self._began = time.perf_counter_ns()
@@ -207,9 +213,14 @@ class _Run:
         node = self.plan.graph.node_named[operator.node]
         known = {name: self._input(name, operator.location) for name in self.plan.graph.reads(node)}
         start = self._now()
-        inputs = [known[name] if name else None for name in node.inputs]
         storage = self.storages[operator.dtype]
-        results = storage.compute(node, inputs, known if _reads_around(node) else None)
+        if operator.shared is None:
+            inputs = [known[name] if name else None for name in node.inputs]
+            results = storage.compute(node, inputs, known if _reads_around(node) else None)
+        else:
+            if node not in self._halves:
+                self._halves[node] = Halves(self.plan.graph, node, operator.shared)
+            results = (self._halves[node].joined(known, storage, self.storages[operator.shared.dtype]),)
         stored = {n: storage.stored(n, y) for n, y in zip(node.outputs, results, strict=False) if n}
         self._operators[node.name] = OperatorRun(node.name, operator.unit, operator.segment, start, self._now())
         for name, tensor in stored.items():

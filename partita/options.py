@@ -128,6 +128,10 @@ MinSnr = Annotated[
         show_default=False,
     ),
 ]
+Split = Annotated[
+    bool,
+    typer.Option("--split", help="Let two units share an operator, each some of its output channels, where it pays."),
+]
 Why = Annotated[
     list[str] | None,
     typer.Option(
@@ -190,6 +194,7 @@ class Placing:
     max_segments: MaxSegments = None
     min_segment: MinSegment = None
     min_snr: MinSnr = None
+    split: Split = False
     gap: Gap = None
     time_limit: TimeLimit = 60.0
     random_weights: RandomWeights = False
@@ -213,6 +218,7 @@ class Placing:
             max_segments=parse_counts("--max-segments", self.max_segments),
             min_segment=parse_counts("--min-segment", self.min_segment),
             min_snr_db=self.min_snr,
+            split=self.split,
             explain=explain,
             gap=self.gap,
             time_limit_s=self.time_limit,

@@ -1,18 +1,20 @@
 """Graph + Soc + matches -> the placement problem, and what its numbers stand for."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from partita.devices import Soc, TransferCost, Unit, Verdict, operator_cost, transfer_cost, verdict
 from partita.devices.noise import noise_power
 from partita.errors import PlacementError
-from partita.graph.dtypes import OPTIONAL, SEQUENCE, is_floating, weight_dtype
+from partita.graph.dtypes import FLOATING, OPTIONAL, SEQUENCE, is_floating, weight_dtype
 from partita.graph.ir import Graph, Node, Value
 from partita.graph.match import Match, fused_node
-from partita.graph.plan import Cost, Location, Refusal
+from partita.graph.plan import Cost, Location, Refusal, Shared
 from partita.graph.work import work_of
-from partita.partitioner.energy import of_kernel_mj, of_transfer_mj, of_waiting_mj
-from partita.partitioner.problem import HOST, Candidate, Problem, Tensor
+from partita.partitioner.energy import of_kernel_mj, of_shared_mj, of_transfer_mj, of_waiting_mj
+from partita.partitioner.problem import HOST, Candidate, Problem, Tensor, reordered
+from partita.partitioner.sharing import Alone, Split, in_a_row, splits_of
 from partita.partitioner.states import appending, states_of
 from partita.partitioner.wishes import Wishes
 
@@ -37,6 +39,55 @@ class Formulation:
     refusals: tuple[Refusal, ...]
     states: dict[str, str] = field(default_factory=dict)
     """Inputs that stay where they are, and the outputs that continue them."""
+    shared: tuple[Shared, ...] = ()
+    """How two units share the candidates from number `alone` on; all others run on one unit."""
+    alone: int = 0
+    spare: "tuple[Spare, ...]" = ()
+    """Fusions that save nothing while their operators run one right after the other."""
+
+    @cached_property
+    def unshared(self) -> Problem:
+        """The problem without the candidates that two units share; all others before them keep their numbers."""
+        if not self.shared:
+            return self.problem
+        return replace(self.problem, candidates=self.problem.candidates[: self.alone])
+
+    def shared_as(self, c: int) -> Shared | None:
+        """How two units share a candidate; None for one unit alone."""
+        return self.shared[c - self.alone] if self.alone <= c < self.alone + len(self.shared) else None
+
+    def in_order(self, order: Sequence[int]) -> "Formulation":
+        """The same problem with its operators run in another order; candidates keep their numbers, some may join."""
+        graph = replace(self.graph, nodes=tuple(self.graph.nodes[i] for i in order))
+        position = {operator: i for i, operator in enumerate(order)}
+        joining, spare = [], []
+        for each in self.spare:
+            operators = tuple(sorted(position[i] for i in each.candidate.operators))
+            moved = replace(each, candidate=replace(each.candidate, operators=operators))
+            (spare if is_adjacent(operators) else joining).append(moved)
+        problem = reordered(self.problem, order)
+        return replace(
+            self,
+            graph=graph,
+            problem=replace(problem, candidates=(*problem.candidates, *(each.candidate for each in joining))),
+            costs=(*self.costs, *(each.cost for each in joining)),
+            matches=(*self.matches, *(each.match for each in joining)),
+            spare=tuple(spare),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Spare:
+    """A fusion that is not offered."""
+
+    candidate: Candidate
+    cost: Cost
+    match: Match
+
+
+def is_adjacent(operators: Sequence[int]) -> bool:
+    """Whether they run one right after the other; they ascend."""
+    return operators[-1] - operators[0] == len(operators) - 1
 
 
 def formulate(graph: Graph, soc: Soc, matches: Sequence[Match], wishes: Wishes | None = None) -> Formulation:
@@ -54,6 +105,8 @@ def formulate(graph: Graph, soc: Soc, matches: Sequence[Match], wishes: Wishes |
     for match in matches:
         builder.add_match(match)
     builder.check_cover()
+    if wishes.split:
+        builder.add_shared()
     unit_index = {unit.name: u for u, unit in enumerate(soc.units)}
     names, tensors = _tensors(graph, soc, locations, states)
     has_power = soc.power is not None
@@ -70,15 +123,10 @@ def formulate(graph: Graph, soc: Soc, matches: Sequence[Match], wishes: Wishes |
         weight_bytes=tuple(_weight_sizes(graph, name, locations) for name in builder.weights),
     )
     return Formulation(
-        graph,
-        problem,
-        locations,
-        tuple(builder.costs),
-        tuple(builder.matches),
-        names,
-        tuple(builder.refusals),
-        states,
-    )
+        graph, problem, locations, tuple(builder.costs), tuple(builder.matches), names,
+        tuple(builder.refusals), states, tuple(builder.shared), len(builder.candidates) - len(builder.shared),
+        tuple(builder.spare),
+    )  # fmt: skip
 
 
 def _locations(soc: Soc, wishes: Wishes) -> tuple[Location, ...]:
@@ -148,7 +196,11 @@ class _Candidates:
         self.candidates: list[Candidate] = []
         self.costs: list[Cost] = []
         self.matches: list[Match | None] = []
+        self.shared: list[Shared] = []
+        self.spare: list[Spare] = []
         self.refusals: list[Refusal] = []
+        self.number_of: dict[tuple[tuple[int, ...], str, int], int] = {}
+        """Numbers of candidates by operators, pattern and location."""
         self.single: dict[tuple[int, int], Candidate] = {}
         self.weights: dict[str, int] = {}
         """Numbers of the constants that operators read."""
@@ -198,11 +250,59 @@ class _Candidates:
             if match is None:
                 self.single[operators[0], number] = candidate
             elif self._is_useless(candidate):
+                self.spare.append(Spare(candidate, cost, match))
                 continue
+            self.number_of[operators, match.pattern if match is not None else "", number] = len(self.candidates)
             self.candidates.append(candidate)
             self.costs.append(cost)
             self.matches.append(match)
         return None if accepted else refused
+
+    def add_shared(self) -> None:
+        """The ways to share each candidate between two units that no other way beats in time and in energy."""
+        co = self.soc.co_execution
+        if co is None:
+            raise PlacementError(f"--split: {self.soc.name!r} says nothing of units that share an operator")
+        location_of = {number: location for number, location in enumerate(self.locations) if location.dtype in FLOATING}
+        there = next((number for number, location in location_of.items() if location.unit == co.second), None)
+        for c in range(len(self.candidates)):
+            whole, match = self.candidates[c], self.matches[c]
+            first = location_of.get(whole.location)
+            second = None if there is None or first is None or first.unit != co.first else self._alone(c, there)
+            if first is None or second is None:
+                continue
+            node = fused_node(self.graph, match) if match is not None else self.graph.nodes[whole.operators[0]]
+            found = splits_of(self.graph, node, Alone(first, self.costs[c]), second, co)
+            best: list[tuple[Candidate, Split]] = []
+            for split in found:
+                shared = self._shared_candidate(node, whole, split)
+                if all(shared.cost_us < b.cost_us or shared.energy_mj < b.energy_mj for b, _ in best):
+                    best = [(b, s) for b, s in best if b.cost_us < shared.cost_us or b.energy_mj < shared.energy_mj]
+                    best.append((shared, split))
+            for candidate, split in best:
+                self.candidates.append(candidate)
+                self.costs.append(split.cost)
+                self.matches.append(match)
+                self.shared.append(split.shared)
+
+    def _alone(self, c: int, there: int) -> Alone | None:
+        """The operators of a candidate at another location, fused alike or one by one; None if it does not run them."""
+        whole, match, location = self.candidates[c], self.matches[c], self.locations[there]
+        key = (whole.operators, match.pattern if match is not None else "", there)
+        if key in self.number_of:
+            return Alone(location, self.costs[self.number_of[key]])
+        singles = [self.number_of.get(((i,), "", there)) for i in whole.operators]
+        found = [self.costs[number] for number in singles if number is not None]
+        return Alone(location, in_a_row(found)) if len(found) == len(singles) else None
+
+    def _shared_candidate(self, node: Node, whole: Candidate, split: Split) -> Candidate:
+        noise = self.noise.of(node, split.shared.dtype) if self.noise is not None else 0.0
+        return replace(
+            whole,
+            cost_us=split.cost.latency_us,
+            energy_mj=of_shared_mj(self.soc, self.locations[whole.location].unit, split.shared, split.cost),
+            noise=max(whole.noise, noise),
+        )
 
     def _candidate(self, node: Node, operators: tuple[int, ...], number: int, cost: Cost) -> Candidate:
         location = self.locations[number]
@@ -217,9 +317,8 @@ class _Candidates:
 
     def _is_useless(self, fused: Candidate) -> bool:
         """A fusion that saves nothing over its operators, which run one right after the other anyway."""
-        adjacent = fused.operators[-1] - fused.operators[0] == len(fused.operators) - 1
         singles = [s for i in fused.operators if (s := self.single.get((i, fused.location))) is not None]
-        if not adjacent or len(singles) < len(fused.operators):
+        if not is_adjacent(fused.operators) or len(singles) < len(fused.operators):
             return False
         saves_time = fused.cost_us < sum(single.cost_us for single in singles)
         return not saves_time and fused.energy_mj >= sum(single.energy_mj for single in singles)

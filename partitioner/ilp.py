@@ -30,6 +30,8 @@ class Solution:
     status: str
     solver: str
     solve_s: float
+    any_order: float | None = None
+    """No choice has less in any order of the operators; None if that is not known."""
 
 
 class InfeasibleError(PlacementError):

@@ -62,6 +62,7 @@ def _placed(formulation: Formulation, c: int, segment: int) -> PlacedOperator:
         kernel=match.pattern if match else nodes[-1].op,
         segment=segment,
         cost=formulation.costs[c],
+        shared=formulation.shared_as(c),
     )
 
 

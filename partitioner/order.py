@@ -2,13 +2,12 @@
 
 import heapq
 from collections.abc import Callable
-from dataclasses import replace
 
 from partita.graph.ir import Graph, Node
 
 
-def drawn_together(graph: Graph, kind_of: Callable[[Node], int]) -> Graph:
-    """The same graph, its operators sorted so that those of one kind run in long stretches.
+def drawn_together(graph: Graph, kind_of: Callable[[Node], int]) -> tuple[int, ...]:
+    """Positions of the operators in another order, in which those of one kind run in long stretches.
 
     Ready operators of the current kind run first, in their old order; the kind changes only when none is left.
     """
@@ -18,19 +17,19 @@ def drawn_together(graph: Graph, kind_of: Callable[[Node], int]) -> Graph:
     for node in graph.nodes:
         if not waiting[node.name]:
             heapq.heappush(ready.setdefault(kind_of(node), []), position[node.name])
-    order: list[Node] = []
+    order: list[int] = []
     kind = 0
     while len(order) < len(graph.nodes):
         if not ready.get(kind):
             kind = min((queue[0], k) for k, queue in ready.items() if queue)[1]
-        node = graph.nodes[heapq.heappop(ready[kind])]
-        order.append(node)
+        order.append(heapq.heappop(ready[kind]))
+        node = graph.nodes[order[-1]]
         for output in node.present_outputs:
             for consumer in graph.consumers_of.get(output, ()):
                 waiting[consumer.name] -= 1
                 if not waiting[consumer.name]:
                     heapq.heappush(ready.setdefault(kind_of(consumer), []), position[consumer.name])
-    return replace(graph, nodes=tuple(order))
+    return tuple(order)
 
 
 def early(graph: Graph, is_wanted: Callable[[Node], bool]) -> tuple[int, ...]:

@@ -1,5 +1,6 @@
 """One placement problem on its way to a plan: solved in a good order, compared with simpler rules, lowered."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -9,16 +10,19 @@ from partita.errors import PlacementError
 from partita.graph.match import Match
 from partita.graph.plan import Alternative, Baseline, Plan, Proof
 from partita.partitioner import ilp
+from partita.partitioner.any_order import Relaxed, bound_by_units, least_in_any_order, shortest_in_any_order
 from partita.partitioner.baselines import Simple, all_baselines
+from partita.partitioner.baselines.cover import Assignment, chosen_for
 from partita.partitioner.candidates import Formulation, formulate
 from partita.partitioner.constraints import Constraint, Together, is_kept
+from partita.partitioner.engines.outcome import NOISE, Limits
 from partita.partitioner.infeasible import explain
 from partita.partitioner.limits import Named, limits_of, named_limits, rules_as_limits
 from partita.partitioner.lower import lower
 from partita.partitioner.marginals import min_marginals
 from partita.partitioner.objectives import Search, minimise
 from partita.partitioner.order import early
-from partita.partitioner.problem import evaluate, locations_of_choice
+from partita.partitioner.problem import Problem, evaluate, locations_of_choice
 from partita.partitioner.quantities import priced
 from partita.partitioner.wishes import Wishes
 
@@ -26,6 +30,10 @@ Overlapped = Callable[[Plan], float]
 """What the simulator says one inference of a plan takes while units work side by side, in microseconds."""
 BETTER = 1e-9
 """Another order is taken if it is better by this share: less is rounding."""
+AT_ONCE = "elimination, for every set of units"
+"""Who proves a simple rule the best."""
+MOST_ORDERING_S = 10.0
+"""The time after which the engine that frees the order makes do with what it has."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +58,88 @@ class Placing:
 
     def best(self) -> "tuple[Placing, ilp.Solution]":
         """The solution, and the problem in the order that it was found in: ours, or one that turned out better."""
-        placing, solution = self, self.solved([rule.chosen for rule in self._simple])
+        proven = self._rule_proven_best()
+        if proven is not None:
+            return proven
+        placing, solution = self, self.solved([rule.chosen for rule in self.simple])
         better = self._better_order(solution.objective_us)
         if better is not None:
             placing, start = better
             solution = placing.solved([start])
-        return placing._with_others_early(solution)
+        placing, solution = placing._with_others_early(solution)
+        return placing._over_all_orders(solution)
+
+    def _rule_proven_best(self) -> "tuple[Placing, ilp.Solution] | None":
+        """The best simple rule's choice, if no placement in any order has less: nothing is left to solve."""
+        if self.wishes.aim.quantity is None:
+            return None
+        began = time.perf_counter()
+        values = [
+            (self._value(rule, theirs), i)
+            for i, (rule, theirs) in enumerate(self.ruled)
+            if not self._broken_by(rule, theirs)
+        ]
+        if not values:
+            return None
+        value, i = min(values)
+        bound = self._bound_of(value)
+        if bound < value:
+            return None
+        placing, chosen = self._in_order_of(self.simple[i])
+        took_s = time.perf_counter() - began
+        return placing, ilp.Solution(chosen, value, value, "optimal", AT_ONCE, took_s, any_order=value)
+
+    def _bound_of(self, value: float) -> float:
+        """A quick bound of the sum over all orders, at most `value`."""
+        quantity = self.wishes.aim.quantity
+        assert quantity is not None, "asked for sums only"
+        bound = bound_by_units(priced(self.formulation.problem, quantity), value)
+        return value if value - bound <= NOISE * value else bound
+
+    def _over_all_orders(self, solution: ilp.Solution) -> "tuple[Placing, ilp.Solution]":
+        """The solution with a bound over all orders, or a better one in the order that the bound's engine found."""
+        quantity, value = self.wishes.aim.quantity, solution.objective_us
+        limits = Limits(self.wishes.gap_share, min(MOST_ORDERING_S, self.wishes.time_limit_s))
+        if self.wishes.aim.name == "makespan":
+            return self._scheduled(solution, shortest_in_any_order(self.formulation.problem, limits))
+        if quantity is None:
+            return self, solution
+        bound, allowed = self._bound_of(value), self.wishes.gap_share * value
+        relaxed = None
+        if value - bound > allowed:
+            relaxed = least_in_any_order(priced(self.formulation.problem, quantity), limits)
+        if relaxed is None:
+            return self, replace(solution, any_order=bound)
+        placing, bound = self, max(bound, relaxed.bound_us)
+        if value - bound > allowed:
+            other, start = self._in_order(relaxed.order, solution.chosen)
+            again = other.solved([start])
+            if again.objective_us < value * (1 - BETTER):
+                placing, solution = other, again
+        return placing, replace(solution, any_order=min(bound, solution.objective_us))
+
+    def _scheduled(self, solution: ilp.Solution, relaxed: Relaxed) -> "tuple[Placing, ilp.Solution]":
+        """The solution, or the units and the order of a schedule if the simulator ends them sooner."""
+        placing, chosen, value_us = self, solution.chosen, solution.objective_us
+        wanted = Assignment(tuple((a,) for a in relaxed.location_of))
+        problem = self.formulation.problem
+        found = chosen_for(problem, wanted, problem.unit_of_location[problem.host])
+        if found is not None and all(is_kept(named.constraint, problem, found) for named in self.limits):
+            other, start = self._in_order(relaxed.order, found)
+            timed_us = other._timed(start)
+            if timed_us < value_us * (1 - BETTER):
+                placing, chosen, value_us = other, start, timed_us
+        any_order_us = min(relaxed.bound_us, value_us)
+        bound_us = max(any_order_us, min(solution.bound_us, value_us))
+        is_proven = value_us - bound_us <= self.wishes.gap_share * value_us
+        return placing, replace(
+            solution,
+            chosen=chosen,
+            objective_us=value_us,
+            bound_us=bound_us,
+            status="optimal" if is_proven else "not_proven",
+            any_order=any_order_us,
+        )
 
     def _with_others_early(self, solution: ilp.Solution) -> "tuple[Placing, ilp.Solution]":
         """The solution, or a better one if what the busiest unit does not run comes as early as it can."""
@@ -87,6 +171,7 @@ class Placing:
             status=solution.status,
             solver=solution.solver,
             solve_s=solution.solve_s,
+            any_order=solution.any_order,
         )
         formulation = placing.formulation
         plan = lower(formulation, self.soc, solution.chosen, proof, self._compared())
@@ -146,38 +231,31 @@ class Placing:
             raise explain(free.problem, named, self.wishes.time_limit_s) from None
 
     @cached_property
-    def _simple(self) -> tuple[Simple, ...]:
-        return all_baselines(self.formulation.problem, self.soc)
+    def ruled(self) -> tuple[tuple[Simple, Problem], ...]:
+        """What simpler rules choose, each with the problem in its order."""
+        return tuple((rule, rule.problem(self.formulation.problem)) for rule in self.simple)
+
+    @cached_property
+    def simple(self) -> tuple[Simple, ...]:
+        """What simpler rules choose."""
+        return all_baselines(self.formulation.unshared, self.soc)
 
     def _better_order(self, value: float) -> "tuple[Placing, tuple[int, ...]] | None":
         """The problem in the order of a simple rule that does better there than the best in ours, and its choice."""
         found = [
-            (self._value(rule), i)
-            for i, rule in enumerate(self._simple)
-            if rule.order is not None and not self._broken_by(rule)
+            (self._value(rule, theirs), i)
+            for i, (rule, theirs) in enumerate(self.ruled)
+            if rule.order is not None and not self._broken_by(rule, theirs)
         ]
         best, i = min(found, default=(value, 0))
-        return self._in_order_of(self._simple[i]) if best < value * (1 - BETTER) else None
+        return self._in_order_of(self.simple[i]) if best < value * (1 - BETTER) else None
 
     def _in_order_of(self, rule: Simple) -> "tuple[Placing, tuple[int, ...]]":
         return (self, rule.chosen) if rule.order is None else self._in_order(rule.order, rule.chosen)
 
     def _in_order(self, order: Sequence[int], chosen: Sequence[int]) -> "tuple[Placing, tuple[int, ...]]":
         """The problem with its operators in another order, and the same choice there."""
-        graph = self.formulation.graph
-        ordered = replace(graph, nodes=tuple(graph.nodes[i] for i in order))
-        formulation = formulate(ordered, self.soc, self.matches, self.wishes)
-        number_of = {_key(formulation, c): c for c in range(len(formulation.problem.candidates))}
-        there = [number for c in chosen for number in self._numbers(c, number_of)]
-        return replace(self, formulation=formulation), tuple(sorted(there))
-
-    def _numbers(self, c: int, number_of: "dict[Key, int]") -> list[int]:
-        """A candidate of ours by its number in another order; fusions that save nothing there have become single."""
-        key = _key(self.formulation, c)
-        if key in number_of:
-            return [number_of[key]]
-        names, location, _ = key
-        return [number_of[frozenset((name,)), location, ""] for name in sorted(names)]
+        return replace(self, formulation=self.formulation.in_order(order)), tuple(chosen)
 
     @cached_property
     def _without_rules(self) -> "Placing":
@@ -190,21 +268,21 @@ class Placing:
     def _compared(self) -> tuple[Baseline, ...]:
         """What simpler rules reach, each in its own order, with the constraints that it breaks."""
         free = self._without_rules
-        return tuple(free._baseline(rule) for rule in free._simple)
+        return tuple(free._baseline(rule, theirs) for rule, theirs in free.ruled)
 
-    def _baseline(self, rule: Simple) -> Baseline:
-        result = evaluate(rule.problem(self.formulation.problem), rule.chosen)
+    def _baseline(self, rule: Simple, theirs: Problem) -> Baseline:
+        result = evaluate(theirs, rule.chosen)
         return Baseline(
             name=rule.name,
             title=rule.title,
             latency_us=result.total_us,
             segments=len(result.segments),
-            value=None if self.wishes.aim.name == "latency" else self._value(rule),
-            breaks=self._broken_by(rule),
+            value=None if self.wishes.aim.name == "latency" else self._value(rule, theirs),
+            breaks=self._broken_by(rule, theirs),
         )
 
-    def _broken_by(self, rule: Simple) -> tuple[str, ...]:
-        ours, theirs = self.formulation.problem, rule.problem(self.formulation.problem)
+    def _broken_by(self, rule: Simple, theirs: Problem) -> tuple[str, ...]:
+        ours = self.formulation.problem
         constraints = [named.constraint for named in self.limits]
         return tuple(
             constraint.option
@@ -212,23 +290,13 @@ class Placing:
             if not is_kept(constraint, ours if isinstance(constraint, Together) else theirs, rule.chosen)
         )
 
-    def _value(self, rule: Simple) -> float:
+    def _value(self, rule: Simple, theirs: Problem) -> float:
         if self.wishes.aim.name == "makespan":
             placing, chosen = self._in_order_of(rule)
             return placing._timed(chosen)
-        return self.wishes.aim.value(rule.problem(self.formulation.problem), rule.chosen)
+        return self.wishes.aim.value(theirs, rule.chosen)
 
     def _timed(self, chosen: Sequence[int]) -> float:
         assert self.overlapped is not None, "asked for only if it is there"
         unproven = Proof(objective="makespan", value=0.0, bound=0.0, unit="us", status="", solver="", solve_s=0.0)
         return self.overlapped(lower(self.formulation, self.soc, chosen, unproven, ()))
-
-
-Key = tuple[frozenset[str], int, str]
-
-
-def _key(formulation: Formulation, c: int) -> Key:
-    """What a candidate is, whatever its number: its operators by name, its location, its pattern."""
-    candidate, match = formulation.problem.candidates[c], formulation.matches[c]
-    names = frozenset(formulation.graph.nodes[i].name for i in candidate.operators)
-    return names, candidate.location, match.pattern if match is not None else ""

@@ -143,16 +143,17 @@ def reordered(problem: Problem, order: Sequence[int]) -> Problem:
     Candidates and tensors keep their numbers; the operators inside a candidate are renumbered like all others.
     """
     position = {HOST: HOST} | {operator: i for i, operator in enumerate(order)}
-    return replace(
-        problem,
-        candidates=tuple(
-            replace(c, operators=tuple(sorted(position[i] for i in c.operators))) for c in problem.candidates
-        ),
-        tensors=tuple(
-            replace(t, producer=position[t.producer], consumers=tuple(sorted(position[i] for i in t.consumers)))
-            for t in problem.tensors
-        ),
-    )
+    candidates = tuple(
+        Candidate(tuple(sorted([position[i] for i in c.operators])), c.location, c.cost_us, c.energy_mj, c.noise,
+                  c.weights)
+        for c in problem.candidates
+    )  # fmt: skip
+    tensors = tuple(
+        Tensor(position[t.producer], tuple(sorted([position[i] for i in t.consumers])), t.transfer_us, t.transfer_mj,
+               t.size_bytes, t.stays)
+        for t in problem.tensors
+    )  # fmt: skip
+    return replace(problem, candidates=candidates, tensors=tensors)
 
 
 def locations_of_choice(problem: Problem, chosen: Sequence[int]) -> dict[int, int]:

@@ -75,6 +75,8 @@ class Wishes:
     """Operators that each segment of a unit must run; without a unit, of every unit but the host."""
     min_snr_db: float | None = None
     """Signal-to-noise ratio that the expected rounding noise of all operators must leave."""
+    split: bool = False
+    """Whether two units may share an operator, each computing some of its output channels."""
     explain: bool = False
     """Whether the plan is to say what every operator would cost elsewhere."""
     gap: float | None = None

@@ -37,6 +37,8 @@ CROWDED = 400
 UNSEEN_SHARE = 1e-5
 """A gap of this share of the width is below a pixel even in the widest picture."""
 FIXED = ("call", "inference")
+WORK = ("operator", "split")
+"""Kinds of spans in which an operator is computed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +162,7 @@ class Picture:
         return tuple((self._percent(start), self._percent(end - start)) for start, end in runs)
 
     def _box(self, span: Span, row_of: dict[str, int]) -> Box:
-        row = row_of.get(span.name, -1) if span.kind == "operator" else -1
+        row = row_of.get(span.name, -1) if span.kind in WORK else -1
         return Box(
             x=self._percent(span.start_ns),
             width=self._percent(span.end_ns - span.start_ns),
@@ -183,7 +185,7 @@ class Picture:
         labels = []
         for span in lane.spans:
             node = self.plan.graph.node_named.get(span.name)
-            if span.kind != "operator" or node is None:
+            if span.kind not in WORK or node is None:
                 continue
             share = (span.end_ns - span.start_ns) / self.end_ns
             text = printable(node.op)

@@ -18,9 +18,10 @@ from partita.graph.match import fused_node
 from partita.graph.plan import Location, Plan
 from partita.graph.work import work_of
 from partita.partitioner import Wishes
-from partita.partitioner.baselines import all_baselines
+from partita.partitioner.baselines import Simple, all_baselines
 from partita.partitioner.candidates import Formulation, cost_of_transfer, formulate
-from partita.partitioner.problem import Problem, Tensor, evaluate, reordered
+from partita.partitioner.place import behind
+from partita.partitioner.problem import Problem, evaluate, locations_of_choice, reordered, transfers_of
 from partita.passes.find_matches import find_matches
 from partita.reports.wording import count_text
 from partita.units import ms
@@ -38,6 +39,7 @@ SHOWN = 4
 """Numbers that the line names."""
 
 Choice = tuple[int, ...]
+Table = tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +89,7 @@ def estimates_of(plan: Plan) -> tuple[Estimate, ...]:
 
     None for a plan whose user said where operators go, or that has another objective than the latency.
     """
-    is_ruled = bool(plan.options.get("pin") or plan.options.get("ban"))
+    is_ruled = any(plan.options.get(option) for option in ("pin", "ban", "split"))
     if plan.proof.objective != "latency" or not plan.operators or is_ruled:
         return ()
     try:
@@ -137,8 +139,9 @@ class _Priced:
     """A choice of candidates at the Soc's own numbers."""
 
     title: str
-    order: tuple[int, ...] | None
     chosen: Choice
+    ways: tuple[tuple[int, int, int], ...]
+    """The transfers: a tensor's number, the location it leaves and the one it goes to."""
     total_us: float
     least_us: float
     """It cannot take less whatever the numbers are within their ranges: its kernels alone, all at their quickest."""
@@ -151,29 +154,35 @@ class _Pricing:
 
     def __init__(self, plan: Plan, soc: Soc) -> None:
         self.soc = soc
-        graph = _primitives(plan.graph)
-        allow = tuple(Location(*text.split(":", 1)) for text in plan.options.get("allow", ()))
-        wishes = Wishes(allow=allow, states=plan.options.get("state", ()))
-        self.formulation = formulate(graph, soc, find_matches(graph), wishes)
+        self.formulation, rules = _problem_of(plan, soc)
         chosen = _choice_of(plan, self.formulation)
         self.alternatives: tuple[_Priced, ...] = ()
         if not chosen:
             return
-        self.plan = self._priced(plan.proof.objective, None, chosen)
-        rules = all_baselines(self.formulation.problem, soc)
-        others = [rule for rule in rules if rule.order or set(rule.chosen) != set(chosen)]
-        self.alternatives = tuple(self._priced(rule.title, rule.order, rule.chosen) for rule in others)
+        position = {node.name: i for i, node in enumerate(self.formulation.graph.nodes)}
+        order = tuple(position[node.name] for node in _primitives(plan.graph).nodes)
+        ours = self.formulation.problem
+        in_order = ours if order == tuple(range(len(order))) else reordered(ours, order)
+        self.plan = self._priced(plan.proof.objective, in_order, chosen)
+        others = [(rule, theirs) for rule, theirs in rules if rule.order or set(rule.chosen) != set(chosen)]
+        self.alternatives = tuple(self._priced(rule.title, theirs, rule.chosen) for rule, theirs in others)
         used = sorted({index for each in (self.plan, *self.alternatives) for index in each.chosen})
         self.nodes = {index: _node_of(self.formulation, index) for index in used}
+        graph = self.formulation.graph
         self.classes = {index: work_of(graph, node, "float32").op_class for index, node in self.nodes.items()}
 
-    def _priced(self, title: str, order: tuple[int, ...] | None, chosen: Choice) -> _Priced:
+    def _priced(self, title: str, problem: Problem, chosen: Choice) -> _Priced:
+        """`problem` is in the order in which the choice runs."""
         costs = self.formulation.costs
-        found = evaluate(_in_order(self.formulation.problem, order), chosen)
+        found = evaluate(problem, chosen)
+        location_of = locations_of_choice(problem, chosen)
+        ways = [
+            (t, a, b) for t, each in enumerate(problem.tensors) for a, b in transfers_of(problem, each, location_of)
+        ]
         return _Priced(
             title=title,
-            order=order,
             chosen=chosen,
+            ways=tuple(ways),
             total_us=found.total_us,
             least_us=sum(min(costs[index].low_us, costs[index].latency_us) for index in chosen),
             calls=Counter(unit for unit, _ in found.segments),
@@ -186,7 +195,7 @@ class _Pricing:
         calls_us = tuple(unit.call_us.value for unit in soc.units)
         new_us: dict[int, float] = {}
         moves = isinstance(knob.owner, Link) or knob.field in OF_TRANSFERS
-        moved = replace(problem, tensors=_moved(self.formulation, soc)) if moves else None
+        moved = _moved(self.formulation, soc) if moves else None
 
         def kernel_us(index: int) -> float:
             if index not in new_us:
@@ -200,9 +209,11 @@ class _Pricing:
         def price(choice: _Priced) -> float:
             changed_us = sum(kernel_us(i) - problem.candidates[i].cost_us for i in choice.chosen if i in touched)
             called_us = sum(count * (calls_us[u] - problem.call_us[u]) for u, count in choice.calls.items())
-            if moved is None:
-                return choice.total_us + changed_us + called_us
-            return evaluate(_in_order(moved, choice.order), choice.chosen).total_us + changed_us + called_us
+            moved_us = 0.0
+            if moved is not None:
+                tables = ((moved[t], problem.tensors[t].transfer_us, a, b) for t, a, b in choice.ways)
+                moved_us = sum(new[a][b] - old[a][b] for new, old, a, b in tables)
+            return choice.total_us + changed_us + called_us + moved_us
 
         return price
 
@@ -219,23 +230,32 @@ class _Pricing:
                 yield index
 
 
-def _in_order(problem: Problem, order: tuple[int, ...] | None) -> Problem:
-    return problem if order is None else reordered(problem, order)
-
-
-def _moved(formulation: Formulation, soc: Soc) -> tuple[Tensor, ...]:
-    """The tensors with what they cost to move on this Soc."""
-    known: dict[Value, tuple[tuple[float, ...], ...]] = {}
+def _moved(formulation: Formulation, soc: Soc) -> tuple[Table, ...]:
+    """Per tensor, what it costs to move on this Soc."""
+    known: dict[Value, Table] = {}
     moved = []
-    for name, tensor in zip(formulation.tensors, formulation.problem.tensors, strict=True):
+    for name in formulation.tensors:
         value = formulation.graph.value(name)
         if value not in known:
             known[value] = tuple(
                 tuple(0.0 if a == b else cost_of_transfer(soc, value, a, b).latency_us for b in formulation.locations)
                 for a in formulation.locations
             )
-        moved.append(replace(tensor, transfer_us=known[value]))
+        moved.append(known[value])
     return tuple(moved)
+
+
+def _problem_of(plan: Plan, soc: Soc) -> tuple[Formulation, tuple[tuple[Simple, Problem], ...]]:
+    """The problem that the plan solves, and what simpler rules choose in it, each with the problem in its order."""
+    known = behind(plan)
+    if known is not None:
+        return known.formulation, known.ruled
+    graph = _primitives(plan.graph)
+    allow = tuple(Location(*text.split(":", 1)) for text in plan.options.get("allow", ()))
+    wishes = Wishes(allow=allow, states=plan.options.get("state", ()))
+    formulation = formulate(graph, soc, find_matches(graph), wishes)
+    problem = formulation.problem
+    return formulation, tuple((rule, rule.problem(problem)) for rule in all_baselines(problem, soc))
 
 
 def _primitives(placed: Graph) -> Graph:

@@ -140,6 +140,7 @@ def _rules(plan: Plan) -> Wishes:
         pins=tuple(Rule(pattern, unit) for pattern, unit in pairs("pin")),
         bans=tuple(Rule(pattern, unit) for pattern, unit in pairs("ban")),
         together=given.get("together", ()),
+        split="split" in given,
         allow=tuple(Location(*text.split(":", 1)) for text in given.get("allow", ())),
         states=given.get("state", ()),
         memory=tuple(OfUnit(unit, float(number)) for unit, number in pairs("memory")),

@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from partita.graph.plan import PlacedOperator, Plan, Transfer
+from partita.graph.plan import PlacedOperator, Plan, Proof, Shared, Transfer
 from partita.reports.account import Account
 from partita.reports.aim import figure, unit_text
 from partita.reports.estimates import estimates_document, estimates_line, estimates_of
@@ -39,6 +39,7 @@ def plan_document(plan: Plan, timeline: Timeline | None = None) -> dict[str, Any
         "objective": plan.proof.objective,
         "value": figure(plan.proof.value, plan.proof),
         "bound": figure(plan.proof.bound, plan.proof),
+        "bound_any_order": figure(plan.proof.any_order, plan.proof) if plan.proof.any_order is not None else None,
         "unit": unit_text(plan.proof),
         "latency_ms": ms(plan.latency_us),
         "low_ms": ms(account.low_us),
@@ -118,6 +119,20 @@ def _placement(account: Account, name: str, operator: PlacedOperator) -> dict[st
         "high_ms": ms(operator.cost.high_us),
         "bound": operator.cost.bound,
         "evidence": operator.cost.evidence,
+        "shared": _shared(operator.shared) if operator.shared is not None else None,
+    }
+
+
+def _shared(shared: Shared) -> dict[str, Any]:
+    return {
+        "unit": shared.unit,
+        "dtype": shared.dtype,
+        "channels": shared.channels,
+        "end": shared.end,
+        "eighths": shared.eighths,
+        "first_ms": ms(shared.first.latency_us),
+        "second_ms": ms(shared.second.latency_us),
+        "sharing_ms": ms(shared.sharing_us),
     }
 
 
@@ -166,16 +181,25 @@ def plan_summary(plan: Plan, timeline: Timeline | None = None) -> RenderableType
     verdict = Text(verdict_of(account, timeline).sentence, style="bold")
     sure = Text(
         f"Predicted {ms(account.low_us):.3f} to {ms(account.high_us):.3f} ms; operators' time by evidence: "
-        f"{sure_text(account)}; gap at most {percent_at_most(plan.proof.gap)} ({solver_text(plan.proof)}).",
+        f"{sure_text(account)}; gap at most {percent_at_most(plan.proof.gap)}{_in_any_order(plan.proof)} "
+        f"({solver_text(plan.proof)}).",
     )
     hangs_on = Text(estimates_line(estimates_of(plan)))
     parts: list[RenderableType] = [verdict, sure, hangs_on, units_table(account), baselines_table(account)]
+    if any(operator.shared is not None for operator in plan.operators):
+        parts.append(shared_table(plan))
     fallbacks = fallbacks_of(account)
     if fallbacks:
         parts.append(fallbacks_table(fallbacks))
     if plan.transfers:
         parts.append(boundaries_table(account))
     return Group(*(line for part in parts for line in (part, Text(""))))
+
+
+def _in_any_order(proof: Proof) -> str:
+    if proof.any_order is None or not proof.value:
+        return ""
+    return f", {percent_at_most(max(0.0, 1 - proof.any_order / proof.value))} over all orders of the operators"
 
 
 def plain_table(title: str, *columns: str, numbers: int) -> Table:
@@ -190,6 +214,20 @@ def plain_table(title: str, *columns: str, numbers: int) -> Table:
 def row(table: Table, *cells: str) -> None:
     """Cells are plain text: names come from files and may look like markup."""
     table.add_row(*(Text(printable(cell)) for cell in cells))
+
+
+def shared_table(plan: Plan) -> Table:
+    """The operators that two units share, the longest first."""
+    found = [(operator, operator.shared) for operator in plan.operators if operator.shared is not None]
+    found.sort(key=lambda pair: -pair[0].cost.latency_us)
+    title = f"Shared by two units ({len(found)})"
+    table = plain_table(title, "operator", "channels", "sharing ms", "side by side ms", numbers=2)
+    for operator, shared in found[:TABLE_ROWS]:
+        work_us = max(shared.first.latency_us, shared.second.latency_us)
+        row(table, f"{operator.kernel} {shortened(operator.node, NAMES_SHOWN)}",
+            f"{shared.end} on {operator.unit}, {shared.channels - shared.end} on {shared.unit}",
+            f"{ms(shared.sharing_us):.3f}", f"{ms(work_us):.3f}")  # fmt: skip
+    return table
 
 
 def units_table(account: Account) -> Table:

@@ -9,7 +9,10 @@ from partita.simulator.timeline import Span, Timeline
 from partita.units import NS_PER_US, ns
 
 PARTS = ("compute", "memory", "dispatch", "call", "transfer", "conversion", "inference", "waiting")
-_PART_OF_KIND = {"call": "call", "transfer": "transfer", "convert": "conversion", "inference": "inference"}
+_PART_OF_KIND = {
+    "call": "call", "transfer": "transfer", "convert": "conversion", "inference": "inference",
+    "transform": "conversion", "map": "transfer", "pre_sync": "transfer", "post_sync": "transfer",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +72,7 @@ def _before_on_track(timeline: Timeline) -> dict[int, int]:
 def _add_parts(parts_ns: dict[str, int], job: Job, span: Span) -> None:
     parts_ns["waiting"] += span.waited_ns
     alone_ns = span.end_ns - span.start_ns - span.waited_ns
-    if not isinstance(job.subject, PlacedOperator):
+    if span.kind in _PART_OF_KIND or not isinstance(job.subject, PlacedOperator):
         parts_ns[_PART_OF_KIND[span.kind]] += alone_ns
         return
     cost = job.subject.cost

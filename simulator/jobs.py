@@ -35,6 +35,8 @@ class Job:
     after: tuple[int, ...] = ()
     """The jobs whose results it needs, all of a lower index; the order of a unit's jobs is not repeated here."""
     subject: PlacedOperator | Transfer | None = None
+    follows: tuple[int, ...] = ()
+    """Of a part of an operator that two units share: how many places before it the parts stand that it waits for."""
 
     @property
     def alone_ns(self) -> int:
@@ -42,8 +44,11 @@ class Job:
 
 
 def preceding(job: Job, scenario: str) -> tuple[int, ...]:
-    """The jobs that `job` waits for: if units take turns, the one before it, else those whose results it needs."""
-    if scenario == SEQUENTIAL:
+    """The jobs that `job` waits for: if units take turns, the one before it, else those whose results it needs.
+
+    The parts of an operator that two units share run side by side in any case.
+    """
+    if scenario == SEQUENTIAL and not job.follows:
         return tuple(range(max(job.index - 1, 0), job.index))
     return job.after
 
@@ -102,8 +107,33 @@ def _jobs_of_segment(plan: Plan, segment: Segment) -> list[Job]:
                     fixed_ns=_whole_ns(segment.call_us, name)))  # fmt: skip
     for operator, transfers in before:
         jobs += [_transfer_job(t, segment.index) for t in transfers if not t.crosses_units]
-        jobs.append(_operator_job(plan.placed[operator]))
+        jobs += _operator_jobs(plan.placed[operator])
     return jobs
+
+
+def _operator_jobs(operator: PlacedOperator) -> list[Job]:
+    """One job, or those of an operator that two units share, the kinds of `Span.kind`.
+
+    The memory traffic of both parts is booked on the first: what they cost each other is in their times already.
+    """
+    shared, whole = operator.shared, operator.cost
+    if shared is None:
+        return [_operator_job(operator)]
+    own = _operator_job(replace(operator, cost=replace(shared.first, dram_bytes=whole.dram_bytes)))
+    other = _operator_job(replace(operator, cost=replace(shared.second, dram_bytes=0)))
+    aside = replace(own, work_ns=0, dram_bytes=0)
+
+    def step(kind: str, unit: str, time_us: float, *follows: int) -> Job:
+        return replace(aside, kind=kind, track=unit, fixed_ns=_whole_ns(time_us, operator.node), follows=follows)
+
+    return [
+        step("transform", operator.unit, shared.transform_us),
+        step("map", shared.unit, shared.map_us, 1),
+        step("pre_sync", shared.unit, shared.pre_sync_us, 1),
+        replace(own, kind="split", follows=(1,)),
+        replace(other, kind="split", track=shared.unit, engine=shared.unit, follows=(2,)),
+        step("post_sync", shared.unit, shared.post_sync_us, 1, 2),
+    ]
 
 
 def _operator_job(operator: PlacedOperator) -> Job:
@@ -173,6 +203,8 @@ class _Needs:
         if isinstance(job.subject, Transfer):
             return {self._provider(job, job.name, job.subject.source)}
         assert isinstance(job.subject, PlacedOperator), "jobs are calls, transfers or operators"
+        if job.follows:
+            return {job.index - places for places in job.follows}
         graph, location = self._plan.graph, job.subject.location
         return {0, *(self._provider(job, name, location) for name in graph.activations(graph.node_named[job.name]))}
 

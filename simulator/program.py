@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from partita.graph.plan import PlacedOperator, Plan, Transfer
-from partita.simulator.jobs import OUTSIDE, Job, jobs_of
+from partita.simulator.jobs import OUTSIDE, Job, jobs_of, preceding
 from partita.simulator.memory import TRANSFERS, Machine
-from partita.simulator.timeline import HOST_TRACK
+from partita.simulator.timeline import HOST_TRACK, SEQUENTIAL
 from partita.units import ns
 
 PARTS = (
@@ -20,6 +20,11 @@ PARTS = (
 """What the time of an inference is made of. `queue` is waiting for a busy unit or link, `contention` what the others'
 memory traffic costs, `throttling` what lower clocks and background load cost."""
 PART_OF = {part: index for index, part in enumerate(PARTS)}
+_FIXED_PART_OF = {
+    "inference": "runtime", "call": "call", "transfer": "sync", "transform": "conversion", "map": "sync",
+    "pre_sync": "sync", "post_sync": "sync",
+}  # fmt: skip
+"""By kind of job; of all others it is dispatch."""
 NO_UNIT = -1
 PPM = 1_000_000
 
@@ -65,6 +70,7 @@ class Program:
     plan: Plan | None
     """None if it was not made of one."""
     sequential: bool
+    """Whether its tasks run in a row, each after the one before it."""
     pieces: tuple[Piece, ...]
     tasks: tuple[Task, ...]
     missing: tuple[int, ...]
@@ -96,7 +102,8 @@ def program_of(plan: Plan, machine: Machine, tracks: tuple[str, ...], *, sequent
     task_of = tuple(index for index, task in enumerate(tasks) for _ in range(task.first, task.end))
     waits = _waits(jobs, tasks, task_of, sequential=sequential)
     pieces = tuple(_piece(job, units, machine) for job in jobs)
-    return program_of_pieces(pieces, tasks, waits, plan=plan, sequential=sequential)
+    in_a_row = sequential and not any(job.follows for job in jobs)
+    return program_of_pieces(pieces, tasks, waits, plan=plan, sequential=in_a_row)
 
 
 def program_of_pieces(
@@ -130,8 +137,13 @@ def program_of_pieces(
     )
 
 
+def _begins_task(job: Job, before: Job) -> bool:
+    """Whether a job does not go on with what its track is doing; operators that two units share leave their track."""
+    return job.kind in ("call", "transfer") or job.segment == OUTSIDE or bool(job.follows) or bool(before.follows)
+
+
 def _tasks(jobs: tuple[Job, ...], units: dict[str, int], places: dict[str, int]) -> tuple[Task, ...]:
-    starts = [i for i, job in enumerate(jobs) if job.kind in ("call", "transfer") or job.segment == OUTSIDE]
+    starts = [i for i, job in enumerate(jobs) if _begins_task(job, jobs[i - 1])]
     tasks = []
     for first, end in zip(starts, [*starts[1:], len(jobs)], strict=True):
         job = jobs[first]
@@ -149,7 +161,7 @@ def _waits(
     A unit runs the segments of one inference in their order.
     """
     if sequential:
-        return [[task.first - 1] if task.first else [] for task in tasks]
+        return [list(preceding(jobs[task.first], SEQUENTIAL)) for task in tasks]
     waits: list[list[int]] = []
     last_on: dict[int, int] = {}
     for index, task in enumerate(tasks):
@@ -174,7 +186,7 @@ def _piece(job: Job, units: dict[str, int], machine: Machine) -> Piece:
     elif isinstance(subject, Transfer):
         compute, memory = 0.0, 1.0
         work_part = "transfer" if job.kind == "transfer" else "conversion"
-    fixed = {"inference": "runtime", "call": "call", "transfer": "sync"}.get(job.kind, "dispatch")
+    fixed = _FIXED_PART_OF.get(job.kind, "dispatch")
     has_traffic = job.work_ns > 0 and job.dram_bytes > 0
     demand = min(job.dram_bytes / job.work_ns, machine.memory.most_gb_per_s(job.engine)) if has_traffic else 0.0
     return Piece(

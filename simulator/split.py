@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from partita.devices.co_execution import CoExecution
 from partita.simulator.steps import Chain, Step
-from partita.units import transfer_us
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,10 +78,5 @@ def _before(operator: SharedOperator, co: CoExecution) -> list[tuple[str, str, f
     """(kind, unit, us) of what precedes the work."""
     if operator.is_chained:
         return []
-    transform = co.transform_us.value + transfer_us(operator.size_bytes, co.transform_gb_per_s.value)
-    mapping = co.map_us.value + transfer_us(operator.size_bytes, co.map_gb_per_s.value)
-    return [
-        ("transform", co.first, transform),
-        ("map", co.second, mapping),
-        ("pre_sync", co.second, co.pre_sync_us.value),
-    ]
+    transform_us, map_us, pre_sync_us = co.before_us(operator.size_bytes)
+    return [("transform", co.first, transform_us), ("map", co.second, map_us), ("pre_sync", co.second, pre_sync_us)]

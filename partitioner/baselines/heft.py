@@ -4,6 +4,9 @@ Source: Topcuoglu, Hariri and Wu, "Performance-Effective and Low-Complexity Task
 Computing", IEEE TPDS 13 (2002), section 4.1, with insertion.
 """
 
+from bisect import bisect_left, insort
+from itertools import islice
+
 from partita.partitioner.baselines.cover import Assignment, singles
 from partita.partitioner.baselines.dependences import readers_of
 from partita.partitioner.problem import HOST, Problem, Tensor
@@ -34,8 +37,7 @@ def heft(problem: Problem, host: int) -> Assignment | None:
             best = min(best or (start + cost_us, start, a), (start + cost_us, start, a))
         assert best is not None, "every operator can run somewhere"
         end_us[i], start_us[i], location[i] = best
-        busy[problem.unit_of_location[location[i]]].append((start_us[i], end_us[i]))
-        busy[problem.unit_of_location[location[i]]].sort()
+        insort(busy[problem.unit_of_location[location[i]]], (start_us[i], end_us[i]))
     position = {i: k for k, i in enumerate(order)}
     in_time = tuple(sorted(order, key=lambda i: (start_us[i], position[i])))
     is_order = _is_order(problem, in_time)
@@ -74,7 +76,8 @@ def _arrival_us(problem: Problem, tensor: Tensor, target: int, location: list[in
 def _slot_us(busy: Busy, ready_us: float, cost_us: float) -> float:
     """The first gap that is long enough."""
     free_us = ready_us
-    for start, end in busy:
+    first = max(0, bisect_left(busy, (ready_us, 0.0)) - 1)  # what ends before that leaves no gap that is of use
+    for start, end in islice(busy, first, None):
         if free_us + cost_us <= start:
             return free_us
         free_us = max(free_us, end)
