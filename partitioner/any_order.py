@@ -111,7 +111,9 @@ def _instance(problem: Problem, *, waits_for_calls: bool) -> Instance:
             known[id(table)] = _moves(problem, table, waits)
         return known[id(table)]
 
-    tensors, read, written = [], set(), set()
+    tensors: list[Tensor] = []
+    read: set[int] = set()
+    written: set[int] = set()
     for tensor in problem.tensors:
         readers = tuple(i + 1 for i in tensor.consumers if i != HOST)
         if HOST in tensor.consumers and not any(problem.host in problem.locations_of[i - 1] for i in readers):

@@ -60,7 +60,8 @@ class Formulation:
         """The same problem with its operators run in another order; candidates keep their numbers, some may join."""
         graph = replace(self.graph, nodes=tuple(self.graph.nodes[i] for i in order))
         position = {operator: i for i, operator in enumerate(order)}
-        joining, spare = [], []
+        joining: list[Spare] = []
+        spare: list[Spare] = []
         for each in self.spare:
             operators = tuple(sorted(position[i] for i in each.candidate.operators))
             moved = replace(each, candidate=replace(each.candidate, operators=operators))

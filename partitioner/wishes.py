@@ -112,4 +112,4 @@ class Wishes:
     def rules_nothing(self) -> bool:
         """Whether every placement is allowed."""
         rules = (self.pins, self.bans, self.together, self.memory, self.max_segments, self.min_segment)
-        return not any(rules) and self.deadline_ms is None and self.min_snr_db is None
+        return not any(rules) and not self.split and self.deadline_ms is None and self.min_snr_db is None

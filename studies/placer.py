@@ -79,7 +79,7 @@ class Placer:
         shape = self._shape(soc, self.graph)
         formulation = self._formulation(shape, soc)
         if shape.refusals:
-            ordered = in_good_order(formulation, soc)
+            ordered = in_good_order(formulation, soc).graph
             if ordered is not self.graph:
                 shape = self._shape(soc, ordered)
                 formulation = self._formulation(shape, soc)
