@@ -73,12 +73,14 @@ class Latency(Strict):
 
 
 class Gains(Strict):
-    """What a unit takes beyond its support file: an assumption of a what-if, of which no file knows."""
+    """What a unit takes beyond its support file, or no longer: an assumption of a what-if, of which no file knows."""
 
     operators: tuple[str, ...] = ()
     """Types, taken with any attributes and shapes; "*" for all."""
     dtypes: tuple[str, ...] = ()
     """It takes in these what it takes in its preferred one."""
+    lost_operators: tuple[str, ...] = ()
+    """Types that it takes no more, whatever their attributes and shapes."""
 
 
 class Unit(Strict):

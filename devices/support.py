@@ -25,7 +25,7 @@ from partita.graph.ir import FUSED_DOMAIN, Graph, Node
 
 Status = Literal["native", "lowered", "unsupported", "accepted_then_fails"]
 ANY_OPERATOR = "*"
-_STOPS: WeakKeyDictionary[Graph, dict[tuple[str, str, tuple[str, ...]], dict[str, str]]] = WeakKeyDictionary()
+_STOPS: WeakKeyDictionary[Graph, dict[tuple[str, str, Gains | None], dict[str, str]]] = WeakKeyDictionary()
 FLOAT = "float"
 """Stands in a list of element types for every floating-point type that a unit may exchange for its own."""
 
@@ -215,18 +215,19 @@ def verdict(graph: Graph, node: Node, unit: Unit, dtype: str) -> Verdict:
     if unit.gains is not None and dtype in unit.gains.dtypes:
         dtype = unit.dtypes[0]
     if node.body is None or not is_chain(node.op):
-        own = _gained(unit, node) or _judge(backend, Subject(node, (graph,), dtype))
+        own = _assumed(unit.gains, node) or _judge(backend, Subject(node, (graph,), dtype))
         return _in_one_piece(graph, node, backend, dtype, own, unit.gains)
     return _in_one_piece(graph, node, backend, dtype, _chain_verdict(graph, node, unit, dtype), unit.gains)
 
 
-def _gained(unit: Unit, node: Node) -> Verdict | None:
-    """Taken because a what-if says so."""
-    return Verdict("native", source="what-if") if _is_gained(unit.gains, node) else None
-
-
-def _is_gained(gains: Gains | None, node: Node) -> bool:
-    return gains is not None and bool({node.op, ANY_OPERATOR} & set(gains.operators))
+def _assumed(gains: Gains | None, node: Node) -> Verdict | None:
+    """Taken or refused because a what-if says so."""
+    if gains is None:
+        return None
+    if node.op in gains.lost_operators:
+        limit = "operators that the what-if leaves"
+        return Verdict("unsupported", f"{node.op} is switched off", limit, found=node.op, source="what-if")
+    return Verdict("native", source="what-if") if {node.op, ANY_OPERATOR} & set(gains.operators) else None
 
 
 def _chain_verdict(graph: Graph, node: Node, unit: Unit, dtype: str) -> Verdict:
@@ -236,7 +237,8 @@ def _chain_verdict(graph: Graph, node: Node, unit: Unit, dtype: str) -> Verdict:
         source = backend.support.source
         return Verdict("unsupported", reason, limit="not a chain it fuses", found=node.op, source=source)
     inside = node.body, graph
-    verdicts = [_gained(unit, inner) or _judge(backend, Subject(inner, inside, dtype)) for inner in node.body.nodes]
+    subjects = [Subject(inner, inside, dtype) for inner in node.body.nodes]
+    verdicts = [_assumed(unit.gains, subject.node) or _judge(backend, subject) for subject in subjects]
     refused = [v for v in verdicts if not v.is_accepted]
     return refused[0] if refused else Verdict("native", source=backend.support.source)
 
@@ -266,7 +268,7 @@ def _in_one_piece(
 def _stops(graph: Graph, backend: Backend, dtype: str, gains: Gains | None) -> dict[str, str]:
     """By operator that is not in the piece, the first refused operator that it is or depends on."""
     stops = _STOPS.setdefault(graph, {})
-    key = (backend.title, dtype, gains.operators if gains is not None else ())
+    key = (backend.title, dtype, gains)
     if key not in stops:
         found: dict[str, str] = {}
         for node in graph.nodes:
@@ -274,7 +276,7 @@ def _stops(graph: Graph, backend: Backend, dtype: str, gains: Gains | None) -> d
             before = next((found[p.name] for p in producers if p is not None and p.name in found), None)
             if before is not None:
                 found[node.name] = before
-            elif not (_is_gained(gains, node) or _judge(backend, Subject(node, (graph,), dtype)).is_accepted):
+            elif not (_assumed(gains, node) or _judge(backend, Subject(node, (graph,), dtype))).is_accepted:
                 found[node.name] = node.name
         stops[key] = found
     return stops[key]

@@ -26,6 +26,8 @@ from partita.scenario import Asked, ScenarioFile, run_scenario
 from partita.soc_commands import soc_app
 from partita.solve import EPILOG as SOLVE_EPILOG
 from partita.solve import solve
+from partita.studio_command import EPILOG as STUDIO_EPILOG
+from partita.studio_command import studio
 from partita.study import EPILOG as STUDY_EPILOG
 from partita.study import study
 from partita.validate import EPILOG as VALIDATE_EPILOG
@@ -48,6 +50,7 @@ app.add_typer(soc_app, name="soc")
 app.command(epilog=EPILOG)(ops)
 app.command(epilog=VALIDATE_EPILOG)(validate)
 app.command(epilog=STUDY_EPILOG)(study)
+app.command(epilog=STUDIO_EPILOG)(studio)
 app.command(epilog=CALIBRATE_EPILOG)(calibrate)
 app.command(epilog=SOLVE_EPILOG)(solve)
 app.command(epilog=EXPORT_EPILOG)(export)

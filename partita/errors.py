@@ -73,6 +73,12 @@ class StudyError(PartitaError):
     code = "study"
 
 
+class StudioError(PartitaError):
+    """Studio cannot do what its page asks, or cannot be started."""
+
+    code = "studio"
+
+
 class ProblemError(PartitaError):
     """A file with a placement problem is broken, or cannot be solved as asked."""
 

@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError
 from partita.devices import Soc
 from partita.devices.load import as_json
 from partita.devices.number import Strict
-from partita.devices.soc import explain
+from partita.devices.soc import Gains, explain
 from partita.errors import SocError, StudyError
 from partita.graph.dtypes import is_floating
 from partita.graph.plan import Location
@@ -32,6 +32,8 @@ class Change(Strict):
     """Factors on numbers of the Soc by path."""
     gain_operators: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Types of operators, or of recognised patterns such as Gelu, that a unit takes from now on."""
+    lose_operators: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Types of operators that a unit takes no more."""
     gain_dtypes: dict[str, tuple[GainedDtype, ...]] = Field(default_factory=dict)
     """Types that a unit may compute in from now on, quantised ones included."""
     remove: tuple[str, ...] = ()
@@ -52,6 +54,7 @@ class Change(Strict):
             set=self.set | other.set,
             scale=factors,
             gain_operators=_joined(self.gain_operators, other.gain_operators),
+            lose_operators=_joined(self.lose_operators, other.lose_operators),
             gain_dtypes=_joined(self.gain_dtypes, other.gain_dtypes),
             remove=tuple(dict.fromkeys((*self.remove, *other.remove))),
             shapes=self.shapes | other.shapes,
@@ -83,9 +86,10 @@ def changed(soc: Soc, change: Change) -> Soc:
     set_numbers(fields, values, {})
     if values or factors:
         fit_to_memory(fields)
-    for name, operators in change.gain_operators.items():
-        unit = _unit(soc, fields, name)
-        unit["gains"] = _more_gains(unit["gains"], "operators", operators)
+    for field, operators_of in (("operators", change.gain_operators), ("lost_operators", change.lose_operators)):
+        for name, operators in operators_of.items():
+            unit = _unit(soc, fields, name)
+            unit["gains"] = _more_gains(unit["gains"], field, operators)
     for name, dtypes in change.gain_dtypes.items():
         for gained in dtypes:
             _gain_dtype(soc.name, _unit(soc, fields, name), gained)
@@ -104,7 +108,7 @@ def _unit(soc: Soc, fields: Fields, name: str) -> Fields:
 
 
 def _more_gains(gains: Fields | None, field: str, names: Sequence[str]) -> Fields:
-    before = gains or {"operators": (), "dtypes": ()}
+    before = gains or Gains().model_dump()
     return before | {field: (*before[field], *names)}
 
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 from partita.devices import Soc, Unit, operator_cost
 from partita.errors import PlacementError
 from partita.graph.ir import Graph, Value
-from partita.graph.plan import Cost, Location, Plan, Proof, Refusal
+from partita.graph.plan import Baseline, Cost, Location, Plan, Proof, Refusal
 from partita.partitioner import ilp
 from partita.partitioner.baselines import alone
 from partita.partitioner.candidates import Formulation, Table, cost_of_transfer
@@ -40,6 +40,7 @@ from partita.studies.quick_sweep import Moves, least, listed
 KEPT = 256
 """Results of each kind that are kept; the oldest goes first."""
 SWEEP = "sweep along the execution order"
+Heed = Callable[[str], None]
 T = TypeVar("T")
 
 
@@ -67,8 +68,13 @@ class Placer:
         self._kept: dict[str, dict[Hashable, object]] = {}
         self._last: frozenset[Hashable] = frozenset()
 
-    def place(self, soc: Soc) -> Plan:
-        """The best plan on `soc`; PlacementError if there is none."""
+    def place(self, soc: Soc, heed: Heed | None = None, *, compare: bool = False) -> Plan:
+        """The best plan on `soc`; PlacementError if there is none.
+
+        `heed` is told what comes next and may raise to stop there, after which the placer is as good as before;
+        `compare` adds what each unit alone would take.
+        """
+        heed = heed or _heedless
         if self.wishes.aim.needs_energy and soc.power is None:
             raise PlacementError(
                 f"{soc.name!r} says nothing of power, which the objective {self.wishes.objective} needs"
@@ -76,15 +82,19 @@ class Placer:
         has_limits = any(unit.max_segments or unit.memory_bytes for unit in soc.units)
         if has_limits or not self.wishes.rules_nothing or self.wishes.aim.name == "makespan":
             return self._placed_alone(soc)
+        heed("asking each unit what it takes")
         shape = self._shape(soc, self.graph)
+        heed("working out costs")
         formulation = self._formulation(shape, soc)
         if shape.refusals:
             ordered = in_good_order(formulation, soc).graph
             if ordered is not self.graph:
                 shape = self._shape(soc, ordered)
                 formulation = self._formulation(shape, soc)
+        heed("looking for the best placement")
         formulation, solution = self._solved(shape, formulation)
-        return self._plan(formulation, soc, solution)
+        plan = self._plan(formulation, soc, solution)
+        return replace(plan, baselines=_alone(formulation.problem, soc)) if compare else plan
 
     def _placed_alone(self, soc: Soc) -> Plan:
         """By the partitioner's own way from the start, for what cannot be shared."""
@@ -233,6 +243,32 @@ class Placer:
                 del kept[next(iter(kept))]
             kept[key] = make()
         return kept[key]  # type: ignore[return-value]  # each kind holds what its own `make` gives
+
+
+def _heedless(_: str) -> None:
+    """Goes on."""
+
+
+def _alone(problem: Problem, soc: Soc) -> tuple[Baseline, ...]:
+    """Each unit by itself, with the host for what it refuses."""
+    host = problem.unit_of_location[problem.host]
+    found = []
+    for u, unit in enumerate(soc.units):
+        chosen = alone(problem, u, host)
+        if chosen is not None:
+            result = evaluate(problem, chosen)
+            name, title = ("only", " alone") if u == host else ("with_fallback", f", {soc.host} fallback")
+            found.append(
+                Baseline(
+                    name=f"{unit.name}_{name}",
+                    title=f"{unit.title}{title}",
+                    latency_us=result.total_us,
+                    segments=len(result.segments),
+                    value=None,
+                    breaks=(),
+                )
+            )
+    return tuple(found)
 
 
 def _judged_by(unit: Unit, dtypes: Sequence[str]) -> Hashable:
