@@ -5,6 +5,8 @@ import pytest
 from partita.devices import Soc, facts, load_soc, preset_names, verdict
 from partita.errors import SocError, StudyError
 from partita.graph.build import GraphBuilder
+from partita.graph.match import fused_node
+from partita.passes.find_matches import find_matches
 from partita.studies.change import Change, GainedDtype, changed
 from partita.studies.paths import DRAM_BANDWIDTH, number_paths, paths_like
 from tests.devices import example_soc
@@ -82,6 +84,24 @@ def test_a_gained_operator_is_taken() -> None:
     assert verdict(graph, node, SOC.unit_named("npu"), "float16").status == "unsupported"
     assert verdict(graph, node, gained.unit_named("npu"), "float16").status == "native"
     assert Soc.from_json(gained.to_json()) == gained
+
+
+def test_a_lost_operator_is_refused_alone_and_inside_a_chain() -> None:
+    builder = GraphBuilder()
+    x = builder.input("x", "float32", (1, 8, 4, 4))
+    conv = builder.node("Conv", x, builder.missing("w", "float32", (8, 8, 1, 1)), name="conv")
+    builder.output(builder.node("Relu", conv, name="relu"))
+    graph = builder.build()
+    (match,) = [match for match in find_matches(graph) if match.pattern == "Conv+Relu"]
+    fused = fused_node(graph, match)
+    for name in ("cpu", "npu"):
+        before = SOC.unit_named(name)
+        after = changed(SOC, Change(lose_operators={name: ("Relu",)})).unit_named(name)
+        status = [verdict(graph, node, after, after.dtypes[0]).status for node in (*graph.nodes, fused)]
+        assert status == ["native", "unsupported", "unsupported"]
+        assert verdict(graph, fused, before, before.dtypes[0]).status == "native"
+    both = Change(gain_operators={"npu": ("Relu",)}, lose_operators={"npu": ("Relu",)})
+    assert not verdict(graph, graph.nodes[1], changed(SOC, both).unit_named("npu"), "float16").is_accepted
 
 
 def test_a_gained_type_needs_its_rates() -> None:
