@@ -5,7 +5,9 @@
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib.metadata import version
 from math import inf
@@ -30,6 +32,20 @@ class Answer:
     is_infeasible: bool
     nodes: int
     solve_s: float
+
+
+Stop = Callable[[], bool]
+_stop: ContextVar[Stop | None] = ContextVar("stop", default=None)
+
+
+@contextmanager
+def interruptible(stop: Stop) -> Iterator[None]:
+    """Searches inside end early, with what they have found, soon after `stop` begins to say so."""
+    token = _stop.set(stop)
+    try:
+        yield
+    finally:
+        _stop.reset(token)
 
 
 class Program:
@@ -125,6 +141,10 @@ class _Highs(pulp.HiGHS):  # type: ignore[misc]  # PuLP has no types
 
     def buildSolverModel(self, lp: pulp.LpProblem) -> None:  # noqa: N802  (PuLP's name)
         _load(lp.solverModel, self._program)
+        stop = _stop.get()
+        if stop is not None:
+            for event in (lp.solverModel.cbMipInterrupt, lp.solverModel.cbSimplexInterrupt):
+                event.subscribe(lambda told: told.interrupt(stop()))
         if self._start is not None:
             given = np.array(list(self._start), np.int32)
             lp.solverModel.setSolution(len(given), given, np.array(list(self._start.values()), float))

@@ -40,8 +40,11 @@ from partita.studies.quick_sweep import Moves, least, listed
 KEPT = 256
 """Results of each kind that are kept; the oldest goes first."""
 SWEEP = "sweep along the execution order"
-Heed = Callable[[str], None]
+UNPROVEN = "quickest start"
+"""The status of a placement that was not searched for."""
 T = TypeVar("T")
+First = Callable[[Formulation, ilp.Solution], None]
+"""Takes a choice that is there before the search."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,19 @@ class _Shape:
     key: Hashable
 
 
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Somebody who waits for a placement."""
+
+    heed: Callable[[str], None] = lambda stage: None
+    """Told what comes next; may raise to stop there, after which the placer is as good as before."""
+    first: Callable[[Plan], None] | None = None
+    """Given a placement that is there before a search that takes its time."""
+
+
+NOBODY = Watch()
+
+
 class Placer:
     """A model that is to be placed on many Socs."""
 
@@ -68,13 +84,8 @@ class Placer:
         self._kept: dict[str, dict[Hashable, object]] = {}
         self._last: frozenset[Hashable] = frozenset()
 
-    def place(self, soc: Soc, heed: Heed | None = None, *, compare: bool = False) -> Plan:
-        """The best plan on `soc`; PlacementError if there is none.
-
-        `heed` is told what comes next and may raise to stop there, after which the placer is as good as before;
-        `compare` adds what each unit alone would take.
-        """
-        heed = heed or _heedless
+    def place(self, soc: Soc, watch: Watch = NOBODY, *, compare: bool = False) -> Plan:
+        """The best plan on `soc`; PlacementError if there is none. `compare` adds what each unit alone would take."""
         if self.wishes.aim.needs_energy and soc.power is None:
             raise PlacementError(
                 f"{soc.name!r} says nothing of power, which the objective {self.wishes.objective} needs"
@@ -82,19 +93,26 @@ class Placer:
         has_limits = any(unit.max_segments or unit.memory_bytes for unit in soc.units)
         if has_limits or not self.wishes.rules_nothing or self.wishes.aim.name == "makespan":
             return self._placed_alone(soc)
-        heed("asking each unit what it takes")
+        watch.heed("asking each unit what it takes")
         shape = self._shape(soc, self.graph)
-        heed("working out costs")
+        watch.heed("working out costs")
         formulation = self._formulation(shape, soc)
         if shape.refusals:
             ordered = in_good_order(formulation, soc).graph
             if ordered is not self.graph:
                 shape = self._shape(soc, ordered)
                 formulation = self._formulation(shape, soc)
-        heed("looking for the best placement")
-        formulation, solution = self._solved(shape, formulation)
-        plan = self._plan(formulation, soc, solution)
-        return replace(plan, baselines=_alone(formulation.problem, soc)) if compare else plan
+        watch.heed("looking for the best placement")
+        baselines = _alone(formulation.problem, soc) if compare else ()
+
+        def made(formulation: Formulation, solution: ilp.Solution) -> Plan:
+            return replace(self._plan(formulation, soc, solution), baselines=baselines)
+
+        def first(formulation: Formulation, solution: ilp.Solution) -> None:
+            if watch.first is not None:
+                watch.first(made(formulation, solution))
+
+        return made(*self._solved(shape, formulation, first))
 
     def _placed_alone(self, soc: Soc) -> Plan:
         """By the partitioner's own way from the start, for what cannot be shared."""
@@ -118,7 +136,7 @@ class Placer:
         energy_mj = evaluate(formulation.problem, solution.chosen).energy_mj if soc.power is not None else None
         return replace(plan, graph_digest=self.graph.digest, energy_mj=energy_mj)
 
-    def _solved(self, shape: _Shape, formulation: Formulation) -> tuple[Formulation, ilp.Solution]:
+    def _solved(self, shape: _Shape, formulation: Formulation, first: First) -> tuple[Formulation, ilp.Solution]:
         problem, quantity = formulation.problem, self.wishes.aim.quantity
         if quantity is not None:
             began = time.perf_counter()
@@ -128,12 +146,12 @@ class Placer:
                 spent_s = time.perf_counter() - began
                 return formulation, ilp.Solution(chosen, value, value, "optimal", SWEEP, spent_s)
         reduced = _without_useless(formulation)
-        return reduced, self._solved_by_program(reduced)
+        return reduced, self._solved_by_program(reduced, first)
 
     def _moves(self, shape: _Shape, problem: Problem) -> Moves | None:
         return self._once("moves", shape.key, lambda: listed(problem))
 
-    def _solved_by_program(self, formulation: Formulation) -> ilp.Solution:
+    def _solved_by_program(self, formulation: Formulation, first: First) -> ilp.Solution:
         """Begins from each unit alone and from the last placement, where that is still one."""
         problem = formulation.problem
         host = problem.unit_of_location[problem.host]
@@ -142,8 +160,12 @@ class Placer:
         last = tuple(c for c, key in enumerate(keys) if key in self._last)
         if len(last) == len(self._last) > 0:
             starts.append(last)
+        ready = tuple(start for start in starts if start is not None)
+        if ready:
+            value, quickest = min((self.wishes.aim.value(problem, start), start) for start in ready)
+            first(formulation, ilp.Solution(quickest, value, 0.0, UNPROVEN, UNPROVEN, 0.0))
         search = Search(
-            starts=tuple(start for start in starts if start is not None),
+            starts=ready,
             gap=self.wishes.gap_share,
             time_limit_s=self.wishes.time_limit_s,
         )
@@ -243,10 +265,6 @@ class Placer:
                 del kept[next(iter(kept))]
             kept[key] = make()
         return kept[key]  # type: ignore[return-value]  # each kind holds what its own `make` gives
-
-
-def _heedless(_: str) -> None:
-    """Goes on."""
 
 
 def _alone(problem: Problem, soc: Soc) -> tuple[Baseline, ...]:

@@ -83,9 +83,15 @@ def _main(soc: Soc) -> Iterator[tuple[str, tuple[str, str]]]:
         for link in soc.links:
             if {link.source, link.target} == {soc.host, unit.name}:
                 for field, label in OF_LINK:
-                    ends = f"{link.source}->{link.target}"
-                    yield f"links.{ends}.{field}", (unit.name, f"{link.source} → {link.target} {label}")
+                    ends = f"{_short(soc, link.source)} → {_short(soc, link.target)}"
+                    yield f"links.{link.source}->{link.target}.{field}", (unit.name, f"{ends} {label}")
     yield "inference_us", (RUNTIME, "Fixed cost of an inference")
+
+
+def _short(soc: Soc, name: str) -> str:
+    """ "NPU" if it is the only one of its kind, as reports call it; else its name."""
+    kind = soc.unit_named(name).kind
+    return kind.upper() if sum(unit.kind == kind for unit in soc.units) == 1 else printable(name)
 
 
 def _of_unit(unit: Unit) -> Iterator[tuple[str, tuple[str, str]]]:

@@ -21,10 +21,11 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from partita.errors import PartitaError, StudioError
+from partita.partitioner.program import interruptible
 from partita.reports.wording import printable
 from partita.studio import saving, view
 from partita.studio.guard import App, Guard
-from partita.studio.session import Session
+from partita.studio.session import Session, Solved
 from partita.studio.settings import MOST_BYTES, Settings
 
 ADDRESS = "127.0.0.1"
@@ -87,7 +88,7 @@ class Studio:
                 raise OutdatedError
             tell({"stage": stage})
 
-        self.thread.submit(self._work, settings, heed, tell).add_done_callback(_log_failure)
+        self.thread.submit(self._work, settings, heed, tell, gone.is_set).add_done_callback(_log_failure)
         try:
             while not await request.is_disconnected():
                 with suppress(TimeoutError):
@@ -98,12 +99,22 @@ class Studio:
         finally:
             gone.set()
 
-    def _work(self, settings: Settings, heed: Callable[[str], None], tell: Callable[[Any], None]) -> None:
+    def _work(
+        self, settings: Settings, heed: Callable[[str], None], tell: Callable[[Any], None], is_gone: Callable[[], bool]
+    ) -> None:
+        session = self.session
+
+        def first(solved: Solved) -> None:
+            heed("drawing a first placement")
+            tell({"first": view.solved_document(session, solved, session.known_reference(settings))})
+            heed("proving which placement is best")
+
         try:
             heed("reading what has changed")
-            solved = self.session.solve(settings, heed)
+            with interruptible(is_gone):
+                solved = session.solve(settings, heed, first)
             heed("drawing")
-            tell({"solved": view.solved_document(self.session, solved)})
+            tell({"solved": view.solved_document(session, solved, session.reference(settings))})
         except PartitaError as error:
             tell({"error": _text(error)})
         except OutdatedError:

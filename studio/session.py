@@ -1,7 +1,7 @@
 """One model on one Soc while somebody changes the Soc: what a change does not touch is worked out once."""
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -15,10 +15,11 @@ from partita.reports.graph_view import COLUMN, SLOT, GraphView
 from partita.simulator.run import simulate
 from partita.simulator.timeline import Timeline
 from partita.studies.change import changed
-from partita.studies.placer import Heed, Placer
+from partita.studies.placer import Placer, Watch
 from partita.studies.study_file import ModelEntry
 from partita.studio.settings import Settings
 
+Heed = Callable[[str], None]
 PLACERS_KEPT = 6
 """One for each objective and set of types that were asked for lately."""
 SOLVED_KEPT = 24
@@ -60,6 +61,10 @@ class Drawing:
     arrows: tuple[tuple[int, int], ...]
 
 
+def _heedless(_: str) -> None:
+    """Goes on."""
+
+
 class Session:
     """Solves settings one after the other; not to be called by two threads at once."""
 
@@ -70,8 +75,14 @@ class Session:
         self._placers: OrderedDict[Wishes, Placer] = OrderedDict()
         self._solved: OrderedDict[Hashable, Solved] = OrderedDict()
 
-    def solve(self, settings: Settings, heed: Heed | None = None) -> Solved:
-        """The best placement under some settings; a PartitaError says why there is none."""
+    def solve(
+        self, settings: Settings, heed: Heed = _heedless, first: Callable[[Solved], None] | None = None
+    ) -> Solved:
+        """The best placement under some settings; a PartitaError says why there is none.
+
+        `heed` is told what comes next and may raise to stop there. `first` is given a placement without proof if the
+        best takes its time.
+        """
         key = settings.to_json()
         if key in self._solved:
             self._solved.move_to_end(key)
@@ -79,10 +90,14 @@ class Session:
         settings.checked(self.soc)
         soc = changed(self.soc, settings.change)
         wishes = settings.wishes(self.time_limit_s)
-        plan = self._placer(wishes).place(soc, heed, compare=True)
-        if heed is not None:
-            heed("simulating")
-        solved = Solved(settings, soc, plan, simulate(plan, soc))
+
+        def solved_by(plan: Plan) -> Solved:
+            return Solved(settings, soc, plan, simulate(plan, soc))
+
+        watch = Watch(heed, (lambda plan: first(solved_by(plan))) if first is not None else None)
+        plan = self._placer(wishes).place(soc, watch, compare=True)
+        heed("simulating")
+        solved = solved_by(plan)
         self._solved[key] = solved
         if len(self._solved) > SOLVED_KEPT:
             self._solved.popitem(last=False)
@@ -107,6 +122,10 @@ class Session:
             return self.solve(Settings(objective=settings.objective))
         except PartitaError:
             return None
+
+    def known_reference(self, settings: Settings) -> Solved | None:
+        """The same if it has been solved already."""
+        return self._solved.get(Settings(objective=settings.objective).to_json())
 
     @cached_property
     def offers(self) -> tuple[Offer, ...]:

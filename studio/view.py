@@ -85,10 +85,9 @@ def model_document(session: Session) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def solved_document(session: Session, solved: Solved) -> dict[str, Any]:
-    """One placement."""
+def solved_document(session: Session, solved: Solved, reference: Solved | None) -> dict[str, Any]:
+    """One placement, beside that on the Soc as it is."""
     account, plan = solved.account, solved.plan
-    reference = session.reference(solved.settings)
     chip = account.chip
     position = {unit.name: i for i, unit in enumerate(session.soc.units)}
     kernel_of = {name: k for k, operator in enumerate(plan.operators) for name in operator.covers}

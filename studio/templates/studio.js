@@ -50,6 +50,13 @@
         if (line.stage) stage = line.stage;
         if (line.error || line.solved) ended = true;
         if (line.error) fail(line.error);
+        if (line.first) {
+          fail("");
+          show(line.first, asked);
+          document.body.classList.remove("stale");
+          clearTimeout(late);
+          byId("busy").hidden = false;
+        }
         if (line.solved) { fail(""); show(line.solved, asked); }
       }
       if (!ended) fail("Studio stopped in the middle of this; its terminal says why.");
@@ -76,7 +83,7 @@
     byId("changes").hidden = !list.length;
     byId("changes").replaceChildren();
     for (const change of list) {
-      const chip = make(byId("changes"), "button", {type: "button", className: "chip"}, `${change.text} ×`);
+      const chip = make(byId("changes"), "button", {type: "button", className: "chip"}, `${change.text}\u00a0×`);
       chip.title = "Take this change back";
       chip.addEventListener("click", () => { change.undo(); panel.refresh(); changed(); });
     }
@@ -245,13 +252,21 @@
   const start = async () => {
     document.body.dataset.state = "starting";
     byId("busy").hidden = false;
+    const began = performance.now();
+    let stage = "reading the model";
+    const clock = setInterval(() => working(stage, began), 200);
     try {
-      const answer = await fetch("/model");
-      model = await answer.json();
+      for await (const line of lines(await ask("/solve", EMPTY()))) {
+        if (line.stage) stage = line.stage;
+        if (line.error) { fail(line.error); return; }
+      }
+      model = await (await fetch("/model")).json();
       if (model.error) { fail(model.error); return; }
     } catch {
       fail("Studio no longer answers: start it again, then reload the page.");
       return;
+    } finally {
+      clearInterval(clock);
     }
     settings = remembered();
     byId("where").textContent = `${model.model} on ${model.chip}, ${model.runtime}`;
