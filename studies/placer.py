@@ -40,8 +40,8 @@ from partita.studies.quick_sweep import Moves, least, listed
 KEPT = 256
 """Results of each kind that are kept; the oldest goes first."""
 SWEEP = "sweep along the execution order"
-UNPROVEN = "quickest start"
-"""The status of a placement that was not searched for."""
+START, UNPROVEN = "the quickest start", "not yet proven"
+"""Solver and status of a placement that was not searched for."""
 T = TypeVar("T")
 First = Callable[[Formulation, ilp.Solution], None]
 """Takes a choice that is there before the search."""
@@ -163,7 +163,7 @@ class Placer:
         ready = tuple(start for start in starts if start is not None)
         if ready:
             value, quickest = min((self.wishes.aim.value(problem, start), start) for start in ready)
-            first(formulation, ilp.Solution(quickest, value, 0.0, UNPROVEN, UNPROVEN, 0.0))
+            first(formulation, ilp.Solution(quickest, value, 0.0, UNPROVEN, START, 0.0))
         search = Search(
             starts=ready,
             gap=self.wishes.gap_share,

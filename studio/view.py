@@ -16,6 +16,7 @@ from partita.reports.fallbacks import fallbacks_of
 from partita.reports.page import PALETTE
 from partita.reports.verdict import labelled_baselines, solver_text, verdict_of
 from partita.reports.wording import count_text, ms_text, percent_text, printable, ratio_text, significant
+from partita.studies.placer import UNPROVEN
 from partita.studio.knobs import knobs_of
 from partita.studio.session import Session, Solved
 from partita.units import ms
@@ -145,6 +146,8 @@ def _sentence(solved: Solved) -> str:
     """The verdict without its figure, which stands above it."""
     verdict = verdict_of(solved.account, solved.timeline)
     text = verdict.sentence.removeprefix(f"{verdict.headline}: ")
+    if solved.plan.proof.status == UNPROVEN:
+        text = text.replace(verdict.certainty, "not yet proven the best")
     return text[:1].upper() + text[1:]
 
 
