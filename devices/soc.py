@@ -367,6 +367,6 @@ def _path(location: Sequence[int | str], content: Any) -> str:
 def _inside(content: Any, key: int | str) -> Any:
     if isinstance(content, dict):
         return content.get(key)
-    if isinstance(content, list) and isinstance(key, int) and key < len(content):
+    if isinstance(content, list | tuple) and isinstance(key, int) and key < len(content):
         return content[key]
     return None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from partita.devices import Soc
-from partita.errors import PartitaError
+from partita.errors import PartitaError, SocError, StudioError
 from partita.graph.ir import Graph
 from partita.graph.plan import Plan
 from partita.partitioner.wishes import Wishes
@@ -88,7 +88,7 @@ class Session:
             self._solved.move_to_end(key)
             return self._solved[key]
         settings.checked(self.soc)
-        soc = changed(self.soc, settings.change)
+        soc = self._changed(settings)
         wishes = settings.wishes(self.time_limit_s)
 
         def solved_by(plan: Plan) -> Solved:
@@ -102,6 +102,13 @@ class Session:
         if len(self._solved) > SOLVED_KEPT:
             self._solved.popitem(last=False)
         return solved
+
+    def _changed(self, settings: Settings) -> Soc:
+        """The Soc with the settings; the page shows them beside an error, which therefore leaves them out."""
+        try:
+            return changed(self.soc, settings.change)
+        except SocError as error:
+            raise StudioError(str(error).removeprefix(f"{self.soc.name} with {settings.change.to_json()}: ")) from None
 
     def _placer(self, wishes: Wishes) -> Placer:
         if wishes not in self._placers:

@@ -202,7 +202,7 @@ const Controls = (() => {
       for (const [path, value] of Object.entries(s.set)) {
         const knob = this.knobs.get(path);
         if (!knob) continue;
-        const group = this.model.units.some((unit) => unit.name === knob.group) ? `${labelOf(knob.group)}: ` : "";
+        const group = this.model.units.some((unit) => unit.name === knob.group) && !knob.path.startsWith("links.") ? `${labelOf(knob.group)}: ` : "";
         found.push({text: `${group}${knob.label} ${told(knob, knob.value)} → ${told(knob, value)}`, undo: () => { delete s.set[path]; }});
       }
       const drop = (verb, unit, op) => {

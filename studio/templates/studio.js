@@ -197,7 +197,7 @@
     make(told, "b", {}, answer.op);
     make(told, "small", {}, answer.name);
     const fused = answer.fused ? `, one kernel with ${answer.fused} more` : "";
-    make(told, "p", {}, `${answer.kernel} on ${answer.unit} in ${answer.dtype}: ${answer.cost}${fused}`);
+    make(told, "p", {}, `${answer.kernel} on ${model.units.find((unit) => unit.name === answer.unit).label} in ${answer.dtype}: ${answer.cost}${fused}`);
     for (const each of answer.answers) {
       const line = make(told, "p");
       const u = model.units.findIndex((unit) => unit.name === each.unit);

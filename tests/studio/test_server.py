@@ -79,7 +79,8 @@ def test_solving_tells_what_it_does_and_then_the_placement(port: int) -> None:
 def test_what_cannot_be_solved_is_told_in_the_page(port: int) -> None:
     assert "no number" in solved(port, {"set": {"nothing": 1.0}})["error"]
     assert "cannot do without 'cpu'" in solved(port, {"remove": ["cpu"]})["error"]
-    assert "above 0" in solved(port, {"set": {"units.npu.peak_gmac_per_s.float16": 0.0}})["error"]
+    wrong = solved(port, {"set": {"units.npu.bandwidth_gb_per_s": 0.0}})["error"]
+    assert wrong == "units[npu].bandwidth_gb_per_s: must be above 0, is 0"
     assert "solved" in solved(port, {}), "and the next one is answered as ever"
 
 
