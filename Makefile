@@ -7,7 +7,7 @@ DEMO := out/demo
 MODEL := examples/models/mobilenet_v2.onnx
 export PYTHONSAFEPATH := 1
 
-.PHONY: fidelity demo test test-fast check clean
+.PHONY: fidelity demo test test-fast test-studio check clean
 
 demo: $(VENV)/installed
 	@mkdir -p $(DEMO)
@@ -35,6 +35,11 @@ fidelity: $(VENV)/installed
 test-fast: $(VENV)/installed-for-tests
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test,fast]'
 	$(BIN)/pytest --quiet --numprocesses 2 tests/kernels
+
+# Partita Studio, in a real browser where there is a Chromium.
+test-studio: $(VENV)/installed-for-tests
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test,studio]'
+	$(BIN)/pytest --quiet tests/studio tests/partita/test_studio.py
 
 clean:
 	rm -rf $(VENV) out build dist *.egg-info

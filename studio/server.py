@@ -45,6 +45,8 @@ class Studio:
     """A session and the thread that works for it."""
 
     session: Session
+    is_closing: Callable[[], bool]
+    """Whether the server is about to end: nobody is answered any further."""
     thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "studio"))
 
     async def ask(self, work: Callable[[], T]) -> T:
@@ -90,7 +92,7 @@ class Studio:
 
         self.thread.submit(self._work, settings, heed, tell, gone.is_set).add_done_callback(_log_failure)
         try:
-            while not await request.is_disconnected():
+            while not (self.is_closing() or await request.is_disconnected()):
                 with suppress(TimeoutError):
                     message = await asyncio.wait_for(told.get(), GONE_S)
                     if message is None:
@@ -222,16 +224,27 @@ def opened(port: int) -> socket.socket:
     return listener
 
 
-def guarded(session: Session, port: int) -> App:
-    """Studio as an ASGI application that answers on one port."""
-    return Guard(Studio(session).app, port)
+def guarded(session: Session, port: int, is_closing: Callable[[], bool]) -> App:
+    """Studio as an ASGI application that answers on one port until `is_closing`."""
+    return Guard(Studio(session, is_closing).app, port)
 
 
 def serve(session: Session, listener: socket.socket, ready: Callable[[str], None]) -> None:
     """Answers until it is stopped; `ready` is told the address when the socket listens."""
     port = listener.getsockname()[1]
-    config = uvicorn.Config(guarded(session, port), log_level="error", lifespan="off", server_header=False, ws="none")
+
+    def is_closing() -> bool:
+        return server.should_exit
+
+    config = uvicorn.Config(
+        guarded(session, port, is_closing),
+        log_level="error",
+        lifespan="off",
+        server_header=False,
+        ws="none",
+    )
+    server = uvicorn.Server(config)
     listener.listen()
     ready(f"http://{ADDRESS}:{port}/")
     with suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listener])
+        server.run(sockets=[listener])

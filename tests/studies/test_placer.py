@@ -7,7 +7,7 @@ import pytest
 from partita.devices import Soc, load_soc
 from partita.graph.ir import Graph
 from partita.graph.onnx_import import read_onnx
-from partita.graph.plan import Location
+from partita.graph.plan import Location, Plan
 from partita.partitioner.candidates import formulate
 from partita.partitioner.place import partition
 from partita.partitioner.problem import evaluate
@@ -17,7 +17,7 @@ from partita.passes.find_matches import find_matches
 from partita.passes.pipeline import prepare
 from partita.studies.change import Change, changed
 from partita.studies.outcome import RESULTS, area_mm2, placement_of, results_of
-from partita.studies.placer import Placer
+from partita.studies.placer import UNPROVEN, Placer, Watch
 from partita.studies.quick_sweep import least, listed
 from tests.devices import example_soc
 from tests.studies.example_study import written_study
@@ -67,6 +67,27 @@ def test_what_was_placed_before_changes_nothing(graph: Graph) -> None:
     for plans in zip(first, reversed(again), fresh, strict=True):
         assert len({placement_of(plan) for plan in plans}) == 1
         assert len({plan.latency_us for plan in plans}) == 1
+
+
+def test_whoever_waits_is_shown_a_placement_before_the_search(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("partita.studies.placer.listed", lambda problem: None)  # as if the sweep were too wide
+    shown: list[Plan] = []
+    soc = load_soc("sd8gen3-qnn")
+    best = Placer(graph, Wishes()).place(soc, Watch(first=shown.append), compare=True)
+    (first,) = shown
+    assert first.proof.status == UNPROVEN
+    assert first.proof.gap == 1
+    assert best.latency_us <= first.latency_us
+    assert first.baselines == best.baselines
+    assert min(baseline.latency_us for baseline in best.baselines) == pytest.approx(first.latency_us)
+
+
+def test_each_unit_alone_takes_what_the_partitioner_says_that_it_takes(graph: Graph) -> None:
+    soc = load_soc("sd8gen3-qnn")
+    named = {baseline.name: baseline for baseline in partition(graph, soc, find_matches(graph)).baselines}
+    for baseline in Placer(graph, Wishes()).place(soc, compare=True).baselines:
+        assert baseline.title == named[baseline.name].title
+        assert baseline.latency_us == pytest.approx(named[baseline.name].latency_us)
 
 
 def test_a_quantised_type_is_used_where_it_is_allowed(graph: Graph) -> None:

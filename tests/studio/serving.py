@@ -19,7 +19,9 @@ def serving(session: Session) -> Iterator[int]:
 
     listener = opened(0)
     port: int = listener.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(guarded(session, port), log_level="error", lifespan="off", ws="none"))
+    server = uvicorn.Server(
+        uvicorn.Config(guarded(session, port, lambda: server.should_exit), log_level="error", lifespan="off", ws="none")
+    )
     listener.listen()
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
