@@ -16,9 +16,7 @@ ALLOWED: dict[str, set[str]] = {
     "simulator": {"graph", "devices"},
     "reports": {"graph", "kernels", "devices", "passes", "backends", "partitioner", "simulator"},
     "studies": {"graph", "kernels", "devices", "passes", "backends", "partitioner", "simulator", "reports"},
-    "studio": {
-        "graph", "kernels", "devices", "passes", "backends", "partitioner", "simulator", "reports", "studies",
-    },  # fmt: skip
+    "studio": {"graph", "devices", "partitioner", "simulator", "reports", "studies"},
 }
 LEAVES = {"errors", "units", "files"}
 ONLY_IN = {
