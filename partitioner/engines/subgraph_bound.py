@@ -29,12 +29,12 @@ NONE = -1
 
 def separator_bound(nets: Nets, callers: list[int], free: list[int]) -> float:
     """No placement is through sooner; 0 if the groups of the instance are such that blocks say nothing."""
-    if not callers or not _is_simple(nets.instance):
+    if not callers or not is_simple(nets.instance):
         return 0.0
     return max(_Chain(nets, callers, free, light).bound() for light in LIGHT)
 
 
-def _is_simple(instance: Instance) -> bool:
+def is_simple(instance: Instance) -> bool:
     """Whether a path through blocks is a path through operators: in each group, what is read reaches what is made."""
     group_of = instance.group_of
     inside: list[list[int]] = [[] for _ in instance.operators]
@@ -57,6 +57,21 @@ def _is_simple(instance: Instance) -> bool:
     return True
 
 
+def core_times(nets: Nets, free: list[int]) -> Floats:
+    """Per block, the least time from what it reads to what it makes on cores, where operators run side by side."""
+    instance = nets.instance
+    if not free:
+        return np.full(nets.blocks, inf)
+    times = instance.times[:, free].min(axis=1)
+    makes = {p for p, c, _ in instance.edges if instance.group_of[p] != instance.group_of[c]}
+    reads = {c for p, c, _ in instance.edges if instance.group_of[p] != instance.group_of[c]}
+    found = []
+    for members in instance.groups:
+        gates = [i for i in members if i in makes] or [i for i in members if i in reads] or list(members)
+        found.append(float(min(times[i] for i in gates)) if np.isfinite(times[list(members)]).all() else inf)
+    return np.array(found)
+
+
 @dataclass
 class _Chain:
     """Separators along the order of the blocks that matter, and the sums between them."""
@@ -69,7 +84,7 @@ class _Chain:
     def __post_init__(self) -> None:
         nets = self.nets
         self.caller = np.array(nets.times[:, self.callers].min(axis=1))
-        self.core = self._core_times()
+        self.core = core_times(nets, self.free)
         self.quick = np.minimum(self.caller, self.core)
         self.room = max(self.nets.instance.units[u].memory for u in self.callers)
         self.kept = self._peeled(self.light * float(self.quick.sum()))
@@ -83,20 +98,6 @@ class _Chain:
         self.cuts = [NONE, *whole, count]
         self.place = {self.order[p]: k for k, p in enumerate(self.cuts[1:-1], 1)}
         self.is_kept = set(self.order)
-
-    def _core_times(self) -> Floats:
-        """The least time from what a block reads to what it makes on cores, where its operators run side by side."""
-        instance = self.nets.instance
-        if not self.free:
-            return np.full(self.nets.blocks, inf)
-        times = instance.times[:, self.free].min(axis=1)
-        makes = {p for p, c, _ in instance.edges if instance.group_of[p] != instance.group_of[c]}
-        reads = {c for p, c, _ in instance.edges if instance.group_of[p] != instance.group_of[c]}
-        found = []
-        for members in instance.groups:
-            gates = [i for i in members if i in makes] or [i for i in members if i in reads] or list(members)
-            found.append(float(min(times[i] for i in gates)) if np.isfinite(times[list(members)]).all() else inf)
-        return np.array(found)
 
     def _peeled(self, light: float) -> list[int]:
         """The blocks that are left when light ones that read nothing, or are read by none, go one after the other."""

@@ -7,20 +7,24 @@ Operators on units without subgraphs start as soon as what they read is made.
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
 
 import numpy as np
 
 from partita.errors import ProblemError
+from partita.partitioner.engines.ideal_splits import ideals_of, serial_split
 from partita.partitioner.engines.nets import Nets, nets_of
 from partita.partitioner.engines.order_splits import stretch_loads
-from partita.partitioner.engines.outcome import NOISE, Limits, Outcome, status_of
-from partita.partitioner.engines.subgraph_bound import separator_bound
+from partita.partitioner.engines.outcome import NOISE, Limits, Outcome, relative_gap, status_of
+from partita.partitioner.engines.path_bound import path_bound
+from partita.partitioner.engines.subgraph_bound import core_times, is_simple, separator_bound
 from partita.partitioner.instance import Floats, Instance
 
-SOLVER = "stretches of topological orders, then moves of single blocks; bound by separators"
+SOLVER = "stretches of topological orders, then moves of single blocks; bound by separators and a path"
+MOST_IDEALS = 1500
+"""Sets of blocks beyond which only some orders are cut."""
 ORDERS = 40
 LARGEST = 3000
 MOST_MOVES = 4000
@@ -30,17 +34,16 @@ def solve(instance: Instance, limits: Limits) -> Outcome:
     """The placement of least latency found, with a bound. Raises ProblemError if none fits the memory."""
     deadline = time.perf_counter() + limits.time_s
     model = LatencyModel(instance)
-    bound = max(model.longest_path(), separator_bound(model.nets, model.callers, model.free) * (1 - NOISE))
-    best, least = model.all_free(), inf
-    if best is not None:
-        least = model.latency(best)
-    for unit_of in _candidates(model, deadline):
-        latency = model.latency(unit_of)
-        if latency < least:
-            best, least = unit_of, latency
-    if best is None or least == inf:
+    best = _best(model, [*_by_ideals(model), model.all_free()], None)
+    least = model.latency(best) if best is not None else inf
+    bound = _bound(model, least, limits)
+    if relative_gap(least, bound) > max(limits.gap, NOISE):
+        best = _best(model, _candidates(model, deadline), best)
+        if best is None:
+            raise ProblemError("no placement was found whose subgraphs fit the accelerators' memory")
+        best, least = _improved(model, best, deadline)
+    if best is None:
         raise ProblemError("no placement was found whose subgraphs fit the accelerators' memory")
-    best, least = _improved(model, best, deadline)
     starts, ends = model.schedule(best)
     return Outcome(
         choice=model.nets.choice(best),
@@ -52,6 +55,32 @@ def solve(instance: Instance, limits: Limits) -> Outcome:
         starts=tuple(starts),
         ends=tuple(ends),
     )
+
+
+def _best(model: "LatencyModel", found: Iterable[list[int] | None], best: list[int] | None) -> list[int] | None:
+    """The placement of least latency, of those found and the best so far; None if none fits."""
+    least = model.latency(best) if best is not None else inf
+    for unit_of in found:
+        if unit_of is not None and model.latency(unit_of) < least:
+            best, least = unit_of, model.latency(unit_of)
+    return best
+
+
+def _by_ideals(model: "LatencyModel") -> list[list[int] | None]:
+    """The best sequence of calls over all orders, if the network is narrow."""
+    ideals = ideals_of(model.before, MOST_IDEALS) if model.callers else None
+    return [] if ideals is None else [serial_split(model.nets, model.callers, model.free, ideals)]
+
+
+def _bound(model: "LatencyModel", least: float, limits: Limits) -> float:
+    """The best of the bounds, from the quickest on, until the gap asked for is reached."""
+    nets, callers, free = model.nets, model.callers, model.free
+    bound = max(model.longest_path(), separator_bound(nets, callers, free) * (1 - NOISE))
+    if relative_gap(least, bound) > max(limits.gap, NOISE) and is_simple(model.instance):
+        order = _topological(model, random.Random(0), 0.0, False)
+        if len(order) == nets.blocks:
+            bound = max(bound, path_bound(nets, callers, core_times(nets, free), order) * (1 - NOISE))
+    return bound
 
 
 @dataclass

@@ -9,10 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from partita.errors import ProblemError
+from partita.partitioner.engines.ideal_splits import difference_loads, ideals_of, serial_split
+from partita.partitioner.engines.max_load_bound import set_load
 from partita.partitioner.engines.nets import nets_of
 from partita.partitioner.engines.outcome import Limits, Outcome
+from partita.partitioner.engines.path_bound import path_bound
 from partita.partitioner.engines.solve import solve
-from partita.partitioner.engines.subgraph_bound import separator_bound
+from partita.partitioner.engines.subgraph_bound import core_times, separator_bound
 from partita.partitioner.engines.subgraph_latency import LatencyModel
 from partita.partitioner.engines.sum_program import solve_program
 from partita.partitioner.engines.sums import by_elimination
@@ -105,6 +108,57 @@ def test_no_placement_is_through_sooner_than_the_bound_by_separators(instance: I
     bound = separator_bound(model.nets, model.callers, model.free)
     best = min(model.latency([choice[g[0]] for g in instance.groups]) for choice in choices(instance))
     assert bound <= best + 1e-9
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(instances(most_operators=7, memory=True, callers=True, groups=False))
+def test_no_placement_is_through_sooner_than_the_bound_by_a_path(instance: Instance) -> None:
+    model = LatencyModel(instance)
+    bound = path_bound(model.nets, model.callers, core_times(model.nets, model.free), instance.order)
+    best = min(model.latency(choice) for choice in choices(instance))
+    assert bound <= best + 1e-9
+
+
+def test_a_path_says_more_than_separators_where_a_shortcut_has_operators_of_its_own() -> None:
+    """0 -> 1 -> 2 -> 4 and 0 -> 3 -> 4; a subgraph holds three of 1 and tensors are dear, so one call is not enough."""
+    units = (Unit("cpu"), Unit("a", memory=3.0, subgraphs=1), Unit("b", memory=3.0, subgraphs=1))
+    operators = tuple(Operator(str(i), (30.0, 1.0, 1.0), memory=1.0) for i in range(5))
+    sides = (0.0, 5.0, 5.0)
+    tensors = (Tensor(0, (1, 3), sides, sides), *(Tensor(i, (j,), sides, sides) for i, j in ((1, 2), (2, 4), (3, 4))))
+    model = LatencyModel(Instance("shortcut", "ms", units, operators, tensors))
+    best = min(model.latency(choice) for choice in choices(model.instance))
+    bound = path_bound(model.nets, model.callers, core_times(model.nets, model.free), model.instance.order)
+    assert separator_bound(model.nets, model.callers, model.free) < bound <= best + 1e-9
+    assert bound == NEAR(best)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(instances(most_operators=6, memory=True, callers=True, groups=False))
+def test_what_one_ideal_has_more_than_another_is_a_load_as_any_set(instance: Instance) -> None:
+    model = LatencyModel(instance)
+    ideals = ideals_of(model.before, 1000)
+    assert ideals is not None
+    for unit in model.callers:
+        loads = difference_loads(model.nets, unit, ideals)
+        for i, small in enumerate(ideals.members):
+            for j, large in enumerate(ideals.members):
+                members = frozenset(int(b) for b in (large & ~small).nonzero()[0])
+                held = sum(instance.operators[b].memory for b in members)
+                is_call = members and not (small & ~large).any() and held <= instance.units[unit].memory
+                load = set_load(model.nets, members, unit) if is_call else inf
+                assert loads[i, j] == NEAR(load)
+
+
+def test_the_best_cut_over_all_ideals_takes_both_branches_where_no_order_of_the_file_does() -> None:
+    """0 feeds 1 and 2; 1 and 3 are dear to part, 2 alone is refused by the accelerator."""
+    units = (Unit("cpu"), Unit("acc", subgraphs=1))
+    operators = tuple(Operator(str(i), (9.0, inf if i == 2 else 1.0)) for i in range(4))
+    sides = (0.0, 2.0)
+    tensors = (Tensor(0, (1, 2), sides, sides), Tensor(1, (3,), sides, sides))
+    model = LatencyModel(Instance("branch", "ms", units, operators, tensors))
+    ideals = ideals_of(model.before, 100)
+    assert ideals is not None
+    assert serial_split(model.nets, model.callers, model.free, ideals) == [1, 1, 0, 1]
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)
