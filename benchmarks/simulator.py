@@ -79,10 +79,11 @@ def _check(count: int, simpy_count: int, latencies: Sequence[int], simpy_latenci
 
 
 def run_engine(load: Load) -> tuple[int, float, list[int]]:
+    """Events, seconds from the programs on, and latencies in ns."""
     machine = machine_of(SOC)
     tracks = tracks_of(machine, load.plans)
-    begin = time.process_time()
     programs = [program_of(plan, machine, tracks, sequential=True) for plan in load.plans]
+    begin = time.process_time()
     engine = Engine(tracks, FairShare(machine.memory), Meter(None, None, machine.units), _state(machine, len(tracks)))
     fields = {"mode": "single_stream", "queries": load.queries}
     scenario = scenario_from({"format": "partita-scenario/1", "name": "x", "streams": [fields] * len(programs)})
@@ -105,12 +106,14 @@ def run_engine(load: Load) -> tuple[int, float, list[int]]:
 
 
 def run_simpy(load: Load) -> tuple[int, float, list[int]]:
+    """The same of the model in SimPy."""
     machine = machine_of(SOC)
     tracks = tracks_of(machine, load.plans)
+    programs = [program_of(plan, machine, tracks, sequential=True) for plan in load.plans]
     begin = time.process_time()
     phone = Phone(len(tracks), FairShare(machine.memory))
-    for plan in load.plans:
-        phone.add_back_to_back(program_of(plan, machine, tracks, sequential=True), load.queries)
+    for program in programs:
+        phone.add_back_to_back(program, load.queries)
     phone.env.run()
     return phone.pieces, time.process_time() - begin, phone.latencies_ns
 

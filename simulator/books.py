@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from partita.simulator.engine import Engine
 from partita.simulator.meter import QUANTA_PER_MJ, Meter
 from partita.simulator.outcome import Energy, OperatorEnergy, StreamOutcome
-from partita.simulator.program import NO_UNIT, PARTS, PPM, Program
+from partita.simulator.program import NO_UNIT, PARTS, Program
 from partita.simulator.streams import Source
-from partita.simulator.tables import Table
 from partita.simulator.work import PieceTotals
 from partita.units import NS_PER_US, US_PER_MS
 
@@ -25,48 +24,13 @@ class Books:
 
 def books_of(engine: Engine, meter: Meter, sources: Sequence[Source], units: Sequence[str]) -> Books:
     """Everything that was counted, by stream, and the energy by kind."""
-    totals: dict[Program, list[PieceTotals]] = {}
-    parts: dict[Program, list[int]] = {}
-    for program, opened in engine.accounts.open_totals.items():
-        rows = totals.setdefault(program, [PieceTotals() for _ in program.pieces])
-        for piece, found in enumerate(opened):
-            _add(rows[piece], found.count, found.time_ns, found.quanta)
-    for table, differences in engine.accounts.counts.items():
-        program = table.program
-        rows = totals.setdefault(program, [PieceTotals() for _ in program.pieces])
-        _add_table(rows, parts.setdefault(program, [0] * len(PARTS)), table, differences, meter)
-    for program, found_parts in engine.accounts.open_parts.items():
-        row = parts.setdefault(program, [0] * len(PARTS))
-        for part, time_ns in enumerate(found_parts):
-            row[part] += time_ns
+    settled = {program: engine.accounts.settled(program) for program in engine.accounts.open_totals}
+    totals = {program: rows for program, (rows, _) in settled.items()}
+    parts = {program: found for program, (_, found) in settled.items()}
     streams = tuple(_stream(source, index, engine, totals, parts, units)
                     for index, source in enumerate(sources))  # fmt: skip
     charged = sum(row.quanta for rows in totals.values() for row in rows)
     return Books(streams, _energy(meter, charged, engine.accounts.wake_quanta, units))
-
-
-def _add(row: PieceTotals, count: int, time_ns: int, quanta: int) -> None:
-    row.count += count
-    row.time_ns += time_ns
-    row.quanta += quanta
-
-
-def _add_table(rows: list[PieceTotals], parts: list[int], table: Table, differences: list[int], meter: Meter) -> None:
-    count = 0
-    for index, piece in enumerate(table.program.pieces):
-        count += differences[index]
-        if not count:
-            continue
-        fixed, work = table.fixed_ns[index], table.work_ns[index]
-        host_ns = fixed + (work if table.host_works[index] else 0)
-        quanta = host_ns * meter.host_uw * PPM + piece.dram_bytes * meter.quanta_per_byte
-        if piece.unit != NO_UNIT:
-            power_uw = meter.dynamic_at_uw(piece.unit, table.state.steps[piece.unit])
-            quanta += table.weight(index, work, 1.0) * power_uw
-        _add(rows[index], count, count * (fixed + work), count * quanta)
-        if table.program.sequential:
-            for part, time_ns in enumerate(table.parts_ns[index]):
-                parts[part] += count * time_ns
 
 
 def _stream(

@@ -5,7 +5,7 @@ the other), a transfer, or the runtime's fixed cost. Its pieces stand in a row, 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from partita.graph.plan import PlacedOperator, Plan, Transfer
 from partita.simulator.jobs import OUTSIDE, Job, jobs_of, preceding
@@ -85,6 +85,14 @@ class Program:
     @property
     def first_tasks(self) -> tuple[int, ...]:
         return tuple(index for index, count in enumerate(self.missing) if count == 0)
+
+    def scaled(self, factor: float) -> "Program":
+        """The same with all times longer by a factor."""
+        pieces = [
+            replace(piece, fixed_ns=round(piece.fixed_ns * factor), work_ns=round(piece.work_ns * factor))
+            for piece in self.pieces
+        ]
+        return replace(self, pieces=tuple(pieces))
 
 
 def tracks_of(machine: Machine, programs: tuple[Plan, ...]) -> tuple[str, ...]:

@@ -66,12 +66,12 @@ def _run(plan: Plan, machine: Machine, law: Law, *, overlap: bool) -> tuple[list
     meter = Meter(None, None, machine.units)
     engine = Engine(names, law, meter, unchanging(machine, len(names)),
                     record=record, in_one_go=False)  # fmt: skip
-    engine.rates = [(0, {})]
+    engine.flows.rates = [(0, {})]
     engine.add(program)
     frame = Frame(0, 0, Query(0), program, (0.0,), 0)
     engine.at(0, lambda *_: engine.start(frame))
     engine.run()
-    return spans, engine.rates
+    return spans, engine.flows.rates
 
 
 def unchanging(machine: Machine, tracks: int) -> State:

@@ -23,7 +23,7 @@ class Speeds:
         self._law = law
         self._sleepy: list[UnitPower] = []
         self._wake_from_ns: list[int | None] = []
-        self._tables: dict[tuple[Program, State, Wakes, float], Table] = {}
+        self._tables: dict[Program, dict[tuple[State, Wakes, float], Table]] = {}
         self._table_of: dict[Program, Table] = {}
         """Those of now, without wake-ups."""
 
@@ -47,13 +47,28 @@ class Speeds:
             found = self._table_of.get(program)
             if found is not None:
                 return found
-        key = (program, self.state, wakes, self.background_gb_per_s)
-        if key not in self._tables:
+        tables = self._tables.setdefault(program, {})
+        key = (self.state, wakes, self.background_gb_per_s)
+        if key not in tables:
             state = self._beside_background(program) if self.background_gb_per_s else self.state
-            self._tables[key] = Table(program, state, wakes)
+            tables[key] = Table(program, state, wakes)
         if not wakes:
-            self._table_of[program] = self._tables[key]
-        return self._tables[key]
+            self._table_of[program] = tables[key]
+        return tables[key]
+
+    def free_table(self, program: Program) -> Table:
+        """The same with the memory to itself, whatever the background asks for."""
+        if not self.background_gb_per_s:
+            return self.table(program)
+        tables, key = self._tables.setdefault(program, {}), (self.state, (), 0.0)
+        if key not in tables:
+            tables[key] = Table(program, self.state)
+        return tables[key]
+
+    def forget(self, program: Program) -> None:
+        """It does not run any more."""
+        self._tables.pop(program, None)
+        self._table_of.pop(program, None)
 
     def _beside_background(self, program: Program) -> State:
         speeds = []

@@ -105,18 +105,21 @@ class Source:
         self.parts_ns[PARTS.index("queue")] += engine.now_ns - query.arrival_ns
         deadline = query.arrival_ns + self._deadline_ns if self._deadline_ns is not None else LONG_FIRST
         first = {"priority": -self.stream.priority, "fifo": 0, "edf": deadline}[self._policy]
-        frame = Frame(
+        return Frame(
             stream=self._index,
             number=number,
             query=query,
-            program=self.program,
+            program=self._varied() if self.stream.variation > 0 else self.program,
             key=(first, query.arrival_ns, self._index),
             start_ns=engine.now_ns,
         )
-        if self.stream.variation > 0:
-            shape = 1 / self.stream.variation**2
-            frame.scale = self._dice.gammavariate(shape, 1 / shape)
-        return frame
+
+    def _varied(self) -> Program:
+        """The program of one inference that takes longer or shorter than usual."""
+        shape = 1 / self.stream.variation**2
+        program = self.program.scaled(self._dice.gammavariate(shape, 1 / shape))
+        self._engine.accounts.add_program(program)
+        return program
 
     def end(self, frame: Frame) -> None:
         """An inference has ended."""
@@ -124,6 +127,8 @@ class Source:
         self._running -= 1
         if not self.program.sequential:
             self._add_path(frame)
+        if frame.program is not self.program:
+            self._engine.forget(frame.program, self.program)
         query = frame.query
         query.left -= 1
         if not query.left:

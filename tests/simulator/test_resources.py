@@ -23,7 +23,7 @@ def run_streams(limits: MemoryLimits, streams: list[tuple[str, int, int, int]]) 
         for engine, _, work_ns, size_bytes in streams
     ]
     diary = phone(plans, machine(limits, units), sequential=False, in_one_go=False)
-    diary.engine.rates = [(0, {})]
+    diary.engine.flows.rates = [(0, {})]
     for index, (_, start_ns, _, _) in enumerate(streams):
         start_at(diary, start_ns, index, index)
     diary.engine.run()
@@ -73,7 +73,7 @@ def test_a_stream_alone_is_never_slowed_even_if_it_claims_more_than_the_memory_g
 
 def test_bytes_that_the_engine_could_not_have_streamed_are_not_counted() -> None:
     diary = run_streams(MemoryLimits(one_gb_per_s=5.0, several_gb_per_s=8.0), [("npu", 0, 100, 10_000)])
-    assert diary.engine.rates == [(0, {}), (0, {"npu": 5.0}), (100, {})]
+    assert diary.engine.flows.rates == [(0, {}), (0, {"npu": 5.0}), (100, {})]
 
 
 @given(DEMANDS, st.floats(1.0, 300.0))
@@ -105,7 +105,7 @@ def test_the_memory_serves_exactly_the_bytes_that_are_asked_for(
 ) -> None:
     limits = MemoryLimits(one_gb_per_s=40.0, several_gb_per_s=several_gb_per_s)
     named = [(f"u{index}", *stream) for index, stream in enumerate(streams)]
-    rates = run_streams(limits, named).engine.rates
+    rates = run_streams(limits, named).engine.flows.rates
     assert rates is not None
     served = 0.0
     for (start_ns, by_engine), (end_ns, _) in pairwise(rates):
