@@ -42,8 +42,8 @@ class Calm:
         if not self.never_short:
             self.is_calm, self.may_be_calmer = False, True
 
-    def is_found(self, runs: Sequence[Run], flows: int, unslowed: int) -> bool:
-        """Whether it is calm, with so many flows, and so many slices begun since one was slowed."""
-        if not self.is_calm and self.may_be_calmer and (not flows or unslowed > CALM_AGAIN):
+    def is_found(self, runs: Sequence[Run], unslowed: int) -> bool:
+        """Whether it is calm, so many slices of flows after one was slowed."""
+        if not self.is_calm and self.may_be_calmer and unslowed > CALM_AGAIN:
             self.look_around(runs)
         return self.is_calm

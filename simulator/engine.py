@@ -194,7 +194,7 @@ class Engine:
         self._go(run, in_one_go=goes)
 
     def _is_calm_now(self) -> bool:
-        return self._calm.is_found(self._runs, len(self.flows.runs), self.flows.calm)
+        return self._calm.is_found(self._runs, self.flows.calm)
 
     def _go(self, run: Run, *, in_one_go: bool) -> None:
         """Run a slice from where it is."""
