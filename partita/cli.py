@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -69,6 +70,13 @@ Output = Annotated[
     str | None, typer.Option("-o", "--output", metavar="FILE", help="Where to write it.", show_default=False)
 ]
 
+Inputs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input", metavar="NAME=FILE.npy", help="Data for an input; the others get random data.", show_default=False
+    ),
+]
+
 
 @app.command(
     epilog="Examples:\n\n    partita place model.onnx --soc sd8gen3-qnn --shape batch=1 -o model.plan.json\n\n"
@@ -119,15 +127,7 @@ def place(
 @given.with_placing
 def run(
     model: given.Model,
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--input",
-            metavar="NAME=FILE.npy",
-            help="Data for an input; the others get random data.",
-            show_default=False,
-        ),
-    ] = None,
+    inputs: Inputs = None,
     seed: Annotated[int, typer.Option(help="Seed of the random inputs.")] = 0,
     check: Annotated[
         bool, typer.Option("--check", help="Compare with the unplaced model, and with onnxruntime if installed.")
@@ -253,6 +253,10 @@ def report(
             help="By its ending: .html, .md, .json, .png, .svg, .pdf. May be repeated.",
         ),
     ],
+    check: Annotated[
+        bool, typer.Option("--check", help="Run the placed model and report what its arithmetic does to the outputs.")
+    ] = False,
+    inputs: Inputs = None,
     as_json: given.Json = False,
     *,
     placing: given.Placing,
@@ -267,6 +271,11 @@ def report(
     check_outputs(output, inputs=[model])
     plan = _plan(model, placing)
     made = api.report(plan)
+    if check:
+        from partita.reports.checking import run_and_check
+
+        with _working("running"):
+            made = replace(made, checks=run_and_check(plan, inputs or [], seed=0, check=True).placed)
     for path in output:
         made.save(path)
     if as_json:

@@ -65,6 +65,11 @@ class RunResult:
     notes: tuple[str, ...] = ()
 
     @property
+    def placed(self) -> tuple[Difference, ...]:
+        """What the units' arithmetic does to each output; empty if nothing was compared."""
+        return next((check.outputs for check in self.checks if check.name == "placed"), ())
+
+    @property
     def is_right(self) -> bool:
         return all(check.is_right for check in self.checks)
 

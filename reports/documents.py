@@ -12,9 +12,9 @@ from rich.text import Text
 
 from partita.devices import Fact, Soc, facts
 from partita.graph.plan import Plan
-from partita.kernels.compare import Difference
 from partita.kernels.noise import OperatorNoise
 from partita.reports.checking import Check, RunResult
+from partita.reports.difference import difference_document, finite_or_none
 from partita.reports.report import Report
 from partita.reports.summary import NAMES_SHOWN, plain_table, row
 from partita.reports.wording import bytes_text, percent_text, shortened, significant
@@ -42,7 +42,7 @@ def run_document(plan: Plan, result: RunResult) -> dict[str, Any]:
         },
         "checks": {check.name: _check(check) for check in result.checks},
         "noisiest": [
-            {"node": n.node, "op": n.op, "dtype": n.dtype, "snr_db": _finite(n.snr_db)} for n in result.noisiest
+            {"node": n.node, "op": n.op, "dtype": n.dtype, "snr_db": finite_or_none(n.snr_db)} for n in result.noisiest
         ],
         "notes": list(result.notes),
     }
@@ -58,22 +58,8 @@ def _check(check: Check) -> dict[str, Any]:
         "title": check.title,
         "must_agree": check.is_exact,
         "is_right": check.is_right,
-        "outputs": {d.output: _difference(d) for d in check.outputs},
+        "outputs": {d.output: difference_document(d) for d in check.outputs},
     }
-
-
-def _difference(difference: Difference) -> dict[str, Any]:
-    return {
-        "max_relative": _finite(difference.max_relative),
-        "mean_relative": _finite(difference.mean_relative),
-        "snr_db": _finite(difference.snr_db),
-        "cosine": _finite(difference.cosine),
-        "top1_agrees": difference.top1_agrees,
-    }
-
-
-def _finite(number: float) -> float | None:
-    return number if math.isfinite(number) else None
 
 
 def run_summary(plan: Plan, result: RunResult) -> RenderableType:

@@ -11,6 +11,7 @@ from partita.files import write_atomically
 from partita.graph.plan import Plan
 from partita.kernels.compare import Difference
 from partita.reports.account import Account
+from partita.reports.difference import difference_document
 from partita.reports.figures import figure_bytes, timeline_figure
 from partita.reports.markdown import markdown
 from partita.reports.page import page
@@ -61,6 +62,7 @@ def _markdown(report: Report) -> bytes:
 
 def _json(report: Report) -> bytes:
     document = plan_document(report.plan, report.timeline)
+    document["checks"] = {difference.output: difference_document(difference) for difference in report.checks}
     document["rewrites"] = [rewrite_document(rewrite) for rewrite in report.rewrites]
     return (json.dumps(document, indent=1, allow_nan=False) + "\n").encode()
 

@@ -147,3 +147,13 @@ def test_buckets_say_what_is_wrong_in_one_line(run: Run) -> None:
         result = run(*PLACED, *options)
         assert (result.code, result.err.count("\n")) == (2, 1)
         assert message in result.err
+
+
+def test_a_report_that_ran_the_model_says_what_its_arithmetic_does(run: Run) -> None:
+    assert run(*PLACED, "--random-weights", "-o", "m.plan.json").code == 0
+    assert run("report", "m.plan.json", "--check", "-o", "r.json", "-o", "r.html").code == 0
+    found = document(Result(0, Path("r.json").read_text(), ""))
+    assert 20 < found["checks"]["logits"]["snr_db"] < 100
+    assert "The placed model was run against the unplaced one" in Path("r.html").read_text()
+    assert run("report", "m.plan.json", "-o", "plain.html").code == 0
+    assert "partita report --check" in Path("plain.html").read_text()

@@ -18,7 +18,8 @@ ALLOWED_TAGS = frozenset((
     "html", "head", "meta", "title", "style", "body", "main", "header", "p", "b", "span", "h1",
     "h2", "dl", "dt", "dd", "div", "section", "i", "s", "table", "colgroup", "col", "thead",
     "tbody", "tr", "th", "td", "small", "svg", "defs", "pattern", "path", "marker", "g", "line",
-    "text", "rect", "aside", "canvas", "details", "summary", "input", "select", "option", "button", "script", "br",
+    "text", "rect", "aside", "canvas", "code", "details", "summary", "input", "select", "option", "button", "script",
+    "br",
 ))  # fmt: skip
 
 
