@@ -34,10 +34,29 @@ class Relaxed:
 
 def least_in_any_order(problem: Problem, limits: Limits) -> Relaxed | None:
     """The least sum over all orders; None if a unit has several locations, between which no call is paid."""
-    used = {location for locations in problem.locations_of for location in locations}
-    if len({problem.unit_of_location[a] for a in used}) < len(used):
+    if _has_units_of_several_locations(problem):
         return None
     return _read(problem, free_order.solve(_instance(problem, waits_for_calls=False), limits))
+
+
+def least_in_this_order(problem: Problem) -> tuple[tuple[int, ...], float] | None:
+    """Per operator its location for the least sum of shares in the problem's own order, and that sum: a bound.
+
+    None if a unit has several locations, or if too much is entangled.
+    """
+    if _has_units_of_several_locations(problem):
+        return None
+    nets = nets_of(_instance(problem, waits_for_calls=False))
+    try:
+        unit_of, total_us = sums.by_elimination(nets)
+    except TooWideError:
+        return None
+    return nets.choice(unit_of)[1:-1], total_us * (1 - ROUNDING) + problem.fixed_us
+
+
+def _has_units_of_several_locations(problem: Problem) -> bool:
+    used = {location for locations in problem.locations_of for location in locations}
+    return len({problem.unit_of_location[a] for a in used}) < len(used)
 
 
 def bound_by_units(problem: Problem, value_us: float) -> float:

@@ -1,6 +1,6 @@
 """Graph + Soc + matches -> the placement problem, and what its numbers stand for."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -130,6 +130,37 @@ def formulate(graph: Graph, soc: Soc, matches: Sequence[Match], wishes: Wishes |
     )  # fmt: skip
 
 
+def with_taken(
+    formulation: Formulation, soc: Soc, matches: Sequence[Match], wishes: Wishes, unit: Unit, ops: Collection[str]
+) -> Formulation:
+    """The same problem with more that a unit of `soc` takes: kernels for operators of these types that it refused.
+
+    The new candidates come last and say nothing of weights.
+    """
+    graph = formulation.graph
+    builder = _Candidates(graph, soc, formulation.locations, wishes, formulation.states)
+    here = {number for number, location in enumerate(formulation.locations) if location.unit == unit.name}
+    known = {
+        (c.operators, match.pattern if match is not None else "")
+        for c, match in zip(formulation.problem.candidates, formulation.matches, strict=True)
+        if c.location in here
+    }
+    for index, node in enumerate(graph.nodes):
+        if node.op in ops and ((index,), "") not in known:
+            builder.add_at(node, (index,), unit, None)
+    for match in matches:
+        operators = tuple(sorted(builder.index_of[name] for name in match.nodes))
+        if any(graph.nodes[i].op in ops for i in operators) and (operators, match.pattern) not in known:
+            builder.add_at(fused_node(graph, match), operators, unit, match)
+    joining = tuple(replace(candidate, weights=()) for candidate in builder.candidates)
+    return replace(
+        formulation,
+        problem=replace(formulation.problem, candidates=(*formulation.problem.candidates, *joining)),
+        costs=(*formulation.costs, *builder.costs),
+        matches=(*formulation.matches, *builder.matches),
+    )
+
+
 def _locations(soc: Soc, wishes: Wishes) -> tuple[Location, ...]:
     """Each unit in its own dtypes, the preferred one first, then in those that the user allows."""
     allowed: dict[str, list[str]] = {unit.name: list(unit.dtypes) for unit in soc.units}
@@ -215,7 +246,7 @@ class _Candidates:
 
     def add_operator(self, index: int, node: Node) -> None:
         for unit in self.soc.units:
-            refused = self._add(node, (index,), unit, None)
+            refused = self.add_at(node, (index,), unit, None)
             if refused is not None:
                 why: tuple[str, str, str] = (refused.status, refused.reason, refused.source)
             elif unit.name in self.banned[index]:
@@ -230,9 +261,9 @@ class _Candidates:
         node = fused_node(self.graph, match)
         operators = tuple(sorted(self.index_of[name] for name in match.nodes))
         for unit in self.soc.units:
-            self._add(node, operators, unit, match)
+            self.add_at(node, operators, unit, match)
 
-    def _add(self, node: Node, operators: tuple[int, ...], unit: Unit, match: Match | None) -> Verdict | None:
+    def add_at(self, node: Node, operators: tuple[int, ...], unit: Unit, match: Match | None) -> Verdict | None:
         """Adds the candidates at this unit; the verdict on its first dtype if it refuses them all."""
         refused: Verdict | None = None
         accepted = False

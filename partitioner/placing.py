@@ -4,13 +4,20 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import inf
 
 from partita.devices import Soc
 from partita.errors import PlacementError
 from partita.graph.match import Match
 from partita.graph.plan import Alternative, Baseline, Plan, Proof
 from partita.partitioner import ilp
-from partita.partitioner.any_order import Relaxed, bound_by_units, least_in_any_order, shortest_in_any_order
+from partita.partitioner.any_order import (
+    Relaxed,
+    bound_by_units,
+    least_in_any_order,
+    least_in_this_order,
+    shortest_in_any_order,
+)
 from partita.partitioner.baselines import Simple, all_baselines
 from partita.partitioner.baselines.cover import Assignment, chosen_for
 from partita.partitioner.candidates import Formulation, formulate
@@ -32,6 +39,8 @@ BETTER = 1e-9
 """Another order is taken if it is better by this share: less is rounding."""
 AT_ONCE = "elimination, for every set of units"
 """Who proves a simple rule the best."""
+IN_ORDER = "elimination"
+"""Who proves a choice the best in its order."""
 MOST_ORDERING_S = 10.0
 """The time after which the engine that frees the order makes do with what it has."""
 
@@ -221,6 +230,10 @@ class Placing:
             time_limit_s=self.wishes.time_limit_s,
             timed=self._timed if self.overlapped is not None else None,
         )
+        if not search.constraints:
+            proven = self._eliminated()
+            if proven is not None:
+                return proven
         try:
             return minimise(self.formulation.problem, self.wishes.aim, search)
         except ilp.InfeasibleError:
@@ -229,6 +242,24 @@ class Placing:
             free = self._without_rules.formulation
             named = (*named_limits(free, self.soc, self.wishes), *rules_as_limits(free, self.wishes))
             raise explain(free.problem, named, self.wishes.time_limit_s) from None
+
+    def _eliminated(self) -> ilp.Solution | None:
+        """The best choice in this order, if elimination over shares of kernels proves one the best; else None."""
+        quantity = self.wishes.aim.quantity
+        if quantity is None:
+            return None
+        began = time.perf_counter()
+        summed = priced(self.formulation.problem, quantity)
+        relaxed = least_in_this_order(summed)
+        if relaxed is None:
+            return None
+        location_of, bound = relaxed
+        wanted = Assignment(tuple((a,) for a in location_of))
+        chosen = chosen_for(summed, wanted, summed.unit_of_location[summed.host])
+        value = evaluate(summed, chosen).total_us if chosen is not None else inf
+        if chosen is None or value - bound > NOISE * value:
+            return None
+        return ilp.Solution(chosen, value, value, "optimal", IN_ORDER, time.perf_counter() - began)
 
     @cached_property
     def ruled(self) -> tuple[tuple[Simple, Problem], ...]:

@@ -6,7 +6,7 @@ the operator. How others have rewritten the type is data, in `rewrites.toml`, wi
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -17,7 +17,10 @@ from partita.devices import Soc
 from partita.devices.soc import Gains
 from partita.errors import PartitaError, PlacementError
 from partita.graph.plan import Location, Plan
-from partita.partitioner.place import partition
+from partita.partitioner.candidates import formulate
+from partita.partitioner.place import behind, in_good_order
+from partita.partitioner.placing import Placing
+from partita.partitioner.quick import Again
 from partita.partitioner.wishes import OfUnit, Rule, Wishes
 from partita.passes.find_matches import find_matches
 from partita.reports.account import Account
@@ -85,11 +88,12 @@ def rewrites_of(plan: Plan) -> tuple[Rewrite, ...]:
     for fallback in fallbacks_of(account):
         dearest[fallback.op] = dearest.get(fallback.op, 0.0) + fallback.cost_us
     ops = sorted(refused, key=lambda op: (-dearest.get(op, 0.0), op))[:MOST_FAMILIES]
-    found = [_rewrite(plan, device, wanted.name, op, (op,), refused[op]) for op in ops]
+    again = _again(plan, device)
+    found = [_rewrite(plan, again, wanted.name, op, (op,), refused[op]) for op in ops]
     found.sort(key=lambda rewrite: (rewrite.latency_us, -dearest.get(rewrite.op, 0.0), rewrite.op))
     if len(refused) > 1:
         every = [name for names in refused.values() for name in names]
-        found.insert(0, _rewrite(plan, device, wanted.name, EVERY, tuple(refused), every))
+        found.insert(0, _rewrite(plan, again, wanted.name, EVERY, tuple(refused), every))
     return tuple(found)
 
 
@@ -100,8 +104,8 @@ def _device(plan: Plan) -> Soc | None:
         return None
 
 
-def _rewrite(plan: Plan, device: Soc, unit: str, op: str, taken: tuple[str, ...], nodes: Sequence[str]) -> Rewrite:
-    latency_us = min(plan.latency_us, _latency_with_us(plan, device, unit, taken))
+def _rewrite(plan: Plan, again: Again, unit: str, op: str, taken: tuple[str, ...], nodes: Sequence[str]) -> Rewrite:
+    latency_us = _latency_with_us(plan, again, unit, taken)
     first = next(r for r in plan.refusals if r.unit == unit and r.node == nodes[0])
     known = known_rewrite(op)
     return Rewrite(
@@ -117,16 +121,26 @@ def _rewrite(plan: Plan, device: Soc, unit: str, op: str, taken: tuple[str, ...]
     )
 
 
-def _latency_with_us(plan: Plan, device: Soc, unit: str, taken: tuple[str, ...]) -> float:
-    """The best latency that was found with some types taken, under the plan's own rules."""
-    gains = Gains(operators=taken)
-    units = tuple(u.model_copy(update={"gains": gains}) if u.name == unit else u for u in device.units)
+def _again(plan: Plan, device: Soc) -> Again:
+    """The plan's problem under its own rules, for the shortest latency."""
+    wishes, known = _rules(plan), behind(plan)
+    if known is not None:
+        return Again(replace(known, wishes=wishes), plan.latency_us)
     graph = unfused(plan)
+    matches = find_matches(graph)
+    formulation = in_good_order(formulate(graph, device, matches, wishes), device)
+    return Again(Placing(formulation, device, matches, wishes, None), plan.latency_us)
+
+
+def _latency_with_us(plan: Plan, again: Again, unit: str, taken: tuple[str, ...]) -> float:
+    """The best latency that was found with some types taken, under the plan's own rules."""
+    device = again.placing.soc
+    gaining = device.unit_named(unit).model_copy(update={"gains": Gains(operators=taken)})
+    units = tuple(gaining if u.name == unit else u for u in device.units)
     try:
-        made = partition(graph, device.model_copy(update={"units": units}), find_matches(graph), _rules(plan))
+        return again.latency_us(device.model_copy(update={"units": units}), gaining, taken)
     except PlacementError:  # none was found in time: nothing is known to be saved
         return plan.latency_us
-    return made.latency_us
 
 
 def _rules(plan: Plan) -> Wishes:

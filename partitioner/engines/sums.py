@@ -84,9 +84,10 @@ def add_net(
         table = cost[np.ix_(made, one)][:, :, None] + cost[np.ix_(made, two)][:, None, :] * apart[None]
         add_sorted(problem, (producer, *consumers), table)
     else:
-        if len(units) > MOST_UNITS:
-            raise TooWideError(f"tensors with several readers among {len(units)} different units")
-        _add_shared(problem, producer, consumers, cost, allowed, units)
+        wanted = [u for u in units if any(u in allowed[c] for c in consumers)]
+        if len(wanted) > MOST_UNITS:
+            raise TooWideError(f"tensors with several readers among {len(wanted)} different units")
+        _add_shared(problem, producer, consumers, cost, allowed, wanted)
 
 
 def _add_shared(
