@@ -1,25 +1,23 @@
 """The least sum again and again, with a few numbers changed each time: what did not change is not computed again.
 
-The order of elimination and all tables are kept. A changed table renews the results on its way to the end only, and
-no further than they differ by more than a constant.
+The order of elimination and all tables are kept (`batches.py`). A changed table renews the results on its way to the
+end only, and no further than they differ by more than a constant; tables of one form are renewed together.
 """
 
-import heapq
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import fsum, inf
+from math import inf
 
 import numpy as np
 
 from partita.errors import ProblemError
 from partita.partitioner.engines import sums
-from partita.partitioner.engines.elimination import Choice, Elimination, summed
+from partita.partitioner.engines.batches import Batches
+from partita.partitioner.engines.elimination import Elimination
 from partita.partitioner.engines.nets import nets_of
 from partita.partitioner.engines.outcome import OPTIMAL, Outcome
 from partita.partitioner.instance import Floats, Instance
-
-SAME = 1e-13
-"""Results that differ by less, as a share of the largest number in them, are the same: rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,22 +30,6 @@ class Changes:
     """(tensor, from, to) -> all that moving it takes."""
     calls: Mapping[int, float] = field(default_factory=dict)
     """unit -> call"""
-
-
-@dataclass
-class _Bucket:
-    """All tables that are minimised over one variable at once."""
-
-    variable: int
-    rest: tuple[int, ...]
-    tables: list[int] = field(default_factory=list)
-    children: list[int] = field(default_factory=list)
-    parent: int | None = None
-    choice: Choice = field(default_factory=lambda: np.zeros((0,), np.intp))
-    least: Floats = field(default_factory=lambda: np.zeros((0,)))
-    """By `rest`, from 0 upwards."""
-    constant: float = 0.0
-    """What was taken off `least`."""
 
 
 class Prepared:
@@ -73,62 +55,29 @@ class Prepared:
             self.table_of_net.append(len(problem.tables) - 1)
         self.first_call = len(problem.tables)
         sums.add_calls(problem, nets, self.allowed, instance.order, self.calls)
-        self.tables, self.sizes = list(problem.tables), problem.sizes
-        problem.solve()
-        self._plant(problem.trail)
-        self.dirty = set(range(len(self.buckets)))
+        self._note_calls([nets.instance.group_of[i] for i in instance.order])
+        self.batches = Batches(problem.sizes, problem.tables)
 
     def solve(self, changes: Changes | None = None) -> Outcome:
         """The least sum after these changes, which stay for the next time."""
         if changes is not None:
             self._apply(changes)
-        renewed = self._renew()
-        values = [0] * len(self.sizes)
-        for bucket in reversed(self.buckets):
-            values[bucket.variable] = int(bucket.choice[tuple([values[v] for v in bucket.rest])])
-        total = fsum(bucket.constant for bucket in self.buckets)
+        renewed, count = self.batches.renew(), len(self.batches.constants)
+        values, total = self.batches.values(), self.batches.total
         choice = self.nets.choice([self.allowed[b][values[b]] for b in range(self.nets.blocks)])
-        log = (f"{renewed} of {len(self.buckets)} tables renewed",)
+        log = (f"{renewed} of {count} tables renewed",)
         return Outcome(choice, total, total, OPTIMAL, "elimination, prepared", log)
 
-    def _plant(self, trail: list[tuple[int, tuple[int, ...], Choice]]) -> None:
-        """Every table goes to the first of its variables that is eliminated."""
-        self.buckets = [_Bucket(variable, rest) for variable, rest, _ in trail]
-        place = {bucket.variable: number for number, bucket in enumerate(self.buckets)}
-        self.bucket_of = [min(place[v] for v in variables) for variables, _ in self.tables]
-        for number, home in enumerate(self.bucket_of):
-            self.buckets[home].tables.append(number)
-        for number, bucket in enumerate(self.buckets):
-            if bucket.rest:
-                bucket.parent = min(place[v] for v in bucket.rest)
-                self.buckets[bucket.parent].children.append(number)
-
-    def _renew(self) -> int:
-        """Minimise what has changed, in the order of elimination; how many tables that took."""
-        waiting = sorted(self.dirty)
-        renewed = 0
-        while waiting:
-            number = heapq.heappop(waiting)
-            if number not in self.dirty:
-                continue
-            self.dirty.remove(number)
-            bucket = self.buckets[number]
-            parts = [self.tables[t] for t in bucket.tables]
-            parts += [(self.buckets[c].rest, self.buckets[c].least) for c in bucket.children]
-            total = summed((bucket.variable, *bucket.rest), self.sizes, parts)
-            bucket.choice, least = total.argmin(axis=0), total.min(axis=0)
-            bucket.constant = float(least.min())
-            least = least - bucket.constant
-            renewed += 1
-            if bucket.parent is None:
-                continue
-            if bucket.parent not in self.dirty:
-                if _is_same(least, bucket.least, bucket.constant):
-                    continue
-                heapq.heappush(waiting, bucket.parent)
-                self.dirty.add(bucket.parent)
-            bucket.least = least
-        return renewed
+    def _note_calls(self, along: Sequence[int]) -> None:
+        """Which tables hold calls, by the units of both sides: the first alone, then those of each change."""
+        self.call_tables: dict[tuple[tuple[int, ...], tuple[int, ...], bool], list[int]] = {}
+        number = self.first_call
+        for before, after in itertools.pairwise(along):
+            if before != after:
+                number += 1
+                key = tuple(self.allowed[before]), tuple(self.allowed[after]), before < after
+                self.call_tables.setdefault(key, []).append(number)
+        self.first_allowed = self.allowed[along[0]] if along else []
 
     def _apply(self, changes: Changes) -> None:
         instance, group_of = self.nets.instance, self.nets.instance.group_of
@@ -144,10 +93,10 @@ class Prepared:
                 self._move(number, a, b, move)
         if changes.calls:
             self.calls[list(changes.calls)] = list(changes.calls.values())
-            scratch = Elimination([len(row) for row in self.allowed])
-            sums.add_calls(scratch, self.nets, self.allowed, instance.order, self.calls)
-            for number, (_, table) in enumerate(scratch.tables, self.first_call):
-                self._replace(number, table)
+            self._replace(self.first_call, self.calls[self.first_allowed])
+            for (before, after, in_order), numbers in self.call_tables.items():
+                table = np.array([[a != b for b in after] for a in before]) * self.calls[list(after)][None, :]
+                self.batches.replace(np.array(numbers), table if in_order else table.T)
 
     def _move(self, number: int, a: int, b: int, move: float) -> None:
         tensor, group_of = self.nets.instance.tensors[number], self.nets.instance.group_of
@@ -163,14 +112,4 @@ class Prepared:
         self._replace(self.table_of_net[net], scratch.tables[-1][1])
 
     def _replace(self, number: int, table: Floats) -> None:
-        self.tables[number] = (self.tables[number][0], table)
-        self.dirty.add(self.bucket_of[number])
-
-
-def _is_same(one: Floats, other: Floats, constant: float) -> bool:
-    """Whether they differ by rounding only, on top of a constant; infinite entries are where they were."""
-    if one.shape != other.shape:
-        return False
-    close = SAME * (abs(constant) + float(one[one < inf].max()))
-    with np.errstate(invalid="ignore"):  # infinite - infinite
-        return bool(np.all((one == other) | (np.abs(one - other) <= close)))
+        self.batches.replace(np.array([number]), table)
