@@ -4,16 +4,17 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from partita.devices import Soc, TransferCost, Unit, Verdict, operator_cost, transfer_cost, verdict
+from partita.devices import Soc, Unit, Verdict, operator_cost, verdict
 from partita.devices.noise import noise_power
 from partita.errors import PlacementError
-from partita.graph.dtypes import FLOATING, OPTIONAL, SEQUENCE, is_floating, weight_dtype
-from partita.graph.ir import Graph, Node, Value
+from partita.graph.dtypes import FLOATING, is_floating
+from partita.graph.ir import Graph, Node
 from partita.graph.match import Match, fused_node
 from partita.graph.plan import Cost, Location, Refusal, Shared
 from partita.graph.work import work_of
-from partita.partitioner.energy import of_kernel_mj, of_shared_mj, of_transfer_mj, of_waiting_mj
-from partita.partitioner.problem import HOST, Candidate, Problem, Tensor, reordered
+from partita.partitioner.energy import of_kernel_mj, of_shared_mj, of_waiting_mj
+from partita.partitioner.exchange import tensors_of, weight_sizes
+from partita.partitioner.problem import Candidate, Problem, reordered
 from partita.partitioner.sharing import Alone, Split, in_a_row, splits_of
 from partita.partitioner.states import appending, states_of
 from partita.partitioner.wishes import Wishes
@@ -21,7 +22,6 @@ from partita.partitioner.wishes import Wishes
 ACCEPTED = ("native", "lowered")
 RULED_OUT = "ruled_out"
 """The verdict on a unit that could run an operator, but may not, because the user says so."""
-Table = tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def formulate(graph: Graph, soc: Soc, matches: Sequence[Match], wishes: Wishes |
     if wishes.split:
         builder.add_shared()
     unit_index = {unit.name: u for u, unit in enumerate(soc.units)}
-    names, tensors = _tensors(graph, soc, locations, states)
+    names, tensors = tensors_of(graph, soc, locations, states)
     has_power = soc.power is not None
     problem = Problem(
         operators=len(graph.nodes),
@@ -121,7 +121,7 @@ def formulate(graph: Graph, soc: Soc, matches: Sequence[Match], wishes: Wishes |
         tensors=tensors,
         call_mj=tuple(of_waiting_mj(soc, unit.call_us.value) for unit in soc.units) if has_power else (),
         fixed_mj=of_waiting_mj(soc, soc.inference_us.value),
-        weight_bytes=tuple(_weight_sizes(graph, name, locations) for name in builder.weights),
+        weight_bytes=tuple(weight_sizes(graph, name, locations) for name in builder.weights),
     )
     return Formulation(
         graph, problem, locations, tuple(builder.costs), tuple(builder.matches), names,
@@ -362,60 +362,3 @@ class _Candidates:
                 continue
             reasons = [f"{r.unit}: {r.reason}" for r in self.refusals if r.node == node.name]
             raise PlacementError(f"no unit of {self.soc.name!r} can run node {node}: {'; '.join(reasons)}")
-
-
-def _tensors(
-    graph: Graph, soc: Soc, locations: Sequence[Location], states: dict[str, str]
-) -> tuple[tuple[str, ...], tuple[Tensor, ...]]:
-    index_of = {node.name: i for i, node in enumerate(graph.nodes)}
-    outputs = set(graph.outputs) - set(states.values())
-    kept = set(states.values())
-    known: dict[Value, tuple[Table, Table, tuple[int, ...]]] = {}
-    names: list[str] = []
-    tensors: list[Tensor] = []
-    for name in (*graph.inputs, *graph.producer_of):
-        producer = graph.producer_of.get(name)
-        consumers = tuple(sorted(index_of[node.name] for node in graph.consumers_of.get(name, ())))
-        if name in outputs and producer is not None:
-            consumers = (HOST, *consumers)
-        if not consumers or name in states:
-            continue
-        value = graph.value(name)
-        if value not in known:
-            known[value] = (*_transfer_tables(soc, value, locations), _sizes(value, locations))
-        names.append(name)
-        made_by = index_of[producer.name] if producer else HOST
-        tensors.append(Tensor(made_by, consumers, *known[value], stays=name in kept))
-    return tuple(names), tuple(tensors)
-
-
-def _transfer_tables(soc: Soc, value: Value, locations: Sequence[Location]) -> tuple[Table, Table]:
-    """Time, and energy if the Soc's power is known, from each location to each."""
-    costs = [[cost_of_transfer(soc, value, a, b) if a != b else None for b in locations] for a in locations]
-    times_us = tuple(tuple(cost.latency_us if cost else 0.0 for cost in row) for row in costs)
-    if soc.power is None:
-        return times_us, ()
-    return times_us, tuple(
-        tuple(of_transfer_mj(soc, cost, a, b) if cost else 0.0 for b, cost in zip(locations, row, strict=True))
-        for a, row in zip(locations, costs, strict=True)
-    )
-
-
-def _sizes(value: Value, locations: Sequence[Location]) -> tuple[int, ...]:
-    """Bytes that a tensor takes at each location; 0 if its shape is not known."""
-    if value.dtype in (SEQUENCE, OPTIONAL) or not value.is_concrete:
-        return (0,) * len(locations)
-    return tuple(location.stored(value).size_bytes for location in locations)
-
-
-def _weight_sizes(graph: Graph, name: str, locations: Sequence[Location]) -> tuple[int, ...]:
-    value = graph.values.get(name)
-    stored_at = [Location(location.unit, weight_dtype(location.dtype)) for location in locations]
-    return _sizes(value, stored_at) if value is not None else (0,) * len(locations)
-
-
-def cost_of_transfer(soc: Soc, value: Value, source: Location, target: Location) -> TransferCost:
-    """As the Soc has it; nothing for a sequence or an optional, whose tensors are not known one by one."""
-    if value.dtype in (SEQUENCE, OPTIONAL) or not value.is_concrete:
-        return TransferCost()
-    return transfer_cost(soc, value, source, target)

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from partita.devices import Soc
 from partita.graph.match import fuse
 from partita.graph.plan import Baseline, Location, PlacedOperator, Plan, Proof, Segment, State, Transfer
-from partita.partitioner.candidates import Formulation, cost_of_transfer
+from partita.partitioner.candidates import Formulation
+from partita.partitioner.exchange import cost_of_transfer
 from partita.partitioner.problem import evaluate
 
 

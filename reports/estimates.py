@@ -19,7 +19,8 @@ from partita.graph.plan import Location, Plan
 from partita.graph.work import work_of
 from partita.partitioner import Wishes
 from partita.partitioner.baselines import Simple, all_baselines
-from partita.partitioner.candidates import Formulation, cost_of_transfer, formulate
+from partita.partitioner.candidates import Formulation, formulate
+from partita.partitioner.exchange import cost_of_transfer
 from partita.partitioner.place import behind
 from partita.partitioner.problem import Problem, evaluate, locations_of_choice, reordered, transfers_of
 from partita.passes.find_matches import find_matches

@@ -15,8 +15,9 @@ from partita.graph.ir import Graph, Value
 from partita.graph.plan import Baseline, Cost, Location, Plan, Proof, Refusal
 from partita.partitioner import ilp
 from partita.partitioner.baselines import alone
-from partita.partitioner.candidates import Formulation, Table, cost_of_transfer
+from partita.partitioner.candidates import Formulation
 from partita.partitioner.energy import of_kernel_mj, of_transfer_mj, of_waiting_mj
+from partita.partitioner.exchange import Table, cost_of_transfer
 from partita.partitioner.lower import lower
 from partita.partitioner.objectives import Search, minimise
 from partita.partitioner.place import in_good_order, partition
