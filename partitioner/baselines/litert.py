@@ -13,15 +13,17 @@ LEAST_NODES = 1
 """Operators that a partition must have; the GPU delegate asks for no more."""
 
 
-def largest_partition(problem: Problem, unit: int, fallback: int, most_partitions: int = 1) -> Assignment:
+def largest_partition(
+    problem: Problem, unit: int, fallback: int, most_partitions: int | None = 1, least_nodes: int = LEAST_NODES
+) -> Assignment:
     """The `most_partitions` largest epochs of the unit's operators run there, all others on `fallback`.
 
-    An epoch takes the kind, delegated or not, of the first operator that is ready, and then all that are or become
-    ready of that kind.
+    None takes all epochs. Each that is taken has at least `least_nodes` operators. An epoch takes the kind, delegated
+    or not, of the first operator that is ready, and then all that are or become ready of that kind.
     """
     takes = [bool(on_unit(problem, i, unit)) for i in range(problem.operators)]
     epochs = epochs_of(problem, takes)
-    delegated = [epoch for epoch in epochs if takes[epoch[0]] and len(epoch) >= LEAST_NODES]
+    delegated = [epoch for epoch in epochs if takes[epoch[0]] and len(epoch) >= least_nodes]
     largest = sorted(delegated, key=lambda epoch: (-len(epoch), epoch[0]))[:most_partitions]
     chosen = {i for epoch in largest for i in epoch}
     units = [unit if i in chosen else fallback for i in range(problem.operators)]

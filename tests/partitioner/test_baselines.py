@@ -90,6 +90,14 @@ def test_litert_delegates_the_largest_partition_by_count_though_another_saves_mo
     assert units_of(problem, two) == [GPU] * 4 + [CPU] + [GPU] * 2
 
 
+def test_litert_delegates_every_partition_that_is_large_enough() -> None:
+    problem = chain([1.0] * 4 + [None] + [1.0] * 2 + [None, 1.0], [2.0] * 9)
+    every = chosen_for(problem, largest_partition(problem, GPU, CPU, most_partitions=None), CPU)
+    assert units_of(problem, every) == [GPU] * 4 + [CPU] + [GPU] * 2 + [CPU, GPU]
+    of_two = chosen_for(problem, largest_partition(problem, GPU, CPU, most_partitions=None, least_nodes=2), CPU)
+    assert units_of(problem, of_two) == [GPU] * 4 + [CPU] + [GPU] * 2 + [CPU, CPU]
+
+
 def test_times_choose_the_partition_of_23_operators_over_that_of_31() -> None:
     """yolov4-tiny, 152 operators: with one partition on the GPU 402 ms for that of 23, 645 to 677 ms for the others.
 
