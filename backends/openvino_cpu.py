@@ -8,7 +8,6 @@ import numpy as np
 from partita.backends.backend import LONGEST_ERROR, Run, SubModel, backend
 from partita.errors import BackendError
 
-
 PLAIN = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}
 """Without the second, products with weights of 8 bits quantise their activations on the fly (OpenVINO 2026.4)."""
 
