@@ -5,8 +5,8 @@
     python run_segments.py --check
     python run_segments.py --provider npu=QNNExecutionProvider
 
-Needs numpy and onnxruntime, nothing of partita. Inputs that are not given are random; a unit whose provider is not
-installed runs on the CPU.
+Needs numpy and onnxruntime, nothing of partita. Inputs that are not given are random. A provider gets the options that
+onnxruntime.json has for the unit; a unit whose provider is not installed runs on the CPU.
 """
 
 import argparse
@@ -36,7 +36,8 @@ def run_segments(
     outputs = [output["name"] for output in manifest["outputs"]]
     known: Tensors = dict(feeds)
     for number, segment in enumerate(manifest["segments"]):
-        session = session_of(folder / segment["file"], providers.get(segment["unit"], CPU))
+        provider = providers.get(segment["unit"], CPU)
+        session = session_of(folder / segment["file"], provider, options_of(folder, segment["unit"], provider))
         began = time.perf_counter()
         results = session.run(segment["outputs"], {name: known[name] for name in segment["inputs"]})
         spent_ms = (time.perf_counter() - began) * 1e3
@@ -48,12 +49,20 @@ def run_segments(
     return {name: known[name] for name in outputs}
 
 
-def session_of(path: Path, provider: str = CPU) -> Any:
+def options_of(folder: Path, unit: str, provider: str) -> dict[str, str]:
+    """What the settings say of the provider on this unit; nothing if there are none."""
+    path = folder / "onnxruntime.json"
+    listed = json.loads(path.read_text("utf-8"))["providers"] if path.is_file() else []
+    return next((dict(e["options"]) for e in listed if (e["unit"], e["provider"]) == (unit, provider)), {})
+
+
+def session_of(path: Path, provider: str = CPU, settings: Mapping[str, str] | None = None) -> Any:
     """A session on the provider, with nothing of another one hidden behind it but the CPU."""
     options = ort.SessionOptions()
     options.log_severity_level = 3
-    wanted = [provider] if provider in ort.get_available_providers() else []
-    return ort.InferenceSession(str(path), options, providers=list(dict.fromkeys([*wanted, CPU])))
+    wanted = [(provider, dict(settings or {}))] if provider in ort.get_available_providers() else []
+    fallback: list[tuple[str, dict[str, str]]] = [] if provider == CPU else [(CPU, {})]
+    return ort.InferenceSession(str(path), options, providers=[*wanted, *fallback])
 
 
 def random_feeds(folder: Path, seed: int) -> Tensors:

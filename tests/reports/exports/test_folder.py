@@ -16,8 +16,8 @@ from partita.errors import ModelError, OutputError
 from partita.graph.onnx_import import read_onnx
 from partita.graph.plan import Plan
 from partita.passes.pipeline import prepare
-from partita.reports.exports.folder import Export, export_plan
-from partita.reports.exports.run_segments import differences, run_segments
+from partita.reports.exports.folder import PARTS, Export, export_plan
+from partita.reports.exports.run_segments import differences, options_of, run_segments
 from tests.reports.exports.models import NONZERO, OTHER_SIZES, SPLIT, SWITCHED, TWO_UNITS, placed
 
 X = np.linspace(-1, 1, 256, dtype=np.float32).reshape(4, 64)
@@ -148,6 +148,19 @@ def test_a_plan_without_weights_is_not_exported_and_leaves_nothing(tmp_path: Pat
     with pytest.raises(ModelError, match="has no data for 1 weights"):
         exported(plan, tmp_path / "out")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bare.onnx", "model.onnx"]
+
+
+def test_the_runner_gives_a_provider_the_options_of_its_unit(tmp_path: Path) -> None:
+    plan = placed(tmp_path, TWO_UNITS, pins=SPLIT)
+    folder = exported(plan, tmp_path / "out", *PARTS).folder
+    assert options_of(folder, "npu", "QNNExecutionProvider")["backend_type"] == "htp"
+    assert options_of(folder, "cpu", "QNNExecutionProvider") == {}
+    shown: list[str] = []
+    outputs = run_segments(
+        folder, {"x": X}, {"npu": "QNNExecutionProvider", "cpu": "CPUExecutionProvider"}, shown.append
+    )
+    assert max(differences(folder, {"x": X}, outputs).values()) <= 1e-5
+    assert all(line.endswith("ms on CPUExecutionProvider") for line in shown)
 
 
 def test_onnxruntime_takes_the_session_settings(tmp_path: Path) -> None:
