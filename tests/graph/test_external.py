@@ -1,3 +1,4 @@
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -62,3 +63,15 @@ def test_an_array_that_two_models_use_lies_in_the_file_once(tmp_path: Path) -> N
     assert offsets == ["0", str(ALIGNMENT), "0"]
     file.write(tmp_path)
     assert (tmp_path / "weights.bin").stat().st_size == file.size_bytes == ALIGNMENT + second.size
+
+
+def test_mapped_weights_are_not_copied_into_memory(tmp_path: Path) -> None:
+    size_bytes = 2**25
+    (tmp_path / "source.bin").write_bytes(bytes(size_bytes))
+    weight = np.memmap(tmp_path / "source.bin", np.float32, "r")
+    tracemalloc.start()
+    written(tmp_path, {"w": weight})
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (tmp_path / "weights.bin").stat().st_size == size_bytes
+    assert peak_bytes < size_bytes / 16
