@@ -43,7 +43,9 @@ def annotate(model: onnx.ModelProto, plan: Plan, soc: Soc) -> None:
 
 
 def _metadata(operator: PlacedOperator) -> dict[str, str]:
-    return {
+    shared = operator.shared
+    second = {} if shared is None else {f"{PREFIX}shared": f"{shared.unit}, channels {shared.end} to {shared.channels}"}
+    return second | {
         LAYER_KEY: operator.unit,
         f"{PREFIX}unit": operator.unit,
         f"{PREFIX}dtype": operator.dtype,

@@ -39,7 +39,7 @@ def _events(plan: Plan, timeline: Timeline, soc: Soc) -> Iterator[Event]:
     number_of = {node.name: number for number, node in enumerate(plan.graph.nodes)}
     for span in timeline.spans:
         start_us, thread = span.start_ns / NS_PER_US, thread_of[span.track]
-        if span.kind == "operator":
+        if _is_kernel(span, plan):
             arguments = _arguments(plan.graph, plan.placed[span.name], number_of[span.name], soc)
             yield _event("Node", f"{span.name}_kernel_time", thread, start_us, span.duration_us, arguments)
         else:
@@ -47,6 +47,11 @@ def _events(plan: Plan, timeline: Timeline, soc: Soc) -> Iterator[Event]:
             yield _event("Api", _title(span), thread, start_us, span.duration_us, facts)
     for name in ("SequentialExecutor::Execute", "model_run"):
         yield _event("Session", name, MAIN_THREAD, 0.0, timeline.latency_us)
+
+
+def _is_kernel(span: Span, plan: Plan) -> bool:
+    """Whether it is an operator at work; of one that two units share, the part on its own unit."""
+    return span.kind == "operator" or (span.kind == "split" and span.track == plan.placed[span.name].unit)
 
 
 def _title(span: Span) -> str:

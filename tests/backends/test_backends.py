@@ -18,6 +18,10 @@ from partita.errors import BackendError
 from partita.graph.pieces import pieces_of
 from partita.graph.plan import Location, Plan
 from partita.kernels.executor import run
+from partita.partitioner import Wishes
+from partita.partitioner.place import partition
+from partita.passes.random_feeds import random_feeds
+from tests.partitioner.test_sharing import convolutions, near_units
 from tests.reports.exports.models import SPLIT, SWITCHED, TWO_UNITS, placed
 
 X = np.linspace(-1, 1, 256, dtype=np.float32).reshape(4, 64)
@@ -71,6 +75,17 @@ def test_each_segment_runs_on_the_backend_of_its_unit(plan: Plan) -> None:
     assert [(s.segment, s.unit, s.backend) for s in segments] == [
         (0, "npu", "numpy"), (1, "cpu", "onnxruntime"), (2, "npu", "numpy"),
     ]  # fmt: skip
+
+
+def test_an_operator_that_two_units_share_runs_whole_on_its_own() -> None:
+    plan = partition(convolutions(), near_units(), wishes=Wishes(split=True))
+    assert any(operator.shared is not None for operator in plan.operators)
+    feeds = random_feeds(plan.graph)
+    (wanted,), (found,) = (
+        run(plan.graph, feeds).values(),
+        outputs(plan, feeds, cpu="onnxruntime", gpu="onnxruntime").values(),
+    )
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4 * np.abs(wanted).max())
 
 
 def test_a_new_backend_is_a_function(plan: Plan) -> None:

@@ -6,8 +6,11 @@ import pytest
 import partita as pt
 from partita.devices.profiles import onnxruntime
 from partita.devices.profiles.matching import match_rows
+from partita.partitioner import Wishes
+from partita.partitioner.place import partition
 from partita.passes.find_matches import find_matches
 from partita.reports.exports.ort_profile import to_ort_profile
+from tests.partitioner.test_sharing import convolutions, near_units
 from tests.reports.exports.models import SPLIT, SWITCHED, TWO_UNITS, placed
 
 
@@ -47,3 +50,15 @@ def test_events_are_those_of_onnxruntime(tmp_path: Path) -> None:
     assert softmax["input_type_shape"] == [{"float": [4, 64]}]
     assert softmax["activation_size"] == softmax["output_size"] == str(4 * 64 * 4)
     assert softmax["parameter_size"] == "0"
+
+
+def test_an_operator_that_two_units_share_is_one_row_on_its_own_unit() -> None:
+    plan = partition(convolutions(), near_units(), wishes=Wishes(split=True))
+    shared = [operator for operator in plan.operators if operator.shared is not None]
+    assert shared
+    profile = onnxruntime.read(to_ort_profile(plan, pt.simulate(plan)), "profile.json")
+    assert [row.name for row in profile.rows] == [operator.node for operator in plan.operators]
+    rows = {row.name: row for row in profile.rows}
+    for operator in shared:
+        assert operator.shared is not None
+        assert rows[operator.node].duration_us == pytest.approx(operator.shared.first.latency_us, abs=1e-3)
