@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -30,6 +30,8 @@ from partita.units import NS_PER_US
 
 Key = tuple[str, Location]
 """A tensor's name and a location at which it lies."""
+Clock = Callable[[], int]
+"""Nanoseconds from some moment on."""
 OUTSIDE = -1
 """The segment of a transfer of a model output to the host."""
 
@@ -87,21 +89,27 @@ def is_quantised(plan: Plan) -> bool:
 
 
 def execute(
-    plan: Plan, feeds: Mapping[str, Any], ranges: Mapping[str, Range] | None = None, *, concurrent: bool = False
+    plan: Plan,
+    feeds: Mapping[str, Any],
+    ranges: Mapping[str, Range] | None = None,
+    *,
+    concurrent: bool = False,
+    clock: Clock = time.perf_counter_ns,
 ) -> Execution:
     """Runs the plan on `feeds`; float tensors take the dtype of the location at which they lie.
 
     Segments run one after the other; if `concurrent`, each unit has a thread that runs its segments in the plan's
     order, each as soon as its tensors are there. The outputs are the same, to the bit. Quantised locations need the
     `ranges` of their tensors (see `calibrate`); if none are given, they are those that the tensors take on these very
-    feeds. Raises ModelError if weights are missing or the feeds do not fit.
+    feeds. By another `clock`, such as the thread's own time, other programs' work does not count. Raises ModelError if
+    weights are missing or the feeds do not fit.
     """
     given = checked_feeds(plan.graph, feeds)
     if ranges is None:
         ranges = calibrate(plan.graph, [feeds]) if is_quantised(plan) else {}
     for flaw in misplaced_tensors(plan):  # a thread would wait for ever
         raise PlanError(f"the plan cannot run: {flaw}; place it again")
-    run = _Run(plan, given, ranges)
+    run = _Run(plan, given, ranges, clock)
     with on_one_thread():
         if concurrent:
             _run_side_by_side(run)
@@ -170,7 +178,7 @@ _HALVES: WeakKeyDictionary[Plan, dict[Node, Halves]] = WeakKeyDictionary()
 class _Run:
     """The tensors of one execution and the account of what was done."""
 
-    def __init__(self, plan: Plan, given: Mapping[str, Any], ranges: Mapping[str, Range]) -> None:
+    def __init__(self, plan: Plan, given: Mapping[str, Any], ranges: Mapping[str, Range], clock: Clock) -> None:
         self.plan = plan
         dtypes = {plan.host.dtype, *(operator.dtype for operator in plan.operators)}
         dtypes.update(operator.shared.dtype for operator in plan.operators if operator.shared is not None)
@@ -180,7 +188,8 @@ class _Run:
         self._halves = _HALVES.setdefault(plan, {})
         self._operators: dict[str, OperatorRun] = {}
         self._moves: dict[Transfer, TransferRun] = {}
-        self._began = time.perf_counter_ns()
+        self._clock = clock
+        self._began = clock()
         for name, tensor in given.items():
             location = plan.state_location.get(name, plan.host)
             self.tensors.put((name, location), self.storages[location.dtype].stored(name, tensor))
@@ -231,7 +240,7 @@ class _Run:
         return Execution(self._outputs(), operators, tuple(self._moves[t] for t in self.plan.transfers))
 
     def _now(self) -> int:
-        return time.perf_counter_ns() - self._began
+        return self._clock() - self._began
 
     def _input(self, name: str, location: Location) -> Any:
         if not self.plan.graph.is_constant(name):

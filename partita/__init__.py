@@ -29,14 +29,15 @@ if TYPE_CHECKING:
     )
     from partita.errors import PartitaError
     from partita.partitioner import Rule
+    from partita.torch_export import from_torch
 
 __version__ = version("partita")
 __all__ = [
-    "PartitaError", "Rule", "calibrate", "execute", "load", "load_plan", "partition", "report", "save_plan", "simulate",
-    "simulate_scenario", "soc",
+    "PartitaError", "Rule", "calibrate", "execute", "from_torch", "load", "load_plan", "partition", "report",
+    "save_plan", "simulate", "simulate_scenario", "soc",
 ]  # fmt: skip
 
-_HOMES = {"PartitaError": "partita.errors", "Rule": "partita.partitioner"}
+_HOMES = {"PartitaError": "partita.errors", "Rule": "partita.partitioner", "from_torch": "partita.torch_export"}
 
 
 def __getattr__(name: str) -> Any:

@@ -17,6 +17,8 @@ from partita import options as given
 from partita.backend_run import AskedBackends, run_elsewhere
 from partita.calibration import EPILOG as CALIBRATE_EPILOG
 from partita.calibration import calibrate
+from partita.compare import EPILOG as COMPARE_EPILOG
+from partita.compare import compare
 from partita.errors import OutputError, PartitaError, PlacementError, SimulationError
 from partita.export import EPILOG as EXPORT_EPILOG
 from partita.export import export
@@ -55,6 +57,7 @@ app.command(epilog=STUDIO_EPILOG)(studio)
 app.command(epilog=CALIBRATE_EPILOG)(calibrate)
 app.command(epilog=SOLVE_EPILOG)(solve)
 app.command(epilog=EXPORT_EPILOG)(export)
+app.command(epilog=COMPARE_EPILOG)(compare)
 
 USAGE_ERRORS: type[Any] = typer.BadParameter.__mro__[2]
 """Click's base of all usage errors, which Typer does not export."""

@@ -52,7 +52,35 @@ class Blocks:
         inner = b.node("Add", b.node("Erf", b.node("Div", x, self.number(math.sqrt(2)))), self.number(1.0))
         return b.node("Mul", b.node("Mul", x, inner), self.number(0.5))
 
+    def sundry(self, x: str) -> str:
+        """One of the smaller operators that are seen between the large ones; the result has the shape of `x`."""
+        b, kind = self.b, self.rng.choice(SUNDRY)
+        if kind == "Cast":
+            return b.node("Cast", b.node("Cast", x, to=INT32), to=FLOAT)
+        if kind == "Where":
+            return b.node("Where", b.node("Greater", x, self.number(0.0)), x, self.number(-1.0))
+        if kind == "Softplus":
+            return b.node("Mul", x, b.node("Tanh", b.node("Log", b.node("Add", b.node("Exp", x), self.number(1.0)))))
+        if kind in ("ReduceMax", "ReduceMin", "ReduceL2"):
+            return b.node("Sub", x, b.node(kind, x, axes=(-1,), keepdims=1, version=13))
+        if kind == "ReduceSum":
+            whole = b.node("Add", b.node(kind, b.node("Abs", x), self.ints(-1), keepdims=1), self.number(1.0))
+            return b.node("Div", x, whole)
+        if kind == "Sqrt":
+            return b.node(kind, b.node("Abs", x))
+        if kind in ("Max", "Min", "Pow"):
+            return b.node(kind, x, self.number(2.0))
+        return b.node(kind, x)
 
+
+INT32, FLOAT = 6, 1
+"""Of `onnx.TensorProto.DataType`."""
+SUNDRY = (
+    "Cast", "Where", "Softplus", "ReduceMax", "ReduceMin", "ReduceL2", "ReduceSum", "Sqrt", "Max", "Min", "Pow", "Exp",
+    "Abs", "Neg", "Floor", "Elu", "Sin", "Erf", "Round",
+)  # fmt: skip
+SUNDRY_SHARE = 0.12
+"""How often a block has one."""
 ACTIVATIONS = (
     "none", "none", "Relu", "Relu", "Relu", "Clip", "swish", "hard swish", "HardSwish", "Sigmoid", "Tanh", "LeakyRelu",
 )  # fmt: skip
@@ -86,6 +114,8 @@ class Images(Blocks):
 
     def act(self) -> None:
         self.x = self.activated(self.x)
+        if self.rng.random() < SUNDRY_SHARE:
+            self.x = self.sundry(self.x)
 
     def some_channels(self) -> int:
         """Usual for maps of this size: the smaller, the more; a multiple of 8, now and then of 4."""
@@ -123,6 +153,13 @@ class Images(Blocks):
         self.x = self.b.node(op, self.x, kernel_shape=(window,) * 2, strides=(stride,) * 2, pads=(pad,) * 4)
         self.side = (self.side + 2 * pad - window) // stride + 1
 
+    def padded(self) -> None:
+        """A border that is added and cut off again."""
+        before, after = self.rng.choice(((1, 1), (0, 1), (2, 2)))
+        wide = self.b.node("Pad", self.x, self.ints(0, 0, before, before, 0, 0, after, after))
+        ends = self.ints(before + self.side, before + self.side)
+        self.x = self.b.node("Slice", wide, self.ints(before, before), ends, self.ints(2, 3))
+
     def plain(self) -> None:
         for _ in range(self.rng.randint(1, 3)):
             self.conv(self.some_channels(), self.rng.choice((1, 1, 3, 3, 3, 5)))
@@ -138,6 +175,8 @@ class Images(Blocks):
             self.conv(channels, 3)
         self.act()
         self.conv(channels, self.rng.choice((1, 3)))
+        if self.rng.random() < SUNDRY_SHARE:
+            self.padded()
         if self.channels == channels:
             self.x = self.b.node("Add", self.x, before)
         self.act()
@@ -264,4 +303,3 @@ class Images(Blocks):
         classes = self.rng.choice((10, 100, 1000, 1000))
         y = b.node("Gemm", x, self.weight(classes, self.channels), self.weight(classes), transB=1)
         return b.node("Softmax", y) if self.rng.random() < 0.6 else y
-

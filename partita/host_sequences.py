@@ -5,7 +5,7 @@ import random
 import numpy as np
 
 from partita.graph.build import GraphBuilder
-from partita.host_blocks import MMAC, Blocks
+from partita.host_blocks import MMAC, SUNDRY_SHARE, Blocks
 
 VOCABULARIES = (1000, 8000, 30000)
 NORM_EPSILON = 1e-5
@@ -66,6 +66,8 @@ class Tokens(Blocks):
         for inner in (self.attended, self.widened):
             y = self.b.node("Add", self.x, inner(self.normed(self.x) if before else self.x))
             self.x = y if before else self.normed(y)
+        if self.rng.random() < 2 * SUNDRY_SHARE:
+            self.x = self.sundry(self.x)
 
     def attended(self, x: str) -> str:
         b = self.b
@@ -173,6 +175,8 @@ class Waves(Blocks):
         else:
             self.conv(filters, self.rng.choice((3, 5)), self.rng.choice((1, 1, 2)))
         self.x = self.activated(self.x)
+        if self.rng.random() < 3 * SUNDRY_SHARE:
+            self.x = self.sundry(self.x)
 
     def recurrent(self) -> None:
         """[length, 1, hidden] through one or two cells."""
