@@ -55,8 +55,12 @@ def compare(
 ) -> None:
     """Compare what the simulator says of a plan with what was measured: latency, segments, types of operators."""
     from partita import api
-    from partita.reports.comparison_of_run import RunComparison, run_comparison_document, run_comparison_summary
-    from partita.reports.comparison_of_run import runs_side_by_side
+    from partita.reports.comparison_of_run import (
+        RunComparison,
+        run_comparison_document,
+        run_comparison_summary,
+        runs_side_by_side,
+    )
     from partita.simulator.timeline_file import read_timeline
 
     plots = plot or []

@@ -22,7 +22,8 @@ LENGTHS = (16, 32, 49, 64, 77, 100, 128, 196, 197, 256, 384)
 WIDTHS = (64, 96, 128, 192, 256, 312, 384, 512, 768, 1024)
 HEAD_WIDTHS = (16, 24, 32, 64)
 RECIPES = (
-    "plain", "waves", "residual", "tokens", "inverted", "mixed", "waves", "dense", "hybrid", "decoder", "mixed", "waves",
+    "plain", "waves", "residual", "tokens", "inverted", "mixed", "waves", "dense", "hybrid", "decoder", "mixed",
+    "waves",
 )  # fmt: skip
 
 

@@ -10,13 +10,6 @@ import partita as pt
 from partita.errors import ModelError, PartitaError, PlanError
 from partita.kernels.executor import run
 
-
-def test_without_torch_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("partita.torch_export.find_spec", lambda name: None)
-    with pytest.raises(ModelError, match=r"needs torch, which is not installed; install partita\[torch\]"):
-        pt.from_torch(object(), ())
-
-
 torch: Any = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
