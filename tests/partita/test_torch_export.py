@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import partita as pt
-from partita.errors import ModelError, PartitaError, PlanError
+from partita.errors import PartitaError, PlanError
 from partita.kernels.executor import run
 
 torch: Any = pytest.importorskip("torch")
