@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from weakref import WeakKeyDictionary
 
+from partita.devices.core_law import core_cost
 from partita.devices.kernel_shape import kernel_shape
 from partita.devices.latency_table import table_cost
 from partita.devices.laws.law import fitted_kernel, rated_at
@@ -98,6 +99,9 @@ def law_cost(graph: Graph, node: Node, unit: Unit, dtype: str) -> Cost:
     if dtype not in unit.peak_gmac_per_s:
         raise SocError(f"unit {unit.name!r} does not compute in {dtype}; it does in: {', '.join(unit.peak_gmac_per_s)}")
     work = _work(graph, node, dtype)
+    on_core = core_cost(graph, node, unit, dtype, work) if unit.core_law else None
+    if on_core is not None:
+        return on_core
     if work.op_class == FREE:
         return _FREE_COST
     fitted = _fitted_cost(graph, node, unit, dtype, work)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from partita.devices.core_record import KernelTime
 from partita.devices.power import Steps
 from partita.devices.soc import Number, Soc, Strict
 
@@ -54,6 +55,9 @@ def _inside(value: Any, path: tuple[str, ...]) -> Iterator[Fact]:
     if isinstance(value, Number):
         unit = unit_of_measure(path)
         yield Fact(".".join(path), value.value, unit, value.low, value.high, value.kind, value.source)
+    elif isinstance(value, KernelTime):
+        for term, us in value.us.items():
+            yield Fact(".".join((*path, "us", term)), us, "us", None, None, value.kind, value.source)
     elif isinstance(value, Steps):
         yield from _steps(value, path)
     elif isinstance(value, Strict):

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from partita.devices.co_execution import CoExecution
+from partita.devices.core_record import KernelTime
 from partita.devices.npu_record import NpuLaw
 from partita.devices.number import Number as Number
 from partita.devices.number import Positive
@@ -130,6 +131,8 @@ class Unit(Strict):
     clusters: tuple[Cluster, ...] = ()
     npu_law: NpuLaw | None = None
     """Comes before the roofline for what it describes."""
+    core_law: dict[str, KernelTime] = Field(default_factory=dict)
+    """Of a CPU core, by kind of kernel: comes before the roofline for what it describes; see `devices.core_law`."""
     law: str | None = None
     """A fitted law of `devices/fits`, UNIT-PRESET, or a file NAME.json: it goes before the numbers above where it knows
     a kernel.

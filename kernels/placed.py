@@ -18,6 +18,7 @@ from partita.graph.ir import Array, Node
 from partita.graph.plan import Location, PlacedOperator, Plan, Segment, Transfer
 from partita.graph.plan_check import misplaced_tensors
 from partita.graph.quantisation import SCHEMES, Range
+from partita.kernels.arena import keep_freed_memory
 from partita.kernels.blas import on_one_thread
 from partita.kernels.calibration import calibrate
 from partita.kernels.executor import checked_feeds
@@ -104,6 +105,7 @@ def execute(
     feeds. By another `clock`, such as the thread's own time, other programs' work does not count. Raises ModelError if
     weights are missing or the feeds do not fit.
     """
+    keep_freed_memory()
     given = checked_feeds(plan.graph, feeds)
     if ranges is None:
         ranges = calibrate(plan.graph, [feeds]) if is_quantised(plan) else {}

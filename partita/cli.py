@@ -142,6 +142,9 @@ def run(
         str | None, typer.Option(metavar="FILE.json", help="Write when each call really ran.", show_default=False)
     ] = None,
     save: Annotated[str | None, typer.Option(metavar="FILE.npz", help="Write the outputs.", show_default=False)] = None,
+    repeat: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Run so often; times are those of the median run.")
+    ] = 1,
     backend: given.Backends = None,
     as_json: given.Json = False,
     *,
@@ -160,7 +163,7 @@ def run(
         run_elsewhere(plan, asked, is_timed=concurrent or timeline is not None)
         return
     with _working("running"):
-        result = run_and_check(plan, inputs or [], seed=seed, check=check, concurrent=concurrent)
+        result = run_and_check(plan, inputs or [], seed=seed, check=check, concurrent=concurrent, repeat=repeat)
     if timeline is not None:
         write_timeline(measured_timeline(plan, result.execution), timeline)
     if save is not None:

@@ -1,0 +1,132 @@
+"""Operators timed where they stand in networks: what runs in the child processes of `partita calibrate --host`."""
+
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from partita import host_timing as timing
+from partita.devices import Soc
+from partita.devices.calibration.fit_core import Timed, timed
+from partita.devices.core_law import cache_bytes
+from partita.devices.core_terms import VIEW
+from partita.devices.profiles import read_profile
+from partita.devices.profiles.matching import match_rows
+from partita.graph.ir import Graph
+from partita.graph.plan import Plan
+from partita.host_networks import networks
+from partita.kernels.placed import execute
+from partita.partitioner import Rule, Wishes, partition
+from partita.passes.find_matches import find_matches
+from partita.units import NS_PER_US
+
+DTYPE = "float32"
+FUSED_SHARE = 0.8
+"""How many of the chains that could be fused are offered to the partitioner: both forms are to be timed."""
+QUIET_SHARE = 20
+"""The percentile of the repeats that counts: below the median, because disturbances only add."""
+RUNS_A_ROUND = 5
+WARM_UPS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class TimedNetwork:
+    """The kernels of a network, each with its time, and the time of the whole in microseconds."""
+
+    samples: tuple[Timed, ...]
+    latency_us: float
+
+    @property
+    def between_us(self) -> float:
+        """What the runtime takes for each kernel beside it."""
+        return max(0.0, self.latency_us - sum(sample.us for sample in self.samples)) / max(1, len(self.samples))
+
+
+@dataclass(slots=True, eq=False)
+class _Runs:
+    plan: Plan
+    feeds: dict[str, Any]
+    latencies_us: list[float] = field(default_factory=list)
+    us_of: dict[str, list[float]] = field(default_factory=dict)
+
+    def once(self) -> None:
+        execution = execute(self.plan, self.feeds, clock=time.thread_time_ns)
+        for run in execution.operators:
+            self.us_of.setdefault(run.node, []).append(run.wall_us)
+        self.latencies_us.append(max(run.end_ns for run in execution.operators) / NS_PER_US)
+
+    def result(self, cache: float) -> TimedNetwork:
+        graph = self.plan.graph
+        samples = [timed(graph, graph.node_named[n], DTYPE, cache, _quiet(us)) for n, us in self.us_of.items()]
+        return TimedNetwork(tuple(samples), _quiet(self.latencies_us))
+
+
+def _quiet(times_us: Sequence[float]) -> float:
+    return float(np.percentile(times_us, QUIET_SHARE))
+
+
+def time_networks(soc: Soc, count: int, rounds: int, seed: int) -> list[TimedNetwork]:
+    """All networks in turn, so often round, by our executor on the first unit; by the thread's own clock."""
+    waiting = [_prepared(graph, soc, rng) for graph, rng in _with_weights(count, seed)]
+    for number in range(rounds):
+        for runs in waiting:
+            for _ in range(WARM_UPS if number == 0 else 1):
+                execute(runs.plan, runs.feeds)
+            for _ in range(RUNS_A_ROUND):
+                runs.once()
+    return [runs.result(cache_bytes(soc.units[0])) for runs in waiting]
+
+
+def _with_weights(count: int, seed: int) -> Iterator[tuple[Graph, random.Random]]:
+    for index, graph in enumerate(networks(count, seed)):
+        yield timing.filled(graph), random.Random(f"{seed} {index}")
+
+
+def _prepared(graph: Graph, soc: Soc, rng: random.Random) -> _Runs:
+    offered = [match for match in find_matches(graph) if rng.random() < FUSED_SHARE]
+    bans = tuple(Rule("*", unit.name) for unit in soc.units[1:])
+    return _Runs(partition(graph, soc, offered, Wishes(bans=bans)), timing.feeds_of(graph, 0))
+
+
+def time_networks_onnxruntime(soc: Soc, count: int, rounds: int, seed: int) -> list[TimedNetwork]:
+    """The same in sessions of onnxruntime, which profile themselves; its fused operators are matched with chains."""
+    found = [_in_session(graph, soc, rounds) for graph, _ in _with_weights(count, seed)]
+    return [network for network in found if network.samples]
+
+
+def _in_session(graph: Graph, soc: Soc, rounds: int) -> TimedNetwork:
+    feeds, runs = timing.feeds_of(graph, 0), rounds * RUNS_A_ROUND
+    session = timing.onnxruntime_session(graph)
+    latencies_us = _session_times(session, feeds, runs)
+    with TemporaryDirectory() as folder:
+        session = timing.onnxruntime_session(graph, profile=str(Path(folder) / "run"))
+        _session_times(session, feeds, runs)
+        profile = read_profile(session.end_profiling())
+    matches, unit = find_matches(graph), soc.units[0]
+    matching = match_rows(graph, profile, unit, DTYPE, matches)
+    samples = [_of_group(graph, timing_.nodes, cache_bytes(unit), timing_.latency_us) for timing_ in matching.timings]
+    return TimedNetwork(tuple(samples), _quiet(latencies_us))
+
+
+def _session_times(session: Any, feeds: dict[str, Any], runs: int) -> list[float]:
+    for _ in range(WARM_UPS):
+        session.run(None, feeds)
+    times_us = []
+    for _ in range(runs):
+        began = time.thread_time_ns()
+        session.run(None, feeds)
+        times_us.append((time.thread_time_ns() - began) / NS_PER_US)
+    return times_us
+
+
+def _of_group(graph: Graph, names: Sequence[str], cache: float, us: float) -> Timed:
+    """Operators that ran as one kernel: that with the most to do, and a step for each of the others but views."""
+    alone = [timed(graph, graph.node_named[name], DTYPE, cache, us) for name in names]
+    main = max(alone, key=lambda each: (each.kernels[0].counts.get("mmacs", 0.0), each.kernels[0].kind != VIEW))
+    steps = [each.as_step() for each in alone if each is not main and each.kind != VIEW]
+    return Timed(main.op, (*main.kernels, *steps), us)
