@@ -25,8 +25,8 @@ class GraphBuilder:
     'float32[1x8]'
     """
 
-    def __init__(self, name: str = "graph") -> None:
-        self.name = name
+    def __init__(self, name: str = "graph", opset: int = DEFAULT_OPSET) -> None:
+        self.name, self.opset = name, opset
         self._inputs: list[str] = []
         self._outputs: list[str] = []
         self._values: dict[str, Value] = {}
@@ -78,7 +78,7 @@ class GraphBuilder:
         """Append an operator; the result is its output's name, or a tuple of `outputs` names.
 
         The single output is named like the node, several are numbered: `Split_0.0`, `Split_0.1`. Without a `version`
-        the node gets the graph's: the newest that one of its operators needs, at least 17.
+        the node gets the graph's: the newest that one of its operators needs, at least the builder's own.
         """
         for read in inputs:
             if read and read not in self._known:
@@ -96,7 +96,7 @@ class GraphBuilder:
     def build(self) -> Graph:
         """The graph, every tensor typed as far as ONNX's inference goes; ModelError if an operator does not fit."""
         newest = max((_first_version(n.op, n.domain) for n, version in self._nodes if version is None), default=0)
-        opset = max(DEFAULT_OPSET, newest)
+        opset = max(self.opset, newest)
         values = dict(self._values)
         nodes = []
         for node, version in self._nodes:

@@ -62,7 +62,7 @@ class Blocks:
         if kind == "Softplus":
             return b.node("Mul", x, b.node("Tanh", b.node("Log", b.node("Add", b.node("Exp", x), self.number(1.0)))))
         if kind in ("ReduceMax", "ReduceMin", "ReduceL2"):
-            return b.node("Sub", x, b.node(kind, x, axes=(-1,), keepdims=1, version=13))
+            return b.node("Sub", x, b.node(kind, x, self.ints(-1), keepdims=1))
         if kind == "ReduceSum":
             whole = b.node("Add", b.node(kind, b.node("Abs", x), self.ints(-1), keepdims=1), self.number(1.0))
             return b.node("Div", x, whole)
@@ -199,7 +199,7 @@ class Images(Blocks):
         if self.rng.random() < 0.5:
             self.x = self.b.node("GlobalAveragePool", self.x)
         else:
-            self.x = self.b.node("ReduceMean", self.x, axes=(2, 3), keepdims=1, version=13)
+            self.x = self.b.node("ReduceMean", self.x, self.ints(2, 3), keepdims=1)
         self.side = 1
         self.conv(max(NARROWEST, channels // 4), bias=True)
         self.x = self.b.node("Relu", self.x)
@@ -297,7 +297,7 @@ class Images(Blocks):
         if kind < 0.4:
             x = b.node("Flatten", b.node("GlobalAveragePool", self.x))
         elif kind < 0.8:
-            x = b.node("ReduceMean", self.x, axes=(2, 3), keepdims=0, version=13)
+            x = b.node("ReduceMean", self.x, self.ints(2, 3), keepdims=0)
         else:
             return b.node("Sigmoid", self.conv(self.rng.choice((1, 4, 20))))
         classes = self.rng.choice((10, 100, 1000, 1000))

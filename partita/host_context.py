@@ -109,8 +109,8 @@ def _in_session(graph: Graph, soc: Soc, rounds: int) -> TimedNetwork:
         profile = read_profile(session.end_profiling())
     matches, unit = find_matches(graph), soc.units[0]
     matching = match_rows(graph, profile, unit, DTYPE, matches)
-    samples = [_of_group(graph, timing_.nodes, cache_bytes(unit), timing_.latency_us) for timing_ in matching.timings]
-    return TimedNetwork(tuple(samples), _quiet(latencies_us))
+    samples = [_of_group(graph, group.nodes, cache_bytes(unit), group.low_us) for group in matching.timings]
+    return TimedNetwork(tuple(samples), min(latencies_us))  # a profile tells the least of wall times, no percentile
 
 
 def _session_times(session: Any, feeds: dict[str, Any], runs: int) -> list[float]:

@@ -13,6 +13,7 @@ from partita.host_blocks import Images
 from partita.host_sequences import Tokens, Waves
 from partita.passes.pipeline import prepare
 
+OPSET = 20
 MOST_MMACS = 400.0
 """Of one network: some 30 ms on a core."""
 MOST_BLOCKS, SMALLEST_SIDE = 20, 5
@@ -40,7 +41,7 @@ def _prepared(b: GraphBuilder) -> Graph:
 
 
 def _image_network(name: str, rng: random.Random, block: Callable[[Images], None]) -> GraphBuilder:
-    b = GraphBuilder(name)
+    b = GraphBuilder(name, OPSET)
     side = rng.choice(IMAGE_SIDES)
     net = Images(b, rng, rng.choice(CHANNELS), side)
     net.stem()
@@ -78,7 +79,7 @@ def _mixed(name: str, rng: random.Random) -> GraphBuilder:
 
 
 def _token_network(name: str, rng: random.Random, *, decoder: bool) -> GraphBuilder:
-    b = GraphBuilder(name)
+    b = GraphBuilder(name, OPSET)
     net = Tokens(b, rng, rng.choice(LENGTHS), rng.choice(WIDTHS), rng.choice(HEAD_WIDTHS))
     net.embed()
     for _ in range(12):
@@ -98,7 +99,7 @@ def _decoder(name: str, rng: random.Random) -> GraphBuilder:
 
 
 def _waves(name: str, rng: random.Random) -> GraphBuilder:
-    b = GraphBuilder(name)
+    b = GraphBuilder(name, OPSET)
     net = Waves(b, rng)
     net.front()
     for _ in range(rng.randint(2, 5)):
@@ -110,7 +111,7 @@ def _waves(name: str, rng: random.Random) -> GraphBuilder:
 
 def _hybrid(name: str, rng: random.Random) -> GraphBuilder:
     """Convolutions, then attention over the pixels, as in mobile vision transformers and text readers."""
-    b = GraphBuilder(name)
+    b = GraphBuilder(name, OPSET)
     side = rng.choice(IMAGE_SIDES[:8])
     net = Images(b, rng, 3, side)
     net.stem()

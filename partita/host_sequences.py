@@ -49,14 +49,14 @@ class Tokens(Blocks):
             return b.node("LayerNormalization", x, scale, self.weight(self.width), axis=-1)
         if kind < 0.8:
             return self.root_mean_square(x, scale)
-        centred = b.node("Sub", x, b.node("ReduceMean", x, axes=(-1,), version=13))
-        squares = b.node("ReduceMean", b.node("Pow", centred, self.number(2.0)), axes=(-1,), version=13)
+        centred = b.node("Sub", x, b.node("ReduceMean", x, self.ints(-1)))
+        squares = b.node("ReduceMean", b.node("Pow", centred, self.number(2.0)), self.ints(-1))
         root = b.node("Sqrt", b.node("Add", squares, self.number(NORM_EPSILON)))
         return b.node("Add", b.node("Mul", b.node("Div", centred, root), scale), self.weight(self.width))
 
     def root_mean_square(self, x: str, scale: str) -> str:
         b = self.b
-        squares = b.node("ReduceMean", b.node("Pow", x, self.number(2.0)), axes=(-1,), version=13)
+        squares = b.node("ReduceMean", b.node("Pow", x, self.number(2.0)), self.ints(-1))
         root = b.node("Reciprocal", b.node("Sqrt", b.node("Add", squares, self.number(NORM_EPSILON))))
         return b.node("Mul", b.node("Mul", x, root), scale)
 

@@ -140,7 +140,8 @@ def _kernel_time(us: dict[str, float], factors: Sequence[float], source: str) ->
 def robust_rates(table: Floats, measured: Floats) -> Floats:
     """Rates of at least 0 that predict `measured` from the counts in `table` [samples, terms]."""
     relative = 1 / (measured + LEAST_US)
-    rates, weights = np.zeros(table.shape[1]), relative.copy()
+    rates: Floats = np.zeros(table.shape[1])
+    weights = relative.copy()
     for _ in range(ROUNDS):
         rates = _nonnegative_least_squares(table * weights[:, None], measured * weights, rates)
         errors = np.abs(table @ rates - measured) * relative

@@ -30,13 +30,11 @@ def unit_with(**law: KernelTime) -> Unit:
     return unit.model_copy(update={"core_law": law, "law": None})
 
 
-def conv_graph(channels: int, filters: int, side: int, window: int, **attributes: object) -> Graph:
+def conv_graph(channels: int, filters: int, side: int, window: int, *, group: int = 1, stride: int = 1) -> Graph:
     b = GraphBuilder("g")
-    group = int(str(attributes.get("group", 1)))
     weight = b.missing("w", "float32", (filters, channels // group, window, window))
-    pads = (window // 2,) * 4
-    b.output(b.node("Conv", b.input("x", "float32", (1, channels, side, side)), weight, name="c", pads=pads,
-                    **attributes))  # fmt: skip
+    x, pads = b.input("x", "float32", (1, channels, side, side)), (window // 2,) * 4
+    b.output(b.node("Conv", x, weight, name="c", pads=pads, group=group, strides=(stride, stride)))
     return b.build()
 
 
@@ -46,14 +44,14 @@ def kind_of(graph: Graph) -> str:
 
 def test_convolutions_are_told_apart_as_libraries_do() -> None:
     assert kind_of(conv_graph(64, 64, 32, 3)) == "conv_winograd"
-    assert kind_of(conv_graph(64, 64, 32, 3, strides=(2, 2))) == "conv"
+    assert kind_of(conv_graph(64, 64, 32, 3, stride=2)) == "conv"
     assert kind_of(conv_graph(32, 64, 32, 3)) == "conv"
     assert kind_of(conv_graph(3, 16, 64, 3)) == "conv_few"
     assert kind_of(conv_graph(32, 64, 32, 1)) == "conv_1x1"
     assert kind_of(conv_graph(32, 64, 7, 1)) == "conv_1x1_few"
     assert kind_of(conv_graph(32, 64, 1, 1)) == "conv_1x1_vector"
     assert kind_of(conv_graph(32, 32, 28, 3, group=32)) == "depthwise"
-    assert kind_of(conv_graph(32, 32, 28, 3, group=32, strides=(2, 2))) == "depthwise_strided"
+    assert kind_of(conv_graph(32, 32, 28, 3, group=32, stride=2)) == "depthwise_strided"
     assert kind_of(conv_graph(32, 32, 28, 3, group=4)) == "conv_grouped"
 
 
