@@ -36,7 +36,9 @@ def run_elsewhere(plan: "Plan", asked: AskedBackends, *, is_timed: bool) -> None
     from partita.reports.checking import save_outputs
 
     if is_timed:
-        raise BackendError("--timeline and --concurrent go without --backend: times on other runtimes are not compared")
+        raise BackendError(
+            "--timeline, --concurrent and --repeat go without --backend: times on other runtimes are not compared"
+        )
     backends = chosen_backends(plan, parse_backends(asked.backends))
     result = run_and_compare(plan, backends, asked.inputs, seed=asked.seed, check=asked.check)
     if asked.save is not None:

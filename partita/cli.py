@@ -160,7 +160,7 @@ def run(
     plan = _plan(model, placing)
     if backend is not None:
         asked = AskedBackends(backend, inputs or [], seed=seed, check=check, save=save, as_json=as_json)
-        run_elsewhere(plan, asked, is_timed=concurrent or timeline is not None)
+        run_elsewhere(plan, asked, is_timed=concurrent or timeline is not None or repeat > 1)
         return
     with _working("running"):
         result = run_and_check(plan, inputs or [], seed=seed, check=check, concurrent=concurrent, repeat=repeat)
