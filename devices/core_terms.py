@@ -34,6 +34,8 @@ FEW_POSITIONS = 400
 """Positions up to which the order of the weights shows in a product."""
 FEW_CHANNELS = 8
 """So few channels do not fill a vector."""
+LARGEST_KEPT_BYTES = 32 << 20
+"""Larger tensors get pages from the system each time. Source: mallopt(3), M_MMAP_THRESHOLD, its largest value."""
 WINOGRAD_CHANNELS, WINOGRAD_POSITIONS = 48, 144
 """Least channels and positions for which a 3x3 convolution is usually computed by Winograd's transforms."""
 VIEW, TAIL = "view", "tail_"
@@ -119,6 +121,7 @@ def _moved(work: Work, cache_bytes: float) -> Counts:
         "mb_out": work.output_bytes / MILLION,
         "mb_weights": work.weight_bytes / MILLION,
         "mb_spilled": max(0.0, work.input_bytes + work.output_bytes - cache_bytes) / MILLION,
+        "mb_mapped": work.output_bytes / MILLION if work.output_bytes > LARGEST_KEPT_BYTES else 0.0,
     }
 
 
@@ -171,8 +174,11 @@ def _kind_of_convolution(node: Node, weight: tuple[int, ...], groups: int, posit
 
 
 def _product(work: Work, product: Matmul, counts: Counts) -> Kernel:
-    if work.op_class == BATCHED_MATMUL:
+    if work.op_class == BATCHED_MATMUL and product.batch > 1:
         return Kernel("products", work.op_class, counts | {"kgroups": product.batch / THOUSAND})
+    if work.op_class == BATCHED_MATMUL:  # the right-hand side was computed, and is read as a weight is
+        right = size_bytes(product.k * product.n, "float32") / MILLION
+        counts |= {"mb_in": max(0.0, counts["mb_in"] - right), "mb_weights": right}
     kind = "product_vector" if product.m == 1 else "product_few" if product.m <= FEW_ROWS else "product"
     return Kernel(kind, work.op_class, counts)
 

@@ -5,10 +5,12 @@ import random
 import numpy as np
 
 from partita.graph.build import GraphBuilder
-from partita.host_blocks import MMAC, SUNDRY_SHARE, Blocks
+from partita.host_blocks import FLOAT, MMAC, SUNDRY_SHARE, Blocks
 
 VOCABULARIES = (1000, 8000, 30000)
 NORM_EPSILON = 1e-5
+PACKED_SHARE = 0.25
+"""How many networks of tokens keep their weights in 8 bits and widen them as they run."""
 
 
 class Tokens(Blocks):
@@ -20,6 +22,7 @@ class Tokens(Blocks):
         self.head_width = head_width if width % head_width == 0 else width // 4
         self.heads = width // self.head_width
         self.ratio = rng.choice((2, 3, 4, 4))
+        self.is_packed = rng.random() < PACKED_SHARE
         self.x = ""
 
     def take(self, x: str) -> None:
@@ -29,7 +32,7 @@ class Tokens(Blocks):
         """Rows of a table, or a projection of what comes in; with positions added."""
         b = self.b
         if self.rng.random() < 0.6:
-            table = self.weight(self.rng.choice(VOCABULARIES), self.width)
+            table = self.widened_weight(self.rng.choice(VOCABULARIES), self.width)
             x = b.node("Gather", table, b.input("tokens", "int64", (1, self.length)))
         else:
             x = self.product(b.input("x", "float32", (1, self.length, 64)), 64, self.width)
@@ -38,9 +41,16 @@ class Tokens(Blocks):
             self.x = self.normed(self.x)
 
     def product(self, x: str, depth: int, columns: int, *, bias: bool = True) -> str:
-        y = self.b.node("MatMul", x, self.weight(depth, columns))
+        y = self.b.node("MatMul", x, self.widened_weight(depth, columns))
         self.mmacs += self.length * depth * columns / MMAC
         return self.b.node("Add", y, self.weight(columns)) if bias else y
+
+    def widened_weight(self, rows: int, columns: int) -> str:
+        """A weight, or one of whole numbers with a scale for each row."""
+        if not self.is_packed:
+            return self.weight(rows, columns)
+        whole = self.b.missing(self.fresh("q"), "int8", (rows, columns))
+        return self.b.node("Mul", self.b.node("Cast", whole, to=FLOAT), self.weight(rows, 1))
 
     def normed(self, x: str) -> str:
         b, scale = self.b, self.weight(self.width)
