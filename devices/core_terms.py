@@ -34,6 +34,8 @@ FEW_POSITIONS = 400
 """Positions up to which the order of the weights shows in a product."""
 FEW_CHANNELS = 8
 """So few channels do not fill a vector."""
+LEAST_WEIGHT_BYTES = 1 << 10
+"""Smaller constants are axes, bounds and the like."""
 LARGEST_KEPT_BYTES = 32 << 20
 """Larger tensors get pages from the system each time. Source: mallopt(3), M_MMAP_THRESHOLD, its largest value."""
 WINOGRAD_CHANNELS, WINOGRAD_POSITIONS = 48, 144
@@ -119,7 +121,7 @@ def _moved(work: Work, cache_bytes: float) -> Counts:
         "calls": 1.0,
         "mb_in": work.input_bytes / MILLION,
         "mb_out": work.output_bytes / MILLION,
-        "mb_weights": work.weight_bytes / MILLION,
+        "mb_weights": work.weight_bytes / MILLION if work.weight_bytes >= LEAST_WEIGHT_BYTES else 0.0,
         "mb_spilled": max(0.0, work.input_bytes + work.output_bytes - cache_bytes) / MILLION,
         "mb_mapped": work.output_bytes / MILLION if work.output_bytes > LARGEST_KEPT_BYTES else 0.0,
     }
@@ -155,6 +157,8 @@ def _convolution(graph: Graph, node: Node, work: Work, product: Matmul, counts: 
         counts["krows"] = product.m / max(1, width) * taps / THOUSAND
     if kind == "conv_grouped":
         counts["kgroups"] = groups / THOUSAND
+    if kind == "conv_1d":  # usually a product for each tap, on the signal shifted by so much
+        counts["ksteps"] = graph.value(node.outputs[0]).dims[0] * taps / THOUSAND
     return Kernel(f"{kind}_strided" if strided and kind == "depthwise" else kind, work.op_class, counts)
 
 

@@ -143,7 +143,7 @@ def run(
     ] = None,
     save: Annotated[str | None, typer.Option(metavar="FILE.npz", help="Write the outputs.", show_default=False)] = None,
     repeat: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Run so often; times are those of the median run.")
+        int, typer.Option(metavar="N", min=1, help="Run so often; times are those of the fastest run.")
     ] = 1,
     backend: given.Backends = None,
     as_json: given.Json = False,

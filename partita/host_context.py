@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -36,15 +36,12 @@ WARM_UPS = 2
 
 @dataclass(frozen=True, slots=True)
 class TimedNetwork:
-    """The kernels of a network, each with its time, and the time of the whole in microseconds."""
+    """The kernels of a network, each with its time up to the next one, and the time of the whole in microseconds."""
 
     samples: tuple[Timed, ...]
     latency_us: float
-
-    @property
-    def between_us(self) -> float:
-        """What the runtime takes for each kernel beside it."""
-        return max(0.0, self.latency_us - sum(sample.us for sample in self.samples)) / max(1, len(self.samples))
+    between_us: tuple[float, ...]
+    """What the runtime takes between two kernels, for each of them or on average."""
 
 
 @dataclass(slots=True, eq=False)
@@ -52,18 +49,26 @@ class _Runs:
     plan: Plan
     feeds: dict[str, Any]
     latencies_us: list[float] = field(default_factory=list)
-    us_of: dict[str, list[float]] = field(default_factory=dict)
+    rows_us: list[list[float]] = field(default_factory=list)
+    """Of each run, from the beginning of each kernel to that of the next one."""
+    gaps_us: list[list[float]] = field(default_factory=list)
+    """Of each run, from the end of each kernel to the beginning of the next one."""
 
     def once(self) -> None:
-        execution = execute(self.plan, self.feeds, clock=time.thread_time_ns)
-        for run in execution.operators:
-            self.us_of.setdefault(run.node, []).append(run.wall_us)
-        self.latencies_us.append(max(run.end_ns for run in execution.operators) / NS_PER_US)
+        runs = execute(self.plan, self.feeds, clock=time.thread_time_ns).operators
+        nexts = [run.start_ns for run in runs[1:]]
+        self.latencies_us.append(runs[-1].end_ns / NS_PER_US)
+        until = [*nexts, runs[-1].end_ns]
+        self.rows_us.append([(end - run.start_ns) / NS_PER_US for run, end in zip(runs, until, strict=True)])
+        self.gaps_us.append([(start - run.end_ns) / NS_PER_US for run, start in zip(runs[:-1], nexts, strict=True)])
 
     def result(self, cache: float) -> TimedNetwork:
-        graph = self.plan.graph
-        samples = [timed(graph, graph.node_named[n], DTYPE, cache, _quiet(us)) for n, us in self.us_of.items()]
-        return TimedNetwork(tuple(samples), _quiet(self.latencies_us))
+        """What a kernel leaves cold, or has to be freed, shows in the gap behind it, which so counts as its own."""
+        graph, times_us = self.plan.graph, np.percentile(self.rows_us, QUIET_SHARE, axis=0)
+        nodes = (graph.node_named[operator.node] for operator in self.plan.operators)
+        samples = [timed(graph, node, DTYPE, cache, float(us)) for node, us in zip(nodes, times_us, strict=True)]
+        gaps_us = np.percentile(self.gaps_us, QUIET_SHARE, axis=0)
+        return TimedNetwork(tuple(samples), _quiet(self.latencies_us), tuple(map(float, gaps_us)))
 
 
 def _quiet(times_us: Sequence[float]) -> float:
@@ -110,7 +115,10 @@ def _in_session(graph: Graph, soc: Soc, rounds: int) -> TimedNetwork:
     matches, unit = find_matches(graph), soc.units[0]
     matching = match_rows(graph, profile, unit, DTYPE, matches)
     samples = [_of_group(graph, group.nodes, cache_bytes(unit), group.low_us) for group in matching.timings]
-    return TimedNetwork(tuple(samples), min(latencies_us))  # a profile tells the least of wall times, no percentile
+    latency_us = min(latencies_us)  # a profile tells the least of wall times, and no percentile
+    between_us = max(0.0, latency_us - sum(sample.us for sample in samples)) / max(1, len(samples))
+    whole = tuple(replace(sample, us=sample.us + between_us) for sample in samples)
+    return TimedNetwork(whole, latency_us, (between_us,))
 
 
 def _session_times(session: Any, feeds: dict[str, Any], runs: int) -> list[float]:

@@ -127,10 +127,14 @@ def host_summary(document: Mapping[str, Any]) -> RenderableType:
     for preset in document["presets"]:
         units = preset["units"]
         classes = dict.fromkeys(name for unit in units.values() for name in unit["error_by_class"])
-        table = plain_table(f"{preset['name']}: median error of the fitted law", "class", *units, numbers=len(units))
+        table = plain_table(
+            f"{preset['name']}: median error of the roofline on operators alone", "class", *units, numbers=len(units)
+        )
         for op_class in classes:
             errors = [unit["error_by_class"].get(op_class) for unit in units.values()]
             row(table, op_class, *("" if error is None else percent_text(error) for error in errors))
         row(table, "all", *(percent_text(unit["median_error"]) for unit in units.values()))
-        parts.append(table)
+        found = preset["networks"]
+        told = f"{preset['name']}: {found['operators']} operators in {found['networks']} networks, whose latencies "
+        parts += [table, Text(f"{told}their own law meets by {percent_text(found['latency_error'])} (median).")]
     return Group(*parts)

@@ -23,8 +23,8 @@ MOST_LABELS = 40
 LEAST_SHARE = 0.02
 """A segment that takes less of the time has no room for its number."""
 EDGE = 0.25
-CROWDED = 150
-"""From this many spans in a lane on, lines between them would be all that is seen."""
+CROWDED = 60
+"""From this many spans in a timeline on, lines between them would be all that is seen."""
 
 
 def comparison_figure(found: RunComparison, *, dark: bool = False) -> Figure:
@@ -56,11 +56,11 @@ def _shared(lanes: Sequence[Lane], chip: Chip, found: RunComparison) -> list[Lan
 
 def _draw(axes: Axes, lanes: Sequence[Lane], timeline: Timeline, end_ms: float, *, dark: bool) -> None:
     calm(axes, dark=dark)
+    line = EDGE if len(timeline.spans) < CROWDED else 0.0
     for row, lane in enumerate(lanes):
         if lane.unit is not None:
             axes.axhspan(row - HALF_BAR, row + HALF_BAR, color=PANEL.on(dark=dark), linewidth=0, zorder=0)
         edge = PAPER.on(dark=dark)
-        line = EDGE if len(lane.spans) < CROWDED else 0.0
         for fixed, alpha in ((False, 1.0), (True, 0.45)):
             spans = [span for span in lane.spans if (span.kind in ("call", "inference")) == fixed]
             axes.add_collection(
