@@ -47,7 +47,7 @@ FULL_BUDGET_S, QUICK_BUDGET_S = 0.1, 0.02
 OVERHEAD_BUDGET_S = 0.3
 NETWORKS, ROUNDS = 60, 3
 QUICK_NETWORKS, QUICK_ROUNDS = 24, 1
-LEAST_KERNEL_US = 0.1
+LEAST_KERNEL_US, LEAST_RATIO = 0.1, 0.5
 SAME_CORE = 0.05
 """Cores whose times differ by less count as equal."""
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -181,7 +181,7 @@ def _child(core: int | None) -> Iterator[ProcessPoolExecutor]:
 
 
 @dataclass(frozen=True, slots=True)
-class _InNetworks:
+class InNetworks:
     """The law of one core, and how far it is off on the whole networks that it was fitted to."""
 
     fit: CoreFit
@@ -192,8 +192,8 @@ class _InNetworks:
 
 def _fitted(
     runtime: str, name: str, graphs: Sequence[Graph], machine: Machine, times: _Times
-) -> tuple[Soc, list[Fit], _InNetworks]:
-    overheads, in_networks = times.overheads[runtime], _fitted_in_networks(times.networks[runtime])
+) -> tuple[Soc, list[Fit], InNetworks]:
+    overheads, in_networks = times.overheads[runtime], fitted_in_networks(times.networks[runtime])
     fits = []
     for unit_name, core in zip(UNITS, _pair_of_cores(), strict=True):
         samples = [
@@ -209,8 +209,11 @@ def _fitted(
     return soc, fits, in_networks
 
 
-def _fitted_in_networks(networks: Sequence[TimedNetwork]) -> _InNetworks:
-    """The dispatch is what lies between two kernels at least; what is more, a kernel's own rates include."""
+def fitted_in_networks(networks: Sequence[TimedNetwork]) -> InNetworks:
+    """The dispatch is what lies between two kernels at least; what is more, a kernel's own rates include.
+
+    Low percentiles of parts add up to less than that of the whole, so the rates are then scaled to meet the latencies.
+    """
     gaps_us = [us for network in networks for us in network.between_us]
     dispatch_us = statistics.quantiles(gaps_us, n=10)[0] if len(gaps_us) > 1 else 0.0
     samples = [
@@ -219,9 +222,18 @@ def _fitted_in_networks(networks: Sequence[TimedNetwork]) -> _InNetworks:
         for sample in network.samples
     ]
     fit = fitted_core(samples, "HOST, in networks")
-    predicted = (sum(fit.predicted_us(s) + dispatch_us for s in network.samples) for network in networks)
-    errors = tuple(us / network.latency_us - 1 for us, network in zip(predicted, networks, strict=True))
-    return _InNetworks(fit, dispatch_us, errors)
+    kernels_us = [sum(map(fit.predicted_us, network.samples)) for network in networks]
+    beside_us = [dispatch_us * len(network.samples) for network in networks]
+    ratios = [
+        (network.latency_us - beside) / max(kernels, LEAST_KERNEL_US)
+        for network, kernels, beside in zip(networks, kernels_us, beside_us, strict=True)
+    ]
+    ratio = max(statistics.median(ratios), LEAST_RATIO)
+    errors = (
+        (kernels * ratio + beside) / network.latency_us - 1
+        for network, kernels, beside in zip(networks, kernels_us, beside_us, strict=True)
+    )
+    return InNetworks(fit.scaled(ratio), dispatch_us, tuple(errors))
 
 
 def _ratio(times_us: Sequence[float], reference_us: Sequence[float]) -> float:
@@ -230,12 +242,12 @@ def _ratio(times_us: Sequence[float], reference_us: Sequence[float]) -> float:
     return found if abs(found - 1) > SAME_CORE else 1.0
 
 
-def _with_law(unit: Unit, found: _InNetworks, ratio: float) -> Unit:
+def _with_law(unit: Unit, found: InNetworks, ratio: float) -> Unit:
     dispatch_us = measured(found.dispatch_us * ratio, "HOST: between the kernels of networks, the 10th percentile")
-    return unit.model_copy(update={"core_law": found.fit.scaled(ratio), "dispatch_us": dispatch_us})
+    return unit.model_copy(update={"core_law": found.fit.scaled(ratio).law, "dispatch_us": dispatch_us})
 
 
-def _heading(machine: Machine, fits: Sequence[Fit], in_networks: _InNetworks) -> str:
+def _heading(machine: Machine, fits: Sequence[Fit], in_networks: InNetworks) -> str:
     """The comment at the top of the file: what the figures rest on, and how far the law is off."""
     lines = [f"Measured on {machine.description}; written by `partita calibrate --host`.", ""]
     off = statistics.median(map(abs, in_networks.errors))
@@ -250,7 +262,7 @@ def _heading(machine: Machine, fits: Sequence[Fit], in_networks: _InNetworks) ->
     return "\n".join(lines)
 
 
-def _document(soc: Soc, fits: Sequence[Fit], in_networks: _InNetworks, target: Path) -> dict[str, Any]:
+def _document(soc: Soc, fits: Sequence[Fit], in_networks: InNetworks, target: Path) -> dict[str, Any]:
     factors_of = in_networks.fit.factors_of
     return {
         "name": soc.name,

@@ -45,7 +45,9 @@ class TimedNetwork:
 
 
 @dataclass(slots=True, eq=False)
-class _Runs:
+class Runs:
+    """A plan on one unit, and what its runs took so far."""
+
     plan: Plan
     feeds: dict[str, Any]
     latencies_us: list[float] = field(default_factory=list)
@@ -62,22 +64,19 @@ class _Runs:
         self.rows_us.append([(end - run.start_ns) / NS_PER_US for run, end in zip(runs, until, strict=True)])
         self.gaps_us.append([(start - run.end_ns) / NS_PER_US for run, start in zip(runs[:-1], nexts, strict=True)])
 
-    def result(self, cache: float) -> TimedNetwork:
+    def result(self, cache: float, share: float = QUIET_SHARE) -> TimedNetwork:
         """What a kernel leaves cold, or has to be freed, shows in the gap behind it, which so counts as its own."""
-        graph, times_us = self.plan.graph, np.percentile(self.rows_us, QUIET_SHARE, axis=0)
+        graph, times_us = self.plan.graph, np.percentile(self.rows_us, share, axis=0)
         nodes = (graph.node_named[operator.node] for operator in self.plan.operators)
         samples = [timed(graph, node, DTYPE, cache, float(us)) for node, us in zip(nodes, times_us, strict=True)]
-        gaps_us = np.percentile(self.gaps_us, QUIET_SHARE, axis=0)
-        return TimedNetwork(tuple(samples), _quiet(self.latencies_us), tuple(map(float, gaps_us)))
-
-
-def _quiet(times_us: Sequence[float]) -> float:
-    return float(np.percentile(times_us, QUIET_SHARE))
+        gaps_us = np.percentile(self.gaps_us, share, axis=0)
+        latency_us = float(np.percentile(self.latencies_us, share))
+        return TimedNetwork(tuple(samples), latency_us, tuple(map(float, gaps_us)))
 
 
 def time_networks(soc: Soc, count: int, rounds: int, seed: int) -> list[TimedNetwork]:
     """All networks in turn, so often round, by our executor on the first unit; by the thread's own clock."""
-    waiting = [_prepared(graph, soc, rng) for graph, rng in _with_weights(count, seed)]
+    waiting = [prepared(graph, soc, rng) for graph, rng in with_weights(count, seed)]
     for number in range(rounds):
         for runs in waiting:
             for _ in range(WARM_UPS if number == 0 else 1):
@@ -87,20 +86,22 @@ def time_networks(soc: Soc, count: int, rounds: int, seed: int) -> list[TimedNet
     return [runs.result(cache_bytes(soc.units[0])) for runs in waiting]
 
 
-def _with_weights(count: int, seed: int) -> Iterator[tuple[Graph, random.Random]]:
+def with_weights(count: int, seed: int) -> Iterator[tuple[Graph, random.Random]]:
+    """The networks with made-up weights, each with a source of chance."""
     for index, graph in enumerate(networks(count, seed)):
         yield timing.filled(graph), random.Random(f"{seed} {index}")
 
 
-def _prepared(graph: Graph, soc: Soc, rng: random.Random) -> _Runs:
+def prepared(graph: Graph, soc: Soc, rng: random.Random) -> Runs:
+    """The graph placed on the first unit, with some of the chains that could be fused left as they are."""
     offered = [match for match in find_matches(graph) if rng.random() < FUSED_SHARE]
     bans = tuple(Rule("*", unit.name) for unit in soc.units[1:])
-    return _Runs(partition(graph, soc, offered, Wishes(bans=bans)), timing.feeds_of(graph, 0))
+    return Runs(partition(graph, soc, offered, Wishes(bans=bans)), timing.feeds_of(graph, 0))
 
 
 def time_networks_onnxruntime(soc: Soc, count: int, rounds: int, seed: int) -> list[TimedNetwork]:
     """The same in sessions of onnxruntime, which profile themselves; its fused operators are matched with chains."""
-    found = [_in_session(graph, soc, rounds) for graph, _ in _with_weights(count, seed)]
+    found = [_in_session(graph, soc, rounds) for graph, _ in with_weights(count, seed)]
     return [network for network in found if network.samples]
 
 

@@ -68,12 +68,13 @@ class CoreFit:
     factors_of: dict[str, tuple[float, ...]]
     """By kind of the main kernel, predicted over measured."""
 
-    def scaled(self, ratio: float) -> dict[str, KernelTime]:
-        """The rates of a core that takes `ratio` times as long."""
-        return {
+    def scaled(self, ratio: float) -> "CoreFit":
+        """The same for a core that takes `ratio` times as long."""
+        law = {
             kind: each.model_copy(update={"us": {term: float(f"{us * ratio:.4g}") for term, us in each.us.items()}})
             for kind, each in self.law.items()
         }
+        return CoreFit(law, self.factors_of)
 
     def predicted_us(self, sample: Timed) -> float:
         """Time of an operator by these rates; kinds that they do not know take none."""

@@ -138,7 +138,7 @@ def test_a_fit_meets_the_times_that_a_law_made_and_says_how_far_off_it_is() -> N
         assert fit.predicted_us(sample) == pytest.approx(sample.us, rel=0.02)
     assert fit.law["conv_1x1"].source == "HOST: 27 operators, median error 0%"
     assert {"conv_1x1", "product", "class_dense_conv", "class_gemm"} <= set(fit.law)
-    slower = fit.scaled(2.0)["product"].us
+    slower = fit.scaled(2.0).law["product"].us
     assert slower == pytest.approx({term: 2 * us for term, us in fit.law["product"].us.items()}, rel=1e-3)
 
 

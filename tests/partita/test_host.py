@@ -118,6 +118,7 @@ def test_the_command_measures_this_machine_and_its_preset_can_be_placed_on(
     few = cases(quick=True, seed=0)[:8]
     monkeypatch.setattr(host, "cases", lambda **_: few)
     monkeypatch.setattr(host, "OVERHEAD_BUDGET_S", 0.02)
+    monkeypatch.setattr(host, "QUICK_NETWORKS", 3)
     before = dict(os.environ)
     result = run_cli(capsys, monkeypatch, "calibrate", "--host", "--quick", "--json")
     assert result.code == 0, result
@@ -130,3 +131,5 @@ def test_the_command_measures_this_machine_and_its_preset_can_be_placed_on(
     assert [unit.name for unit in soc.units] == ["cpu0", "cpu1"]
     plan = pt.partition(pt.load(MODEL, {"batch": 1}), soc)
     assert plan.latency_us > 0
+    assert {operator.cost.evidence for operator in plan.operators} <= {"fitted", "roofline"}
+    assert content["presets"][0]["networks"]["networks"] == 3
