@@ -30,9 +30,9 @@ from partita.options import parse_shapes
 from partita.partitioner import Rule
 from partita.units import NS_PER_US, US_PER_MS
 
-BUDGET_S = 2.0
+BUDGET_S = 0.8
 LEAST_RUNS, WARM_UPS = 9, 3
-SOLVER_S, GAP = 10.0, 0.02
+SOLVER_S, GAP = 3.0, 0.02
 TOLERANCE = 0.1
 
 
