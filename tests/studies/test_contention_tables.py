@@ -69,7 +69,7 @@ def test_a_schedule_in_step_takes_as_long_as_its_queues() -> None:
     rows = by_name(validate(DATA / "haxconn" / "schedules.csv"))
     assert rows["experiment 7, OneNet + TwoNet, GPU only"].predicted == pytest.approx(9.0)
     whole = rows["experiment 7, OneNet + TwoNet, whole"].predicted
-    dla_speed = 1 - 0.0052 * 42
+    dla_speed = 1 - 0.0074 * 42
     gpu_ms = 3.0 / (1 - 0.01066 * 38.3)
     assert whole == pytest.approx(12.0 + gpu_ms * (1 - dla_speed), rel=1e-3)
 
