@@ -117,9 +117,9 @@ def _write(asked: Asked, outcome: Outcome) -> None:
 
         write_atomically(asked.output, _json_bytes(scenario_document(outcome)))
     if asked.trace is not None:
-        from partita.reports.scenario_trace import scenario_trace_bytes
+        from partita.reports.scenario_trace import scenario_trace_form
 
-        write_atomically(asked.trace, scenario_trace_bytes(outcome))
+        write_atomically(asked.trace, scenario_trace_form(asked.trace, outcome))
     for path in asked.plots:
         from partita.reports.figures import figure_bytes
         from partita.reports.scenario_figure import scenario_figure

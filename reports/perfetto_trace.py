@@ -2,23 +2,19 @@
 
 Written straight in the wire format: a handful of messages needs no library. Sources: Perfetto's protos `trace.proto`,
 `trace_packet.proto`, `track_event/track_event.proto`, `track_descriptor.proto`, `process_descriptor.proto`,
-`thread_descriptor.proto`, `counter_descriptor.proto` and `debug_annotation.proto` for the numbers of the fields;
-"Protocol Buffers: Encoding" for varints and lengths.
+`thread_descriptor.proto`, `counter_descriptor.proto` and `debug_annotation.proto` for the numbers of the fields.
 """
 
-import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from partita.files import write_atomically
 from partita.graph.plan import Plan
 from partita.reports.chrome_trace import chrome_trace_bytes, to_chrome_trace
+from partita.reports.protobuf import bytes_field, double_field, fixed_field, number_field, text_field
 from partita.simulator.timeline import Counter, Timeline
 from partita.units import NS_PER_US
-
-VARINT, FIXED_64, BYTES = 0, 1, 2
-"""Wire types."""
 
 PACKET = 1
 TIMESTAMP, SEQUENCE, TRACK_EVENT, SEQUENCE_FLAGS, TRACK_DESCRIPTOR = 8, 10, 11, 13, 60
@@ -44,7 +40,6 @@ PROCESS_UUID = 1
 FIRST_TRACK = 100
 FIRST_COUNTER = 10_000
 SEQUENCE_ID = 1
-MOST_64 = (1 << 64) - 1
 
 
 def perfetto_bytes(plan: Plan, timeline: Timeline) -> bytes:
@@ -53,15 +48,20 @@ def perfetto_bytes(plan: Plan, timeline: Timeline) -> bytes:
     Slices, arrows and what a click tells are those of the Chrome trace. SimulationError if the timeline is not one of
     this plan.
     """
-    packets = [_process(timeline)]
+    packets = [process_packet(f"{timeline.soc_name}: {timeline.model_name}")]
     tracks = {track: FIRST_TRACK + number for number, track in enumerate(timeline.tracks)}
-    packets += [_track(uuid, name, rank) for rank, (name, uuid) in enumerate(tracks.items())]
-    packets += [_counter_track(number, c, len(tracks)) for number, c in enumerate(timeline.counters)]
+    packets += [track_packet(uuid, name, rank) for rank, (name, uuid) in enumerate(tracks.items())]
+    packets += [counter_packet(number, c, len(tracks)) for number, c in enumerate(timeline.counters)]
     packets += (packet for _, _, packet in sorted(_events(plan, timeline), key=lambda event: event[:2]))
-    packets += _counts(timeline)
-    flagged = _number(SEQUENCE, SEQUENCE_ID)
-    first = _number(SEQUENCE_FLAGS, CLEARED)
-    return b"".join(_bytes(PACKET, packet + flagged + (b"" if i else first)) for i, packet in enumerate(packets))
+    packets += count_packets(timeline.counters)
+    return joined(packets)
+
+
+def joined(packets: Sequence[bytes]) -> bytes:
+    """The packets as one file."""
+    flagged = number_field(SEQUENCE, SEQUENCE_ID)
+    first = number_field(SEQUENCE_FLAGS, CLEARED)
+    return b"".join(bytes_field(PACKET, packet + flagged + (b"" if i else first)) for i, packet in enumerate(packets))
 
 
 def write_trace(plan: Plan, timeline: Timeline, path: str | Path) -> None:
@@ -70,22 +70,31 @@ def write_trace(plan: Plan, timeline: Timeline, path: str | Path) -> None:
     write_atomically(path, form(plan, timeline))
 
 
-def _process(timeline: Timeline) -> bytes:
-    name = f"{timeline.soc_name}: {timeline.model_name}"
-    process = _number(PID, 1) + _text(PROCESS_NAME, name)
-    track = _number(UUID, PROCESS_UUID) + _bytes(PROCESS, process) + _number(CHILD_ORDERING, EXPLICIT)
-    return _bytes(TRACK_DESCRIPTOR, track)
+def process_packet(name: str, number: int = 0) -> bytes:
+    """A process, whose tracks stand in the order of their ranks."""
+    process = number_field(PID, number + 1) + text_field(PROCESS_NAME, name)
+    track = (
+        number_field(UUID, PROCESS_UUID + number)
+        + bytes_field(PROCESS, process)
+        + number_field(CHILD_ORDERING, EXPLICIT)
+    )
+    return bytes_field(TRACK_DESCRIPTOR, track)
 
 
-def _track(uuid: int, name: str, rank: int) -> bytes:
-    track = _number(UUID, uuid) + _text(NAME, name) + _number(PARENT, PROCESS_UUID) + _number(RANK, rank)
-    return _bytes(TRACK_DESCRIPTOR, track)
+def track_packet(uuid: int, name: str, rank: int, process: int = 0) -> bytes:
+    """A track of a process."""
+    track = number_field(UUID, uuid) + text_field(NAME, name)
+    track += number_field(PARENT, PROCESS_UUID + process) + number_field(RANK, rank)
+    return bytes_field(TRACK_DESCRIPTOR, track)
 
 
-def _counter_track(number: int, counter: Counter, after: int) -> bytes:
-    track = _number(UUID, FIRST_COUNTER + number) + _text(NAME, counter.name) + _number(PARENT, PROCESS_UUID)
-    unit = _bytes(COUNTER, _text(UNIT_NAME, counter.unit))
-    return _bytes(TRACK_DESCRIPTOR, track + unit + _number(RANK, after + number))
+def counter_packet(number: int, counter: Counter, after: int) -> bytes:
+    """The track of a counter, in the first process."""
+    track = (
+        number_field(UUID, FIRST_COUNTER + number) + text_field(NAME, counter.name) + number_field(PARENT, PROCESS_UUID)
+    )
+    unit = bytes_field(COUNTER, text_field(UNIT_NAME, counter.unit))
+    return bytes_field(TRACK_DESCRIPTOR, track + unit + number_field(RANK, after + number))
 
 
 def _events(plan: Plan, timeline: Timeline) -> Iterator[tuple[int, int, bytes]]:
@@ -100,64 +109,37 @@ def _events(plan: Plan, timeline: Timeline) -> Iterator[tuple[int, int, bytes]]:
             places, field = (ends, FLOW) if event["ph"] == "s" else (begins, FLOW_END)
             flows.setdefault(places[event["tid"], _ns(event["ts"])], []).append((field, event["id"] + 1))
     for i, event in enumerate(slices):
-        start, track = _ns(event["ts"]), _number(EVENT_TRACK, FIRST_TRACK + event["tid"] - 1)
-        begin = _number(EVENT_TYPE, BEGIN) + track + _text(EVENT_NAME, event["name"]) + _text(CATEGORY, event["cat"])
-        begin += b"".join(_bytes(ANNOTATION, _annotation(name, fact)) for name, fact in event["args"].items())
-        begin += b"".join(_fixed(field, flow) for field, flow in flows.get(i, ()))
-        yield start, 1, _number(TIMESTAMP, start) + _bytes(TRACK_EVENT, begin)
-        end = start + _ns(event["dur"])
-        yield end, 0, _number(TIMESTAMP, end) + _bytes(TRACK_EVENT, _number(EVENT_TYPE, END) + track)
+        arrows = b"".join(fixed_field(field, flow) for field, flow in flows.get(i, ()))
+        yield from slice_packets(event, FIRST_TRACK + event["tid"] - 1, arrows)
 
 
-def _counts(timeline: Timeline) -> Iterator[bytes]:
-    for number, counter in enumerate(timeline.counters):
-        head = _number(EVENT_TYPE, COUNT) + _number(EVENT_TRACK, FIRST_COUNTER + number)
+def slice_packets(event: Mapping[str, Any], track: int, arrows: bytes = b"") -> Iterator[tuple[int, int, bytes]]:
+    """A slice of the Chrome trace as a beginning and an end: (time, 1 or 0, packet)."""
+    start, place = _ns(event["ts"]), number_field(EVENT_TRACK, track)
+    begin = number_field(EVENT_TYPE, BEGIN) + place
+    begin += text_field(EVENT_NAME, event["name"]) + text_field(CATEGORY, event["cat"])
+    begin += b"".join(bytes_field(ANNOTATION, _annotation(name, fact)) for name, fact in event["args"].items())
+    yield start, 1, number_field(TIMESTAMP, start) + bytes_field(TRACK_EVENT, begin + arrows)
+    end = start + _ns(event["dur"])
+    yield end, 0, number_field(TIMESTAMP, end) + bytes_field(TRACK_EVENT, number_field(EVENT_TYPE, END) + place)
+
+
+def count_packets(counters: Sequence[Counter]) -> Iterator[bytes]:
+    """The values of counters."""
+    for number, counter in enumerate(counters):
+        head = number_field(EVENT_TYPE, COUNT) + number_field(EVENT_TRACK, FIRST_COUNTER + number)
         for time_ns, value in counter.points:
-            yield _number(TIMESTAMP, time_ns) + _bytes(TRACK_EVENT, head + _double(DOUBLE_VALUE, value))
+            yield number_field(TIMESTAMP, time_ns) + bytes_field(TRACK_EVENT, head + double_field(DOUBLE_VALUE, value))
 
 
 def _annotation(name: str, fact: Any) -> bytes:
-    head = _text(ANNOTATION_NAME, name)
+    head = text_field(ANNOTATION_NAME, name)
     if isinstance(fact, float):
-        return head + _double(ANNOTATION_DOUBLE, fact)
+        return head + double_field(ANNOTATION_DOUBLE, fact)
     if isinstance(fact, int):
-        return head + _number(ANNOTATION_INT, fact)
-    return head + _text(ANNOTATION_STRING, ", ".join(fact) if isinstance(fact, list) else str(fact))
+        return head + number_field(ANNOTATION_INT, fact)
+    return head + text_field(ANNOTATION_STRING, ", ".join(fact) if isinstance(fact, list) else str(fact))
 
 
 def _ns(time_us: float) -> int:
     return round(time_us * NS_PER_US)
-
-
-def _varint(value: int) -> bytes:
-    value &= MOST_64
-    parts = bytearray()
-    while value > 0x7F:
-        parts.append((value & 0x7F) | 0x80)
-        value >>= 7
-    parts.append(value)
-    return bytes(parts)
-
-
-def _key(field: int, wire: int) -> bytes:
-    return _varint((field << 3) | wire)
-
-
-def _number(field: int, value: int) -> bytes:
-    return _key(field, VARINT) + _varint(value)
-
-
-def _fixed(field: int, value: int) -> bytes:
-    return _key(field, FIXED_64) + struct.pack("<Q", value)
-
-
-def _double(field: int, value: float) -> bytes:
-    return _key(field, FIXED_64) + struct.pack("<d", value)
-
-
-def _bytes(field: int, value: bytes) -> bytes:
-    return _key(field, BYTES) + _varint(len(value)) + value
-
-
-def _text(field: int, value: str) -> bytes:
-    return _bytes(field, value.encode(errors="backslashreplace"))

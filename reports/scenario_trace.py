@@ -1,12 +1,23 @@
-"""The window of a scenario as a Chrome trace: a process per stream, a thread per track, the curves as counters.
+"""The window of a scenario as a trace: a process per stream, a thread per track, the curves as counters.
 
 Source of the format: Trace Event Format (Google, catapult project).
 """
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from partita.reports.perfetto_trace import (
+    FIRST_TRACK,
+    SUFFIX,
+    count_packets,
+    counter_packet,
+    joined,
+    process_packet,
+    slice_packets,
+    track_packet,
+)
 from partita.simulator.outcome import Interval, Outcome
 from partita.units import NS_PER_US
 
@@ -20,6 +31,27 @@ def scenario_trace_bytes(outcome: Outcome) -> bytes:
     events = ",\n".join(json.dumps(event, sort_keys=True, allow_nan=False) for event in _events(outcome))
     rest = {"displayTimeUnit": "ms", "otherData": {"scenario": outcome.scenario.name, "soc": outcome.soc_name}}
     return f'{{"traceEvents": [\n{events}\n],\n{json.dumps(rest, sort_keys=True)[1:]}\n'.encode()
+
+
+def scenario_perfetto_bytes(outcome: Outcome) -> bytes:
+    """The same as a Perfetto trace in protobuf; the counters belong to the phone, the first process."""
+    names, width = [outcome.soc_name, *(stream.name for stream in outcome.streams)], len(outcome.tracks)
+    packets = [process_packet(name, number) for number, name in enumerate(names)]
+    for stream in range(len(outcome.streams)):
+        first = FIRST_TRACK + stream * width
+        packets += [track_packet(first + i, name, i, stream + 1) for i, name in enumerate(outcome.tracks)]
+    packets += [counter_packet(number, curve, 0) for number, curve in enumerate(outcome.curves)]
+    slices = [event for event in _events(outcome) if event["ph"] == "X"]
+    places = [FIRST_TRACK + (event["pid"] - 1) * width + event["tid"] - 1 for event in slices]
+    found = [p for event, place in zip(slices, places, strict=True) for p in slice_packets(event, place)]
+    packets += [packet for _, _, packet in sorted(found, key=lambda packet: packet[:2])]
+    return joined([*packets, *count_packets(outcome.curves)])
+
+
+def scenario_trace_form(path: str | Path, outcome: Outcome) -> bytes:
+    """A Perfetto trace if the path ends in .pftrace, else a Chrome trace."""
+    form = scenario_perfetto_bytes if Path(path).suffix.lower() == SUFFIX else scenario_trace_bytes
+    return form(outcome)
 
 
 def _events(outcome: Outcome) -> Iterator[Event]:

@@ -6,12 +6,13 @@ from partita.devices.soc import Soc
 from partita.errors import SimulationError
 from partita.graph.plan import Plan
 from partita.simulator.engine import Engine
+from partita.simulator.gauges import gauges
 from partita.simulator.jobs import Job, jobs_of
 from partita.simulator.memory import TRANSFERS, Machine, machine_of
 from partita.simulator.meter import Meter
 from partita.simulator.program import program_of, tracks_of
 from partita.simulator.sharing import FairShare, Law, law_of
-from partita.simulator.tables import State
+from partita.simulator.tables import State, Table
 from partita.simulator.timeline import HOST_TRACK, OVERLAP, SEQUENTIAL, Counter, Span, Timeline
 from partita.simulator.work import Frame, Query, Run
 
@@ -28,14 +29,19 @@ def simulate(plan: Plan, soc: Soc, *, overlap: bool = False) -> Timeline:
     starts as soon as its unit has ended the segments before it and its tensors have arrived; a tensor leaves as soon
     as the operator that makes it has ended and the link is free. Raises SimulationError for a plan that cannot run.
     """
-    return simulate_on(plan, machine_of(soc), overlap=overlap, law=law_of(soc))
+    return simulate_on(plan, machine_of(soc), overlap=overlap, law=law_of(soc), soc=soc)
 
 
-def simulate_on(plan: Plan, machine: Machine, *, overlap: bool = False, law: Law | None = None) -> Timeline:
-    """`simulate` on a machine made by hand, whose memory is divided by `law`, or by fair shares."""
+def simulate_on(
+    plan: Plan, machine: Machine, *, overlap: bool = False, law: Law | None = None, soc: Soc | None = None
+) -> Timeline:
+    """`simulate` on a machine made by hand, whose memory is divided by `law`, or by fair shares.
+
+    With `soc` the timeline has counters of power, clocks and temperatures too.
+    """
     _check_units(plan, machine)
     scenario = OVERLAP if overlap else SEQUENTIAL
-    spans, rates = _run(plan, machine, law or FairShare(machine.memory), overlap=overlap)
+    spans, rates, table = _run(plan, machine, law or FairShare(machine.memory), overlap=overlap)
     tracks = _tracks(jobs_of(plan), machine)
     order = {track: position for position, track in enumerate(tracks)}
     by_start = sorted(spans, key=lambda s: (s[1].start_ns, order[s[1].track], s[1].end_ns, s[0]))
@@ -46,12 +52,12 @@ def simulate_on(plan: Plan, machine: Machine, *, overlap: bool = False, law: Law
         scenario=scenario,
         tracks=tracks,
         spans=tuple(span for _, span in by_start),
-        counters=_counters(rates, machine),
+        counters=(*_counters(rates, machine), *(gauges(spans, table, soc) if soc is not None else ())),
     )
 
 
-def _run(plan: Plan, machine: Machine, law: Law, *, overlap: bool) -> tuple[list[tuple[int, Span]], Rates]:
-    """The spans with the number of their job, and the memory traffic by engine at every change."""
+def _run(plan: Plan, machine: Machine, law: Law, *, overlap: bool) -> tuple[list[tuple[int, Span]], Rates, Table]:
+    """The spans with the number of their job, the memory traffic by engine at every change, and what jobs take."""
     names = tracks_of(machine, (plan,))
     program = program_of(plan, machine, names, sequential=not overlap)
     spans: list[tuple[int, Span]] = []
@@ -71,7 +77,7 @@ def _run(plan: Plan, machine: Machine, law: Law, *, overlap: bool) -> tuple[list
     frame = Frame(0, 0, Query(0), program, (0.0,), 0)
     engine.at(0, lambda *_: engine.start(frame))
     engine.run()
-    return spans, engine.flows.rates
+    return spans, engine.flows.rates, engine.speeds.table(program)
 
 
 def unchanging(machine: Machine, tracks: int) -> State:
