@@ -41,7 +41,7 @@ def npu_cost(graph: Graph, node: Node, unit: Unit, dtype: str, work_of: WorkOf) 
     work = work_of(graph, node, dtype)
     if work.op_class == FREE:
         return _nothing()
-    terms = terms_of(graph, node, work)
+    terms = terms_of(graph, node, work, dtype)
     return _cost(terms, work, unit, law, dtype) if terms is not None else None
 
 
@@ -55,7 +55,7 @@ def _cost(terms: Terms, work: Work, unit: Unit, law: NpuLaw, dtype: str) -> Cost
     spilled = work.input_bytes + work.output_bytes if spills(terms, law, dtype) else 0
     weights_rate = (unit.weights_gb_per_s or unit.bandwidth_gb_per_s).value
     memory_us = transfer_us(work.weight_bytes, weights_rate) + transfer_us(spilled, unit.bandwidth_gb_per_s.value)
-    busy_us = combined(compute_us, memory_us, law.overlap.value)
+    busy_us = combined(compute_us, memory_us, law.overlap.value * factors.overlap.value)
     latency_us, spread = dispatch_us + busy_us, factors.spread.value
     return Cost(
         latency_us=latency_us,

@@ -4,6 +4,8 @@ from pydantic import Field
 
 from partita.devices.number import Number, Positive, Strict
 
+AS_IT_IS = Number(value=1, kind="derived", source="no difference between the types is known")
+
 
 class DtypeFactors(Strict):
     """What a type to compute in changes beside the rates of an NpuLaw, and how sure the law is in it."""
@@ -11,6 +13,8 @@ class DtypeFactors(Strict):
     matrix: Positive
     vector: Positive
     dispatch: Positive
+    overlap: Positive = AS_IT_IS
+    """Of the law's exponent: with half the bytes, weights of more operators fit into fast memory ahead of their use."""
     spread: Positive
     """Factor either way that holds 90 % of whole models that were not fitted."""
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from partita.devices import Soc
 from partita.graph.plan import Location
+from partita.graph.quantisation import SCHEMES
 from partita.studies.fitting.least_squares import fitted
 from partita.studies.fitting.npu_law import Priors, Stack, predicted_us
 from partita.studies.fitting.npu_samples import Border, Sample, sample_of
@@ -27,6 +28,8 @@ DTYPE_OF = {"float": "float16", "w8a8": "int8", "w8a16": "w8a16"}
 DTYPES = tuple(DTYPE_OF.values())
 RUNTIMES = ("qnn_dlc", "qnn", "tflite")
 """Those that add nothing of their own to what the NPU takes."""
+AS_IT_IS = ("qnn_dlc", "qnn")
+"""Those that leave a quantised model's operators as they are, the newer first: TensorFlow Lite's divides no images."""
 NOISE = 0.07
 """Deviation of a logarithm that neither the law nor the measurement can do better than; residuals count in it."""
 WEIGHT_OF = {"float16": 1.0, "int8": 0.6, "w8a16": 0.6}
@@ -52,14 +55,21 @@ def measured_us(
     """(model, dtype) -> the median over the runtimes of what ran whole on the NPU and is in line."""
     rows = tuple(rows)
     best = best_us(rows)
-    found: dict[tuple[str, str], list[float]] = {}
+    found: dict[tuple[str, str], dict[str, float]] = {}
     for row in rows:
         dtype = DTYPE_OF.get(row.precision)
         if dtype is None or row.device != device or row.runtime not in runtimes or row.component:
             continue
         if row.units == "NPU" and is_in_line(row, best):
-            found.setdefault((row.model, dtype), []).append(row.time_us)
-    return {key: float(np.exp(np.median(np.log(times)))) for key, times in found.items()}
+            found.setdefault((row.model, dtype), {})[row.runtime] = row.time_us
+    return {key: _one_us(key[1], times) for key, times in found.items() if _one_us(key[1], times)}
+
+
+def _one_us(dtype: str, times_us: Mapping[str, float]) -> float:
+    """The median over the runtimes; of a quantised model what the newest one takes that leaves it as it is, else 0."""
+    if dtype in SCHEMES:
+        return next((times_us[runtime] for runtime in AS_IT_IS if runtime in times_us), 0.0)
+    return float(np.exp(np.median(np.log(list(times_us.values())))))
 
 
 def gathered(

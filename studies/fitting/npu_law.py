@@ -81,7 +81,7 @@ def predicted_us(stack: Stack, p: Mapping[str, float]) -> Array:
     work = stack.counts @ (1 / rates)
     spilled = np.where(stack.padded_kb * 1e3 > p["working_bytes"], stack.activations_kb, 0.0)
     memory = stack.weights_kb / p["weights_gb_per_s"] + spilled / p["bandwidth_gb_per_s"]
-    power = p["overlap"]
+    power = p["overlap"] * p.get(f"overlap.{dtype}", 1.0)
     longer, shorter = np.maximum(work, memory), np.minimum(work, memory)
     ratio = np.divide(shorter, longer, out=np.zeros_like(longer), where=longer > 0)
     busy = longer * (1 + ratio**power) ** (1 / power)

@@ -78,7 +78,7 @@ def _rows(graph: Graph, node: Node, dtype: str) -> list[Row]:
         body, nodes = inside
         return [row for each in nodes for row in _rows(body, each, dtype)]
     work = work_of(graph, node, dtype)
-    terms = terms_of(graph, node, work) if work.op_class != FREE else None
+    terms = terms_of(graph, node, work, dtype) if work.op_class != FREE else None
     if terms is None or not terms.counts:
         return []
     counts = [float(terms.counts.get(term, 0.0)) for term in TERMS]

@@ -62,7 +62,7 @@ def law_tables(p: Mapping[str, float], records: Mapping[str, Record], source: st
         record = records.get(dtype)
         spread = number(record.spread if record is not None else unit.spread.value)
         lines += ["", f"[units.npu_law.dtypes.{dtype}]"]
-        lines += [f"{part} = {number(_factor(p, part, dtype))}" for part in ("matrix", "vector", "dispatch")]
+        lines += [f"{part} = {number(_factor(p, part, dtype))}" for part in ("matrix", "vector", "dispatch", "overlap")]
         lines += [f"spread = {spread if record is not None else spread.replace('derived', 'estimated')}"]
         if record is not None:
             lines += ["", f"[units.npu_law.fit.{dtype}]"]

@@ -113,7 +113,7 @@ def test_every_term_of_a_preset_has_a_rate_and_loops_are_left_to_the_roofline() 
     w, r = b.missing("w", "float32", (1, 64, 16)), b.missing("r", "float32", (1, 64, 16))
     b.output(b.node("LSTM", x, w, r, hidden_size=16))
     graph = b.build()
-    assert terms_of(graph, graph.nodes[0], work_of(graph, graph.nodes[0])) is None
+    assert terms_of(graph, graph.nodes[0], work_of(graph, graph.nodes[0]), "float16") is None
     assert cost(graph).evidence == "roofline"
 
 
@@ -124,3 +124,30 @@ def test_a_chip_carried_over_is_slower_or_faster_by_its_speed(name: str) -> None
     graph = convolution(128, 128, 28)
     ratio = cost(graph, npu).compute_us / cost(graph).compute_us
     assert ratio == pytest.approx(1 / npu.npu_law.speed.value, rel=0.15)
+
+
+def scaled(op: str, constant_dims: tuple[int, ...] = (1, 3, 1, 1)) -> Graph:
+    """An image of three channels, each with a constant of its own."""
+    b = GraphBuilder()
+    x = b.input("x", "float32", (1, 3, 224, 224))
+    y = b.node(op, x, b.missing("c", "float32", constant_dims))
+    b.output(b.node("Conv", y, b.missing("w", "float32", (32, 3, 3, 3)), kernel_shape=(3, 3)))
+    return b.build()
+
+
+def of_first(graph: Graph, dtype: str) -> float:
+    return operator_cost(graph, graph.nodes[0], NPU, dtype).latency_us
+
+
+def test_dividing_an_image_by_its_channels_is_dear_and_shifting_it_is_not_once_quantised() -> None:
+    assert of_first(scaled("Div"), "float16") > 2 * of_first(scaled("Mul"), "float16")
+    assert of_first(scaled("Div"), "int8") > 10 * of_first(scaled("Mul"), "int8")
+
+
+def test_a_normalisation_that_is_not_folded_is_slower_in_eight_bits_than_in_float() -> None:
+    b = GraphBuilder()
+    x = b.input("x", "float32", (1, 64, 56, 56))
+    y = b.node("BatchNormalization", x, *(b.missing(name, "float32", (64,)) for name in ("s", "b", "m", "v")))
+    b.output(b.node("Conv", y, b.missing("w", "float32", (64, 64, 1, 1)), kernel_shape=(1, 1)))
+    graph = b.build()
+    assert of_first(graph, "int8") > 2 * of_first(graph, "float16")

@@ -12,6 +12,8 @@ from onnx import TensorProto, helper
 
 from partita.api import load, partition
 from partita.devices import load_soc
+from partita.graph.plan import Location
+from partita.partitioner import Rule
 from partita.studies.validation.models import kernels_of
 from partita.studies.validation.sample import SAMPLE
 from partita.studies.validation.tables.qed_models import whole_model_us
@@ -118,3 +120,23 @@ def test_a_model_in_a_table_costs_what_the_placement_alone_on_that_unit_costs(fo
         latency_us, low_us, high_us = whole_model_us(kernels, device, device.unit_named(unit), dtype)
         assert latency_us == pytest.approx(baselines[name])
         assert low_us < latency_us < high_us
+
+
+def test_a_phone_s_cpu_computes_in_int8_where_it_is_allowed_to(folder: Path) -> None:
+    graph, device = load(folder / "models" / "net.onnx"), load_soc("sd855-tflite")
+    in_int8 = Location("cpu", "int8")
+    bans = (Rule("*", "gpu"),)
+    plain, quantised = (partition(graph, device, allow=allow, bans=bans) for allow in ((), (in_int8,)))
+    assert {(placed.unit, placed.dtype) for placed in quantised.operators} == {("cpu", "int8")}
+    assert quantised.latency_us < plain.latency_us
+
+
+def test_a_law_of_another_runtime_costs_its_own_rows(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = folder / "table.csv"
+    end = "real CNN,net,1e8,1,Google Pixel 4,Snapdragon 855,CPU,3med,fp32,2,0,test"
+    table.write_text("\n".join((HEADER, f"TFLite v2.10,{end}", f"PyTorch Mobile v2.0,{end}")))
+    content = document(run_cli(capsys, monkeypatch, "validate", str(table), "--models", str(folder), "--json").out)
+    predicted = {worst["runtime"]: worst["predicted"] for worst in content["worst"]}
+    assert predicted["TFLite v2.10"] != pytest.approx(predicted["PyTorch Mobile v2.0"], rel=0.01)

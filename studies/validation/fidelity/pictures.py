@@ -1,6 +1,6 @@
 """Predicted against measured, a picture for each unit of a table and for each kind of figure."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from partita.reports.scatter import Points, save_scatter
@@ -38,17 +38,21 @@ def chip_of(device: str) -> str:
 
 
 def _series(rows: list[Prediction]) -> dict[str, Points]:
-    """Points by chip and precision, and by runtime where a table has several; all but the largest series together."""
-    runtimes = {row.runtime for row in rows}
-    series: dict[str, list[tuple[float, float]]] = {}
-    for row in rows:
-        words = [chip_of(row.device), row.precision]
-        if len(runtimes) > 1 and len({chip_of(each.device) for each in rows}) == 1:
-            words.append(row.runtime)
-        series.setdefault(" ".join(word for word in words if word), []).append((row.measured, row.predicted))
+    """Points by chip and precision, by runtime where those are one or too many; all but the largest together."""
+    by_chip = _grouped(rows, lambda row: f"{chip_of(row.device)} {row.precision}")
+    if 1 < len(by_chip) <= MOST_SERIES:
+        return by_chip
+    series = _grouped(rows, lambda row: f"{row.runtime} {row.precision}")
     if len(series) <= MOST_SERIES:
-        return dict(series)
+        return series
     largest = sorted(series, key=lambda name: -len(series[name]))[: MOST_SERIES - 1]
-    kept: dict[str, Points] = {name: points for name, points in series.items() if name in largest}
+    kept = {name: points for name, points in series.items() if name in largest}
     kept[OTHERS] = [point for name, points in series.items() if name not in largest for point in points]
     return kept
+
+
+def _grouped(rows: list[Prediction], name: Callable[[Prediction], str]) -> dict[str, Points]:
+    series: dict[str, list[tuple[float, float]]] = {}
+    for row in rows:
+        series.setdefault(name(row).strip(), []).append((row.measured, row.predicted))
+    return dict(series)

@@ -127,7 +127,7 @@ def settings() -> dict[str, Any]:
 def soc_through(preset: str, runtime: str) -> Soc:
     """The preset as it is seen through a runtime that adds a cost to each call and to each byte that crosses."""
     soc, extra = load_soc(preset), settings()["runtimes"][runtime]
-    if not extra:
+    if "call_us" not in extra:
         return soc
     units = tuple(
         unit.model_copy(update={"call_us": _number(unit.call_us.value + extra["call_us"])})
@@ -160,9 +160,9 @@ def _time_us(path: Path, preset: str, row: AihubRow) -> tuple[float, float]:
     time_us, border_kb, normalising_us = _alone_us(path, preset, dtype)
     law = soc.unit_named("npu").npu_law
     spread = law.dtypes[dtype].spread.value if law is not None else soc.unit_named("npu").spread.value
-    if extra:
+    if "call_us" in extra:
         time_us += extra["call_us"] + transfer_us(border_kb * BYTES_PER_KB, extra["border_gb_per_s"])
-        time_us -= normalising_us * (1 - 1 / extra["channel_broadcast"]) if dtype == "float16" else 0.0
+    time_us -= normalising_us * (1 - 1 / extra.get("normalising", {}).get(dtype, 1.0))
     return time_us, spread
 
 
