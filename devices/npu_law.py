@@ -55,7 +55,8 @@ def _cost(terms: Terms, work: Work, unit: Unit, law: NpuLaw, dtype: str) -> Cost
     spilled = work.input_bytes + work.output_bytes if spills(terms, law, dtype) else 0
     weights_rate = (unit.weights_gb_per_s or unit.bandwidth_gb_per_s).value
     memory_us = transfer_us(work.weight_bytes, weights_rate) + transfer_us(spilled, unit.bandwidth_gb_per_s.value)
-    busy_us = combined(compute_us, memory_us, law.overlap.value * factors.overlap.value)
+    more = factors.overlap.value if factors.overlap is not None else 1.0
+    busy_us = combined(compute_us, memory_us, law.overlap.value * more)
     latency_us, spread = dispatch_us + busy_us, factors.spread.value
     return Cost(
         latency_us=latency_us,

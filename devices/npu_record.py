@@ -4,8 +4,6 @@ from pydantic import Field
 
 from partita.devices.number import Number, Positive, Strict
 
-AS_IT_IS = Number(value=1, kind="derived", source="no difference between the types is known")
-
 
 class DtypeFactors(Strict):
     """What a type to compute in changes beside the rates of an NpuLaw, and how sure the law is in it."""
@@ -13,8 +11,8 @@ class DtypeFactors(Strict):
     matrix: Positive
     vector: Positive
     dispatch: Positive
-    overlap: Positive = AS_IT_IS
-    """Of the law's exponent: with half the bytes, weights of more operators fit into fast memory ahead of their use."""
+    overlap: Positive | None = None
+    """Of the law's exponent, if it differs: with half the bytes, weights of more operators are fetched ahead."""
     spread: Positive
     """Factor either way that holds 90 % of whole models that were not fitted."""
 

@@ -62,12 +62,16 @@ def law_tables(p: Mapping[str, float], records: Mapping[str, Record], source: st
         record = records.get(dtype)
         spread = number(record.spread if record is not None else unit.spread.value)
         lines += ["", f"[units.npu_law.dtypes.{dtype}]"]
-        lines += [f"{part} = {number(_factor(p, part, dtype))}" for part in ("matrix", "vector", "dispatch", "overlap")]
+        lines += [f"{part} = {number(_factor(p, part, dtype))}" for part in _parts(p, dtype)]
         lines += [f"spread = {spread if record is not None else spread.replace('derived', 'estimated')}"]
         if record is not None:
             lines += ["", f"[units.npu_law.fit.{dtype}]"]
             lines += assignments(_of(record)).rstrip().splitlines()
     return "\n".join(lines) + "\n"
+
+
+def _parts(p: Mapping[str, float], dtype: str) -> tuple[str, ...]:
+    return ("matrix", "vector", "dispatch", *(("overlap",) if f"overlap.{dtype}" in p else ()))
 
 
 def _of(record: Record) -> dict[str, Any]:

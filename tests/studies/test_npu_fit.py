@@ -49,6 +49,7 @@ def parameters(unit: Unit) -> dict[str, float]:
     p["weights_gb_per_s"] = unit.weights_gb_per_s.value if unit.weights_gb_per_s else p["bandwidth_gb_per_s"]
     for dtype, factors in law.dtypes.items():
         p |= {f"{part}.{dtype}": getattr(factors, part).value for part in ("matrix", "vector", "dispatch")}
+        p |= {f"overlap.{dtype}": factors.overlap.value} if factors.overlap is not None else {}
     return p
 
 
