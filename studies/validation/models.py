@@ -21,6 +21,8 @@ from partita.passes.find_matches import find_matches
 from partita.passes.pipeline import prepare
 
 MODELS_AT_ONCE = 8
+UNITS_AT_ONCE = 32
+"""Of all chips together: a table has a model's rows of one runtime after those of another."""
 USUAL_SIDE = 224
 SAME_WORK = 0.03
 FLOP_PER_MAC = 2
@@ -100,7 +102,7 @@ def _pad_as_needed(model: onnx.ModelProto) -> None:
             node.attribute.extend([*kept, onnx.helper.make_attribute("auto_pad", "SAME_UPPER")])
 
 
-@lru_cache(maxsize=MODELS_AT_ONCE)
+@lru_cache(maxsize=UNITS_AT_ONCE)
 def kernels_of(path: Path, flops: float | None, preset: str, unit: str, side: int | None = None) -> Kernels:
     """The kernels of a model on one unit of a preset; ModelError if they cannot be told."""
     graph, matches = graph_of(path, flops, side)
