@@ -9,6 +9,10 @@ from partita.devices.laws.law import law_file, names_of_laws
 from partita.studies.validation.report import percent
 
 
+OF_ITS_OWN = 1.0
+"""Speed of an NPU that a law was fitted on; others are scaled from it and have no fit of their own."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftOut:
     """What one fit says of itself; errors are fractions, and None where they were not recorded."""
@@ -54,7 +58,9 @@ def _of_npus() -> Iterator[LeftOut]:
     for name in preset_names():
         for unit in load_soc(name).units:
             law = unit.npu_law
-            for dtype, fit in law.fit.items() if law is not None else ():
+            if law is None or law.speed.value != OF_ITS_OWN:
+                continue
+            for dtype, fit in law.fit.items():
                 yield LeftOut(
                     law=f"{name} {unit.name}", what=dtype, rows=len(fit.models), mape=None,
                     median=fit.cross_validated_error, within_10pct=None, coverage=None, in_sample=fit.median_error,
