@@ -8,7 +8,6 @@ from partita.devices import load_soc, preset_names
 from partita.devices.laws.law import law_file, names_of_laws
 from partita.studies.validation.report import percent
 
-
 OF_ITS_OWN = 1.0
 """Speed of an NPU that a law was fitted on; others are scaled from it and have no fit of their own."""
 
