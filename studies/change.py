@@ -134,7 +134,8 @@ def _gain_dtype(soc_name: str, unit: Fields, gained: GainedDtype) -> None:
 def _like_the_preferred(unit: Fields, dtype: str) -> Fields:
     """The law's factors of a new type: those of the preferred one, in the proportion of the two types' rates."""
     preferred = unit["dtypes"][0]
-    factors = {name: dict(number) for name, number in unit["npu_law"]["dtypes"][preferred].items()}
+    known = unit["npu_law"]["dtypes"][preferred]
+    factors = {name: dict(number) for name, number in known.items() if number is not None}
     for name, field in (("matrix", "peak_gmac_per_s"), ("vector", "peak_gop_per_s")):
         ratio = unit[field][dtype]["value"] / unit[field][preferred]["value"]
         scale_number(factors[name], ratio)
