@@ -2,23 +2,27 @@
 
 Between them tensors lie channels last in one arena. What a depthwise convolution reads has its border there, and its
 columns sorted by their remainder modulo the stride, so that nothing is copied for padding: the call that limits a
-result writes it to its place. Operands are views of the arena, made once and not for every run.
+result writes it to its place. Operands are views of the arena, made once and not for every run. From the second run on
+the lanes of a tape are run by processes where there are any (see `peers`), before that by threads.
 """
 
 import math
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from partita.kernels import threads
+from partita.kernels import peers, threads
 from partita.kernels.arrays import Array, quiet
 from partita.kernels.conv_layout import Convolution, Layout, Reach
 from partita.kernels.convolution import choose_schedule
 from partita.kernels.jobs import FLOAT_BYTES
 from partita.kernels.layouts import Laid, Sizes
 from partita.kernels.packing import packed
+from partita.kernels.peer import do_all
 from partita.kernels.windows import channels_last, channels_second, row_blocks
 
 BLOCK_ELEMENTS = 1 << 18
@@ -43,12 +47,6 @@ class Call(NamedTuple):
     operands: tuple[Any, ...]
     out: Array | None = None
 
-    def __call__(self) -> None:
-        if self.out is None:
-            self.function(*self.operands)
-        else:
-            self.function(*self.operands, out=self.out)
-
 
 class Work(NamedTuple):
     """Calls for one convolution: some that come first, then lists of them that may run at the same time."""
@@ -57,13 +55,8 @@ class Work(NamedTuple):
     lanes: list[list[Call]]
 
     def do(self) -> None:
-        _do_all(self.first)
-        threads.share(_do_all, self.lanes)
-
-
-def _do_all(calls: Sequence[Call]) -> None:
-    for call in calls:
-        call()
+        do_all(self.first)
+        threads.share(do_all, self.lanes)
 
 
 def can_record(convolutions: Sequence[Convolution], outputs: Collection[str]) -> bool:
@@ -84,9 +77,13 @@ class Tape:
         self._convolutions, self._outputs = tuple(convolutions), dict(outputs)
         self._layout = Layout(convolutions, inputs, outputs, _reach_of)
         self._idle: list[_Recording] = []
+        self._runs, self._lanes = 0, min(threads.threads(), peers.MOST_LANES)
 
     def run(self, given: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs by name; each lies channels last."""
+        self._runs += 1
+        if self._runs == 2 and self._lanes > 1 and self._layout.arena_bytes <= KEPT_BYTES and peers.are_supported():
+            self._idle = [_Common(self._convolutions, self._layout, self._lanes)]
         try:
             recording = self._idle.pop()
         except IndexError:
@@ -102,25 +99,40 @@ class _Recording:
     """The calls for one arena; those that touch inputs or outputs of the run are made anew each time."""
 
     def __init__(self, convolutions: Sequence[Convolution], layout: Layout) -> None:
-        self._arena = np.empty(layout.arena_bytes // FLOAT_BYTES + 1, np.float32)
+        self._arena = self._floats(layout.arena_bytes // FLOAT_BYTES + 1)
         self._batch = next(iter(layout.tensors.values())).shape[0]
-        self._lanes = threads.threads()
+        self._lanes = self._lane_count()
         scratch_elements = max(self._scratch_elements(c) for c in convolutions)
-        self._scratches = [np.empty(scratch_elements, np.float32) for _ in range(self._lanes)]
+        self._scratches = [self._floats(scratch_elements) for _ in range(self._lanes)]
         self._steps: list[tuple[Convolution, Work | None]] = []
         self._images = {
             name: self._view(laid)[:, :, 0] for name, laid in layout.tensors.items() if name not in layout.slots
-        }
+        } | self._own_images(layout)
         self._bordered: dict[str, _Bordered] = {}
         for c in convolutions:
             if c.is_depthwise:
                 laid = layout.read(c)
                 self._bordered[c.x] = _Bordered(self._view(laid, c.windows.strides[1]), laid)
-                self._images.pop(c.x, None)
+                if c.x not in layout.slots:
+                    del self._images[c.x]
         for c in convolutions:
             names = {c.x, c.output, *([] if c.addend is None else [c.addend])}
-            is_fixed = names.isdisjoint(layout.slots) and (c.is_depthwise or _is_pointwise(c))
+            is_fixed = all(name in self._images or name in self._bordered for name in names)
+            is_fixed = is_fixed and (c.is_depthwise or _is_pointwise(c))
             self._steps.append((c, self._work(c, self._images) if is_fixed else None))
+
+    def _floats(self, size: int) -> Array:
+        return np.empty(size, np.float32)
+
+    def _constant(self, array: Array, form: str, make: Callable[[Array], Array]) -> Array:
+        return packed(array, form, make)
+
+    def _lane_count(self) -> int:
+        return threads.threads()
+
+    def _own_images(self, layout: Layout) -> dict[str, Array]:
+        """Inputs and outputs that are not new for every run."""
+        return {}
 
     @quiet
     def play(self, images: dict[str, Array]) -> None:
@@ -146,8 +158,9 @@ class _Recording:
         if given is not None and not c.is_depthwise:
             whole = np.ascontiguousarray(given) if _is_pointwise(c) else _computed(c, given)
         lanes: list[list[Call]] = [[] for _ in self._scratches]
-        for i, (cut, shape) in enumerate(self._blocks(c)):
-            lane = i % len(lanes)
+        blocks = list(self._blocks(c))
+        for i, (cut, shape) in enumerate(blocks):
+            lane = i * len(lanes) // len(blocks)  # neighbours in one cache
             lanes[lane] += self._block(c, images, whole, cut, shape, self._scratches[lane])
         return Work(first, [lane for lane in lanes if lane])
 
@@ -160,7 +173,9 @@ class _Recording:
         if whole is None:
             yield from self._depthwise(c, cut, results, scratch)
         elif _is_pointwise(c):
-            weights = packed(c.w, "inputs, filters", lambda w: np.ascontiguousarray(w.reshape(w.shape[0], -1).T))
+            weights = self._constant(
+                c.w, "inputs, filters", lambda w: np.ascontiguousarray(w.reshape(w.shape[0], -1).T)
+            )
             yield Call(np.matmul, (whole[cut].reshape(-1, whole.shape[-1]), weights), results.reshape(-1, shape[-1]))
         else:
             results = whole[cut]
@@ -185,7 +200,7 @@ class _Recording:
         (kernel, columns), (dilation, across) = windows.kernel, windows.dilations
         stride, channels = windows.strides[1], c.w.shape[0]
         run = windows.outputs[1] * channels
-        filters = packed(
+        filters = self._constant(
             c.w, f"taps, channels times {windows.outputs[1]}",
             lambda w: np.tile(np.moveaxis(w[:, 0], 0, -1), (1, 1, windows.outputs[1])),
         )  # fmt: skip
@@ -216,7 +231,7 @@ class _Recording:
         if isinstance(c.bias, np.ndarray):
             count = _divisor(results.size // channels, TILE_ELEMENTS // channels)
             long = results.reshape(-1, count * channels)
-            yield Call(np.add, (long, packed(c.bias, f"times {count}", lambda b: np.tile(b, count))), long)
+            yield Call(np.add, (long, self._constant(c.bias, f"times {count}", lambda b: np.tile(b, count))), long)
         if addend is not None:
             yield Call(np.add, (results, addend[cut]), results)
         low, high = (c.low, c.high) if np.isfinite(c.low) or np.isfinite(c.high) else (None, None)
@@ -228,6 +243,89 @@ class _Recording:
                 yield Call(results.clip, (low, high), target)
             elif not np.shares_memory(target, results):
                 yield Call(np.copyto, (target, results))
+
+
+class _Common(_Recording):
+    """A recording in memory that other processes run lanes in; inputs and outputs are copied there and back."""
+
+    def __init__(self, convolutions: Sequence[Convolution], layout: Layout, lanes: int) -> None:
+        self._count, self._constants = lanes, dict[tuple[int, str], Array]()
+        self._own: dict[str, Array] = {}
+        self._results = {c.output for c in convolutions}
+        self._memory = peers.Memory(_common_bytes(convolutions, layout, lanes), lanes)
+        super().__init__(convolutions, layout)
+        read = {name for c, work in self._steps if work is not None for name in (c.x, c.addend)}
+        self._copied = [name for name in self._own if name in read and name not in self._results]
+        self._known = self._images
+        phases: list[Callable[[], object]] = []
+        recorded: list[list[list[Call]]] = []
+        for c, work in self._steps:
+            if work is None:
+                phases.append(partial(self._alone, c))
+                recorded.append([[] for _ in range(lanes)])
+                continue
+            for each in ([work.first], work.lanes):
+                if each[0]:
+                    phases.append(partial(do_all, each[0]))
+                    recorded.append([*each, *([] for _ in range(lanes - len(each)))])
+        self._phases, self._pace = phases, peers.Pace()
+        self._shared = peers.Recording(recorded, self._memory, lanes)
+
+    def _floats(self, size: int) -> Array:
+        return self._memory.floats(size)
+
+    def _constant(self, array: Array, form: str, make: Callable[[Array], Array]) -> Array:
+        key = id(array), form  # arrays live as long as the convolutions
+        if key not in self._constants:
+            self._constants[key] = self._memory.copy(make(array))
+        return self._constants[key]
+
+    def _lane_count(self) -> int:
+        return self._count
+
+    def _own_images(self, layout: Layout) -> dict[str, Array]:
+        """All inputs and outputs, channels last."""
+        for name in layout.slots:
+            batch, channels, *spatial = layout.tensors[name].shape
+            self._own[name] = self._floats(batch * channels * math.prod(spatial)).reshape(batch, *spatial, channels)
+        return self._own
+
+    @quiet
+    def play(self, images: dict[str, Array]) -> None:
+        given = {name: image for name, image in images.items() if name not in self._results}
+
+        def take_inputs() -> None:
+            self._known = self._images | given
+            for name in self._copied:
+                np.copyto(self._images[name], given[name])
+
+        began = time.perf_counter()
+        with threads.claimed() as is_free:
+            together = is_free and self._shared.are_ready() and self._pace.together()
+            together = together and self._shared.run(take_inputs, self._phases)
+        if not together:
+            take_inputs()
+            for c, work in self._steps:
+                (self._work(c, self._known) if work is None else work).do()
+        self._pace.took(time.perf_counter() - began, together=together)
+        self._known = self._images
+        for name in images.keys() - given.keys():
+            np.copyto(images[name], self._images[name])
+
+    def _alone(self, c: Convolution) -> None:
+        """A convolution whose calls are not the same each time, on this process."""
+        work = self._work(c, self._known)
+        for calls in (work.first, *work.lanes):
+            do_all(calls)
+
+
+def _common_bytes(convolutions: Sequence[Convolution], layout: Layout, lanes: int) -> int:
+    """Enough for a recording: the arena, scratch memory, inputs and outputs, and weights as they are repeated."""
+    images = sum(math.prod(layout.tensors[name].shape) for name in layout.slots)
+    constants = sum(c.w.size * (c.windows.outputs[1] if c.is_depthwise else 1) for c in convolutions)
+    biases = len(convolutions) * (TILE_ELEMENTS + 2 * peers.ALIGNMENT_BYTES) + sum(c.w.shape[0] for c in convolutions)
+    scratch = 2 * lanes * max(math.prod(c.windows.outputs) * c.w.shape[0] for c in convolutions)
+    return layout.arena_bytes + FLOAT_BYTES * (images + constants + biases * (1 + lanes) + scratch + 1024)
 
 
 class _Bordered:
@@ -279,6 +377,11 @@ def _computed(c: Convolution, image: Array) -> Array:
 
 def _is_pointwise(c: Convolution) -> bool:
     return c.windows.taps == 1 and set(c.windows.strides) == {1} and not c.windows.needs_padding
+
+
+def _by_input(w: Array) -> Array:
+    """(M, C, 1, 1) as (C, M)."""
+    return np.ascontiguousarray(w.reshape(w.shape[0], -1).T)
 
 
 def _divisor(number: int, most: int) -> int:
