@@ -23,9 +23,10 @@ MESSAGE = struct.Struct("<cqq")
 LOAD, RUN, FORGET = b"L", b"R", b"F"
 WORD_BYTES = 64
 """Each number that lanes look at has a line of the cache to itself."""
-LOOKS, YIELDS = 2000, 5000
-"""Looks at a number before the processor is offered to others each time, and before this process sleeps in between."""
-NAP_S = 1e-4
+LOOKS = 2000
+"""Looks at a number, some 0.1 ms, before the processor is offered to others after each."""
+YIELD_S, NAP_S = 2e-3, 1e-4
+"""For how long that goes on before this process sleeps between looks, and for how long each time."""
 NumpyCall = tuple[Callable[..., Any], tuple[Any, ...], Any]
 """A function, its operands and, unless it is None, the array for the result."""
 
@@ -55,14 +56,16 @@ class Meeting:
             while words[other] < count:
                 looks += 1
                 if looks > LOOKS:
-                    self._rest(looks)
+                    self._rest_until(other, count)
 
-    def _rest(self, looks: int) -> None:
-        if looks < YIELDS:
-            os.sched_yield()
-            return
-        self._check()
-        time.sleep(NAP_S)
+    def _rest_until(self, other: int, count: int) -> None:
+        began = time.perf_counter()
+        while self._words[other] < count:
+            if time.perf_counter() - began < YIELD_S:
+                os.sched_yield()
+            else:
+                self._check()
+                time.sleep(NAP_S)
 
 
 def meeting_bytes(lanes: int) -> int:

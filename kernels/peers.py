@@ -160,7 +160,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_crews.clear)
 
 
-class Recording:
+class Shared:
     """Phases of calls, in each of which every lane has a list, among this process and others."""
 
     def __init__(self, phases: Sequence[Sequence[Sequence[NumpyCall]]], memory: Memory, lanes: int) -> None:

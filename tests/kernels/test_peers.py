@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from partita.graph.ir import Graph
-from partita.kernels import compiled, conv_tape, peers, threads
+from partita.kernels import compiled, conv_recording, peers, threads
 from partita.kernels.arrays import Array
 from partita.kernels.executor import run
-from partita.kernels.peers import Memory, Pace, Recording
+from partita.kernels.peers import Memory, Pace, Shared
 from tests.kernels.test_stretch import inverted_residuals, noise
 
 pytestmark = pytest.mark.skipif(not peers.are_supported(), reason="no common memory for processes here")
@@ -24,8 +24,8 @@ READY_S = 20
 def _two_lanes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(compiled, "is_available", lambda: False)
     monkeypatch.setattr(threads, "threads", lambda: 2)
-    monkeypatch.setattr(conv_tape, "LEAST_WORK", 0)
-    monkeypatch.setattr(conv_tape, "LEAST_DEPTHWISE_WORK", 0)
+    monkeypatch.setattr(conv_recording, "LEAST_WORK", 0)
+    monkeypatch.setattr(conv_recording, "LEAST_DEPTHWISE_WORK", 0)
     monkeypatch.setattr(Pace, "together", lambda self: True)
     yield
     peers.dismiss()
@@ -35,13 +35,13 @@ def _two_lanes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def done_together(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """For each run among processes whether it came to its end."""
     results: list[bool] = []
-    whole = Recording.run
+    whole = Shared.run
 
-    def watched(self: Recording, *arguments: object) -> bool:
+    def watched(self: Shared, *arguments: object) -> bool:
         results.append(whole(self, *arguments))  # type: ignore[arg-type]
         return results[-1]
 
-    monkeypatch.setattr(Recording, "run", watched)
+    monkeypatch.setattr(Shared, "run", watched)
     return results
 
 

@@ -1,0 +1,292 @@
+"""The numpy calls of consecutive convolutions, on views of one arena that are made once and not for every run."""
+
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from partita.kernels import threads
+from partita.kernels.arrays import Array, quiet
+from partita.kernels.conv_layout import Convolution, Layout
+from partita.kernels.convolution import FEW_CHANNELS, choose_schedule
+from partita.kernels.jobs import FLOAT_BYTES
+from partita.kernels.layouts import Laid, Sizes
+from partita.kernels.packing import packed
+from partita.kernels.peer import do_all
+from partita.kernels.windows import channels_last, channels_second, row_blocks
+
+BLOCK_ELEMENTS = 1 << 18
+"""Results of a product that are finished together, 1 MiB, so that they stay in a cache."""
+DEPTHWISE_ELEMENTS = 1 << 16
+LEAST_WORK = 1 << 22
+"""Multiplications of a product from which there are two blocks, for two threads."""
+LEAST_DEPTHWISE_WORK = 1 << 18
+TILE_ELEMENTS = 1 << 13
+"""The bias is repeated to about this length, for long inner loops."""
+
+Cut = tuple[int | slice, slice]
+"""Images and rows."""
+WHOLE: Cut = (slice(None), slice(None))
+
+
+class Call(NamedTuple):
+    function: Callable[..., Any]
+    operands: tuple[Any, ...]
+    out: Array | None = None
+
+
+class Work(NamedTuple):
+    """Calls for one convolution: some that come first, then lists of them that may run at the same time."""
+
+    first: list[Call]
+    lanes: list[list[Call]]
+
+    def do(self) -> None:
+        do_all(self.first)
+        threads.share(do_all, self.lanes)
+
+
+class Recording:
+    """The calls for one arena; those that touch inputs or outputs of the run are made anew each time."""
+
+    def __init__(self, convolutions: Sequence[Convolution], layout: Layout, bordered: Collection[str]) -> None:
+        self._arena = self._floats(layout.arena_bytes // FLOAT_BYTES + 1)
+        self._batch = next(iter(layout.tensors.values())).shape[0]
+        self._lanes = self._lane_count()
+        scratch_elements = max(self._scratch_elements(c) for c in convolutions)
+        self._scratches = [self._floats(scratch_elements) for _ in range(self._lanes)]
+        self._steps: list[tuple[Convolution, Work | None]] = []
+        self._put_in = [name for name, first in layout.first_reader.items() if first == 0 and name in bordered]
+        """Inputs that go into their border at the begin of a run."""
+        self._images = {
+            name: self._view(laid)[:, :, 0] for name, laid in layout.tensors.items() if name not in layout.slots
+        } | self._own_images(layout)
+        self._bordered: dict[str, _Bordered] = {}
+        for c in convolutions:
+            if c.x in bordered:
+                laid = layout.read(c)
+                self._bordered[c.x] = _Bordered(self._view(laid, remainders(c)), laid)
+                if c.x not in layout.slots:
+                    del self._images[c.x]
+        for c in convolutions:
+            names = {c.x, c.output, *([] if c.addend is None else [c.addend])}
+            is_known = all(name in self._images or self._is_put_in(name, layout) for name in names)
+            is_fixed = is_known and (c.x in bordered or is_pointwise(c))
+            self._steps.append((c, self._work(c, self._images) if is_fixed else None))
+
+    def _floats(self, size: int) -> Array:
+        return np.empty(size, np.float32)
+
+    def _constant(self, array: Array, form: str, make: Callable[[Array], Array]) -> Array:
+        return packed(array, form, make)
+
+    def _is_put_in(self, name: str, layout: Layout) -> bool:
+        """Whether a tensor is in its border when its reader's turn comes."""
+        return name in self._bordered and (name not in layout.slots or name in self._put_in)
+
+    def _put(self, images: Mapping[str, Array]) -> None:
+        for name in self._put_in:
+            do_all([*self._bordered[name].zeros(), *self._bordered[name].written_from(images[name], WHOLE)])
+
+    def _lane_count(self) -> int:
+        return threads.threads()
+
+    def _own_images(self, layout: Layout) -> dict[str, Array]:
+        """Inputs and outputs that are not new for every run."""
+        return {}
+
+    @quiet
+    def play(self, images: dict[str, Array]) -> None:
+        """`images` are the inputs and outputs, channels last."""
+        self._put(images)
+        known = self._images | {name: image for name, image in images.items() if name not in self._put_in}
+        for c, work in self._steps:
+            (self._work(c, known) if work is None else work).do()
+
+    def _view(self, laid: Laid, stride: int = 1) -> Array:
+        """A tensor of the arena as (N, rows, remainders of columns, columns, C), with its border."""
+        batch, height, width, channels = laid.padded
+        shape = (batch, height, stride, width // stride, channels)
+        start = laid.offset // FLOAT_BYTES
+        return self._arena[start : start + math.prod(shape)].reshape(shape)
+
+    def _work(self, c: Convolution, images: Mapping[str, Array]) -> Work:
+        """The blocks go round the lanes, each of which has scratch memory of its own."""
+        bordered, given = self._bordered.get(c.output), images.get(c.x)
+        first: list[Call] = []
+        if c.x in self._bordered and given is not None:
+            first = [*self._bordered[c.x].zeros(), *self._bordered[c.x].written_from(given, WHOLE)]
+        whole = None
+        if given is not None and c.x not in self._bordered:
+            whole = np.ascontiguousarray(given) if is_pointwise(c) else _computed(c, given)
+        lanes: list[list[Call]] = [[] for _ in self._scratches]
+        blocks = list(self._blocks(c))
+        for i, (cut, shape) in enumerate(blocks):
+            lane = i * len(lanes) // len(blocks)  # neighbours in one cache
+            lanes[lane] += self._block(c, images, whole, cut, shape, self._scratches[lane])
+        for i, call in enumerate([] if bordered is None else bordered.zeros()):
+            lanes[i % len(lanes)].append(call)
+        return Work(first, [lane for lane in lanes if lane])
+
+    def _block(
+        self, c: Convolution, images: Mapping[str, Array], whole: Array | None, cut: Cut, shape: Sizes, scratch: Array
+    ) -> Iterator[Call]:
+        """One block of results. `whole`: of a product the input; of what is neither that nor depthwise, the sums."""
+        bordered, image = self._bordered.get(c.output), images.get(c.output)
+        results = scratch[: math.prod(shape)].reshape(shape) if image is None else image[cut]
+        if whole is None and c.is_depthwise:
+            yield from self._depthwise(c, cut, results, scratch)
+        elif whole is None:
+            yield from self._unfolded(c, cut, results, scratch)
+        elif is_pointwise(c):
+            weights = self._constant(
+                c.w, "inputs, filters", lambda w: np.ascontiguousarray(w.reshape(w.shape[0], -1).T)
+            )
+            yield Call(np.matmul, (whole[cut].reshape(-1, whole.shape[-1]), weights), results.reshape(-1, shape[-1]))
+        else:
+            results = whole[cut]
+        yield from self._ended(c, results, cut, image, bordered, None if c.addend is None else images[c.addend])
+
+    def _blocks(self, c: Convolution) -> Iterator[tuple[Cut, Sizes]]:
+        """Rows of one image at a time: where they are, and their shape (rows, columns, filters)."""
+        (height, width), filters = c.windows.outputs, c.w.shape[0]
+        elements = height * width * filters
+        most, least = (DEPTHWISE_ELEMENTS, LEAST_DEPTHWISE_WORK) if c.is_depthwise else (BLOCK_ELEMENTS, LEAST_WORK)
+        count = max(1, round(elements / most))
+        if self._lanes > 1 and elements * c.w[0].size >= least:
+            count += count % 2
+        for image, first, last in row_blocks(self._batch, height, count, height):
+            yield (image, slice(first, last)), (last - first, width, filters)
+
+    def _scratch_elements(self, c: Convolution) -> int:
+        """For a block of results, and sums of a depthwise convolution or the windows of another one."""
+        positions = max(math.prod(shape[:2]) for _, shape in self._blocks(c))
+        more = c.w.shape[0] if c.is_depthwise else c.w[0].size if c.w.shape[1] <= FEW_CHANNELS else 0
+        return positions * (c.w.shape[0] + more)
+
+    def _unfolded(self, c: Convolution, cut: Cut, results: Array, scratch: Array) -> Iterator[Call]:
+        """A product of the windows, copied side by side, and the weights."""
+        windows, (rows, columns) = c.windows, results.shape[:2]
+        first = self._bordered[c.x].memory[cut[0], cut[1].start * windows.strides[0] :, 0]
+        steps = first.strides[:2]
+        strides = [s * step for s, step in zip(windows.strides, steps, strict=True)]
+        strides += [d * step for d, step in zip(windows.dilations, steps, strict=True)]
+        shape = (rows, columns, *windows.kernel, first.shape[-1])
+        view = as_strided(first, shape, (*strides, FLOAT_BYTES), writeable=False)
+        unfolded = scratch[-math.prod(shape) :]
+        weights = self._constant(c.w, "taps and inputs, filters", _by_tap)
+        yield Call(np.copyto, (unfolded.reshape(shape), view))
+        yield Call(np.matmul, (unfolded.reshape(rows * columns, -1), weights), results.reshape(rows * columns, -1))
+
+    def _depthwise(self, c: Convolution, cut: Cut, results: Array, scratch: Array) -> Iterator[Call]:
+        padded, windows = self._bordered[c.x].memory, c.windows
+        (kernel, columns), (dilation, across) = windows.kernel, windows.dilations
+        stride, channels = windows.strides[1], c.w.shape[0]
+        run = windows.outputs[1] * channels
+        filters = self._constant(
+            c.w, f"taps, channels times {windows.outputs[1]}",
+            lambda w: np.tile(np.moveaxis(w[:, 0], 0, -1), (1, 1, windows.outputs[1])),
+        )  # fmt: skip
+        step = math.lcm(stride, across) // across  # taps that are so far apart have one remainder
+        sums = results.reshape(len(results), run)
+        for tap in range(min(step, columns)):
+            offset, remainder = divmod(tap * across, stride)
+            first = padded[cut[0], cut[1].start * windows.strides[0] :, remainder, offset:]
+            row, column = first.strides[0], first.strides[1]
+            view = as_strided(
+                first, (len(results), kernel, len(range(tap, columns, step)), run),
+                (row * windows.strides[0], row * dilation, column * (step * across // stride), FLOAT_BYTES),
+                writeable=False,
+            )  # fmt: skip
+            if tap == 0:
+                yield Call(np.einsum, ("hijz,ijz->hz", view, filters[:, tap::step]), sums)
+            else:
+                more = scratch[-sums.size :].reshape(sums.shape)
+                yield Call(np.einsum, ("hijz,ijz->hz", view, filters[:, tap::step]), more)
+                yield Call(np.add, (sums, more), sums)
+
+    def _ended(
+        self, c: Convolution, results: Array, cut: Cut, image: Array | None,
+        bordered: "_Bordered | None", addend: Array | None,
+    ) -> Iterator[Call]:  # fmt: skip
+        """What follows a block of results, contiguous, and how it gets to its place."""
+        channels = c.w.shape[0]
+        if isinstance(c.bias, np.ndarray):
+            count = _divisor(results.size // channels, TILE_ELEMENTS // channels)
+            long = results.reshape(-1, count * channels)
+            yield Call(np.add, (long, self._constant(c.bias, f"times {count}", lambda b: np.tile(b, count))), long)
+        if addend is not None:
+            yield Call(np.add, (results, addend[cut]), results)
+        low, high = (c.low, c.high) if np.isfinite(c.low) or np.isfinite(c.high) else (None, None)
+        if image is None and bordered is not None:
+            yield from bordered.written_from(results, cut, low, high)
+        elif image is not None:
+            target = image[cut]
+            if low is not None:
+                yield Call(results.clip, (low, high), target)
+            elif not np.shares_memory(target, results):
+                yield Call(np.copyto, (target, results))
+
+
+class _Bordered:
+    """What a depthwise convolution reads: (N, rows, remainders, columns, C), zeros around the image."""
+
+    def __init__(self, memory: Array, laid: Laid) -> None:
+        self.memory = memory
+        (self._top, self._left), (self._height, self._width) = laid.begin, laid.shape[2:]
+
+    def _columns(self) -> Iterator[tuple[int, slice, slice]]:
+        """Per remainder: the columns of the image that have it, and where they go."""
+        stride = self.memory.shape[2]
+        for remainder in range(stride):
+            first = (remainder - self._left) % stride
+            start = (first + self._left) // stride
+            yield remainder, slice(first, None, stride), slice(start, start + len(range(first, self._width, stride)))
+
+    def zeros(self) -> Iterator[Call]:
+        inside = slice(self._top, self._top + self._height)
+        borders = [self.memory[:, : inside.start], self.memory[:, inside.stop :]]
+        for remainder, _, columns in self._columns():
+            borders += [self.memory[:, inside, remainder, : columns.start]]
+            borders += [self.memory[:, inside, remainder, columns.stop :]]
+        return (Call(np.copyto, (border, np.float32(0))) for border in borders if border.size)
+
+    def written_from(self, image: Array, cut: Cut, low: Any = None, high: Any = None) -> Iterator[Call]:
+        """Write the part `cut` of the image, within limits if there are any."""
+        first, last, _ = cut[1].indices(self._height)
+        rows = slice(self._top + first, self._top + last)
+        for remainder, source, target in self._columns():
+            part, place = image[..., source, :], self.memory[cut[0], rows, remainder, target]
+            yield Call(np.copyto, (place, part)) if low is None else Call(part.clip, (low, high), place)
+
+
+def remainders(c: Convolution) -> int:
+    """Groups that the columns are sorted into."""
+    return c.windows.strides[1] if c.is_depthwise else 1
+
+
+def _computed(c: Convolution, image: Array) -> Array:
+    """The sums of a convolution by a schedule of its own, channels last and contiguous."""
+    x = channels_second(image)
+    return np.ascontiguousarray(channels_last(choose_schedule(x, c.w, c.windows, c.group)(x, c.w, c.windows, c.group)))
+
+
+def is_pointwise(c: Convolution) -> bool:
+    return c.windows.taps == 1 and set(c.windows.strides) == {1} and not c.windows.needs_padding
+
+
+def _by_input(w: Array) -> Array:
+    """(M, C, 1, 1) as (C, M)."""
+    return np.ascontiguousarray(w.reshape(w.shape[0], -1).T)
+
+
+def _by_tap(w: Array) -> Array:
+    """(M, C, kernel ...) as (taps * C, M)."""
+    return np.ascontiguousarray(w.reshape(*w.shape[:2], -1).transpose(2, 1, 0).reshape(-1, w.shape[0]))
+
+
+def _divisor(number: int, most: int) -> int:
+    """The largest divisor of `number` up to `most`, at least 1."""
+    return next(d for d in range(max(1, min(number, most)), 0, -1) if number % d == 0)
