@@ -144,5 +144,6 @@ def run_table(table: Array, limits: Array, bases: Array, wanted: int = 1) -> Non
     Only one table at a time gets more than one thread, so that none waits for threads that another one holds.
     """
     run, counter = loops().run, np.zeros(1, np.int64)
-    given, shared = (address_of(table), len(table), address_of(limits), address_of(bases)), address_of(counter)
-    threads.at_once(lambda thread, count: run(*given, thread, count, shared), wanted)
+    given = (address_of(table), len(table), address_of(limits), address_of(bases))
+    # The counter is what a thread looks at last, perhaps after this call: the function holds it.
+    threads.at_once(lambda thread, count: run(*given, thread, count, address_of(counter)), wanted)

@@ -42,6 +42,7 @@ class _Helper:
         self._done.acquire()
         self._run: Callable[[], object] = lambda: None
         self._error: BaseException | None = None
+        self._is_left = False
         Thread(target=self._serve, name="partita-kernel", daemon=True).start()
 
     def _serve(self) -> None:
@@ -55,9 +56,18 @@ class _Helper:
 
     def start(self, run: Callable[[], object]) -> None:
         """Runs it in a copy of the caller's context, in which numpy keeps what it does about overflow."""
+        if self._is_left:
+            self._is_left = False
+            error = self.finish(take_back=False)
+            if error is not None:
+                raise error
         context = copy_context()
         self._run = lambda: context.run(run)
         self._given.release()
+
+    def leave(self) -> None:
+        """Let the next start wait for the end of what was started, and raise its error."""
+        self._is_left = True
 
     def finish(self, *, take_back: bool) -> BaseException | None:
         """Wait for the end of what was started and return its error; perhaps take it back if it has not begun."""
@@ -120,24 +130,30 @@ def share(step: Callable[[Part], object], parts: Iterable[Part]) -> None:
 
 
 def at_once(run: Callable[[int, int], object], wanted: int) -> None:
-    """Run `run(i, n)` for each i below n at the same time: n threads that may wait for each other.
+    """Run `run(i, n)` for each i below n at the same time: n threads that wait for each other at the end.
 
-    n is `wanted`, or 1 if the threads are taken.
+    n is `wanted`, or 1 if the threads are taken. That the others have come back from `run` is not waited for, which
+    would cost as much as to wake them: `run` must hold all that they look at to the last.
     """
     if wanted < 2 or not _free.acquire(blocking=False):
         run(0, 1)
         return
     lock = _free
     try:
-        _together([partial(run, i, wanted) for i in range(wanted)], None)
+        helpers = _first(wanted - 1)
+        for i, helper in enumerate(helpers, start=1):
+            helper.start(partial(run, i, wanted))
+        for helper in helpers:
+            helper.leave()
+        run(0, wanted)
     finally:
         lock.release()
 
 
-def _together(jobs: Sequence[Callable[[], object]], give_up: Callable[[], None] | None) -> None:
+def _together(jobs: Sequence[Callable[[], object]], give_up: Callable[[], None]) -> None:
     """The first job on this thread and each other one on a helper; the first error is raised at the end.
 
-    With `give_up`, which is called on an error, a job that has not begun when this thread's ends is left out.
+    `give_up` is called on an error. A job that has not begun when this thread's ends is left out.
     """
     helpers = _first(len(jobs) - 1)
     for helper, job in zip(helpers, jobs[1:], strict=True):
@@ -145,11 +161,10 @@ def _together(jobs: Sequence[Callable[[], object]], give_up: Callable[[], None] 
     try:
         jobs[0]()
     except BaseException:
-        if give_up is not None:
-            give_up()
+        give_up()
         raise
     finally:
-        errors = [helper.finish(take_back=give_up is not None) for helper in helpers]
+        errors = [helper.finish(take_back=True) for helper in helpers]
     for error in errors:
         if error is not None:
             raise error
