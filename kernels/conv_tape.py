@@ -49,7 +49,7 @@ class Tape:
         """The outputs by name; each lies channels last."""
         self._runs += 1
         if self._runs == 2 and self._lanes > 1 and self._layout.arena_bytes <= KEPT_BYTES and peers.are_supported():
-            self._idle = [Common(self._convolutions, self._layout, self._wanted, self._lanes)]
+            self._idle = self._in_common()
         try:
             recording = self._idle.pop()
         except IndexError:
@@ -59,6 +59,14 @@ class Tape:
         if self._layout.arena_bytes <= KEPT_BYTES:
             self._idle.append(recording)
         return {name: channels_second(image) for name, image in images.items()}
+
+    def _in_common(self) -> list[Recording]:
+        """A recording for processes; none where the system refuses them or their memory, so that threads go on."""
+        try:
+            return [Common(self._convolutions, self._layout, self._wanted, self._lanes)]
+        except OSError:
+            peers.dismiss()
+            return []
 
 
 _NONE: Reach = ((0, 0), (0, 0))

@@ -52,7 +52,8 @@ class Memory:
 
     def __init__(self, size_bytes: int, lanes: int) -> None:
         self.descriptor = os.memfd_create("partita")
-        weakref.finalize(self, os.close, self.descriptor)
+        self.close_file = weakref.finalize(self, os.close, self.descriptor)
+        """What is mapped stays."""
         os.ftruncate(self.descriptor, size_bytes + meeting_bytes(lanes))
         self.map = mmap.mmap(self.descriptor, 0)
         self._floats = np.frombuffer(self.map, np.float32)
@@ -130,9 +131,17 @@ def _started(lane: int, lanes: int) -> tuple[subprocess.Popen[bytes], socket.soc
     environment["PYTHONPATH"] = os.pathsep.join(entry for entry in sys.path if entry)
     command = [sys.executable, "-P", str(Path(peer.__file__)), str(theirs.fileno()), str(lane), str(lanes)]
     with theirs:
-        process = subprocess.Popen(
-            command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-        )
+        try:
+            process = subprocess.Popen(
+                command,
+                pass_fds=[theirs.fileno()],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+            )
+        except OSError:
+            ours.close()
+            raise
     return process, ours
 
 
@@ -172,6 +181,7 @@ class Shared:
             _Writer(file, memory).dump([list(phase[lane]) for phase in phases])
             payloads.append(file.getvalue())
         self._crew.send(LOAD, self._number, payloads, memory.descriptor)
+        memory.close_file()
         weakref.finalize(self, self._crew.forgotten.append, self._number)
 
     def are_ready(self) -> bool:

@@ -102,6 +102,20 @@ def test_processes_end_with_their_parent(done_together: list[bool]) -> None:
     assert [process.wait(READY_S) for process in processes] == [0]
 
 
+@pytest.mark.usefixtures("_two_lanes")
+def test_where_no_process_can_start_threads_go_on(done_together: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise PermissionError("no more processes")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    graph, x = inverted_residuals((24, 24)), noise(1, 1, 3, 24, 24)
+    expected = outputs(graph, x)
+    for _ in range(3):
+        for y, wanted in zip(outputs(graph, x), expected, strict=True):
+            np.testing.assert_array_equal(y, wanted)
+    assert done_together == []
+
+
 def test_a_variable_leaves_processes_aside() -> None:
     program = "from partita.kernels import peers; print(peers.are_supported())"
     environment = {**os.environ, peers.SWITCH: "0"}
