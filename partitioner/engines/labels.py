@@ -11,8 +11,10 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 RIVALS = 24
 """Labels of the same operators that each label is compared with, on either side."""
-ROWS = 8
+ROWS = 4
 """Rows that are compared at a time."""
+FAR = 1e15
+"""So many times the slack stands for what has not arrived, when sums are compared."""
 
 
 @dataclass
@@ -68,14 +70,17 @@ def _dominated(labels: Labels, matters: Ints, slack: float) -> Bools:
     there = np.maximum(labels.arrival, labels.now)
     there[(matters[:, None] & ~labels.done) == 0] = 0.0
     state = np.concatenate([labels.free, labels.now[None], there])
+    total = np.where(np.isinf(state), 0.0, state).sum(axis=0) + FAR * slack * np.isinf(state).sum(axis=0)
     dominated = np.zeros(count, bool)
     for apart in range(1, min(RIVALS, count - 1) + 1):
-        same = np.flatnonzero(labels.done[apart:] == labels.done[:-apart])
-        if not len(same):
+        winner = np.flatnonzero(labels.done[apart:] == labels.done[:-apart])
+        if not len(winner):
             break
-        for winner, loser in ((same, same + apart), (same + apart, same)):
-            live = ~(dominated[winner] | dominated[loser])
-            dominated[_beaten(state, winner[live], loser[live], slack)] = True
+        loser = winner + apart
+        is_less = total[winner] <= total[loser]
+        winner, loser = np.where(is_less, winner, loser), np.where(is_less, loser, winner)
+        live = ~(dominated[winner] | dominated[loser])
+        dominated[_beaten(state, winner[live], loser[live], slack)] = True
     return dominated
 
 

@@ -70,35 +70,46 @@ def moved(nets: Nets, net: int) -> Floats:
 
 
 def add_net(
-    problem: Elimination, nets: Nets, net: int, allowed: list[list[int]], units: Sequence[int], cost: Floats
+    problem: Elimination,
+    nets: Nets,
+    net: int,
+    allowed: list[list[int]],
+    units: Sequence[int],
+    cost: Floats,
+    once: Floats | None = None,
 ) -> None:
     """One reader: a table of two. Two: one of three, paid once if they share a unit. More: who has it, reader by
-    reader. `cost` is by source and target."""
+    reader. `cost` is by source and target; `once`, by source, is paid if there is any other target."""
     producer, consumers = nets.producers[net], nets.consumers[net]
     made = allowed[producer]
+    first = np.zeros(nets.units) if once is None else once
+    leaves = [np.array([[a != b for b in allowed[c]] for a in made]) for c in consumers]
     if len(consumers) == 1:
-        add_sorted(problem, (producer, consumers[0]), cost[np.ix_(made, allowed[consumers[0]])])
+        table = cost[np.ix_(made, allowed[consumers[0]])] + first[made][:, None] * leaves[0]
+        add_sorted(problem, (producer, consumers[0]), table)
     elif len(consumers) == 2:
         one, two = (allowed[c] for c in consumers)
         apart = np.array([[b != c for c in two] for b in one])
         table = cost[np.ix_(made, one)][:, :, None] + cost[np.ix_(made, two)][:, None, :] * apart[None]
+        table = table + first[made][:, None, None] * (leaves[0][:, :, None] | leaves[1][:, None, :])
         add_sorted(problem, (producer, *consumers), table)
     else:
         wanted = [u for u in units if any(u in allowed[c] for c in consumers)]
         if len(wanted) > MOST_UNITS:
             raise TooWideError(f"tensors with several readers among {len(wanted)} different units")
-        _add_shared(problem, producer, consumers, cost, allowed, wanted)
+        _add_shared(problem, (producer, consumers), cost, first, allowed, wanted)
 
 
 def _add_shared(
     problem: Elimination,
-    producer: int,
-    consumers: tuple[int, ...],
+    ends: tuple[int, tuple[int, ...]],
     cost: Floats,
+    first: Floats,
     allowed: list[list[int]],
     units: Sequence[int],
 ) -> None:
     """Mask variables say which units have been asked for after each reader; the last one is paid."""
+    producer, consumers = ends
     full = 1 << len(units)
     bit = {unit: 1 << place for place, unit in enumerate(units)}
     before = -1
@@ -120,6 +131,7 @@ def _add_shared(
         for unit in units:
             if unit != source:
                 paid[value, (np.arange(full) & bit[unit]) > 0] += cost[source, unit]
+        paid[value, (np.arange(full) & ~bit[source]) > 0] += first[source]
     add_sorted(problem, (producer, before), paid)
 
 

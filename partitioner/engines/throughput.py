@@ -1,6 +1,6 @@
 """Throughput of a pipeline: the least largest load of any unit. Stretches of good orders, annealing, a proven bound.
 
-A unit may take any set of operators (contiguity is not asked for): pipelining over samples makes every set runnable.
+Where all units differ, weighted sums of the loads come first, since they nearly settle it. A unit may take any set of operators (contiguity is not asked for): pipelining over samples makes every set runnable.
 """
 
 import random
@@ -8,6 +8,10 @@ import time
 from math import inf
 
 from partita.errors import ProblemError
+from partita.partitioner.engines.balance import Balance, crossed
+from partita.partitioner.engines.balance_program import LARGEST as LARGEST_PROGRAM
+from partita.partitioner.engines.balance_program import BalanceProgram
+from partita.partitioner.engines.elimination import TooWideError
 from partita.partitioner.engines.local_search import annealed
 from partita.partitioner.engines.max_load_bound import MaxLoadBound
 from partita.partitioner.engines.nets import Nets, narrow_order, nets_of
@@ -15,7 +19,9 @@ from partita.partitioner.engines.order_splits import LARGEST, best_split
 from partita.partitioner.engines.outcome import Limits, Outcome, relative_gap, status_of
 from partita.partitioner.instance import Instance
 
-SOLVER = "stretches of orders, annealing; bound by column generation"
+SOLVER = "stretches of orders, annealing; bound by column generation, or by weighted sums where units differ"
+PROGRAM_SHARE = 0.7
+"""Of the time for the integer program, where units differ."""
 ORDERS = (6, 18, 30, 40, 40)
 """Orders that are cut into stretches, per round; the first is not random."""
 MOVES, MOVES_PER_BLOCK = 20_000, 250
@@ -33,9 +39,29 @@ def solve(instance: Instance, limits: Limits) -> Outcome:
     deadline = began + limits.time_s
     nets = nets_of(instance)
     search = _Rounds(nets, limits, deadline)
+    known, log = 0.0, []
+    if len(set(instance.alike)) == nets.units > 1:
+        known = _weighted(search, limits, deadline)
+        log.append(f"weighted sums: largest load {search.load:g}, bound {known:g}")
+    if relative_gap(search.load, known) > limits.gap and time.perf_counter() <= deadline:
+        known = max(known, _in_rounds(search, limits, deadline, log))
+    if search.load == inf:
+        raise ProblemError("no assignment was found whose operators fit the units' memory")
+    return Outcome(
+        choice=nets.choice(search.unit_of),
+        objective=search.load,
+        bound=min(known, search.load),
+        status=status_of(search.load, known, limits, in_time=time.perf_counter() <= deadline),
+        solver=SOLVER,
+        log=tuple(log),
+    )
+
+
+def _in_rounds(search: "_Rounds", limits: Limits, deadline: float, log: list[str]) -> float:
+    """Search, and raise the bound, in turns; the bound."""
     search.improve(ORDERS[0])
-    bound = MaxLoadBound(nets)
-    log, prices = [], BOUND_ROUNDS
+    bound = MaxLoadBound(search.nets)
+    prices = BOUND_ROUNDS
     for number in range(len(ORDERS)):
         before = bound.bound
         _raise(bound, search, limits, prices, deadline)
@@ -45,16 +71,24 @@ def solve(instance: Instance, limits: Limits) -> Outcome:
             break
         if number + 1 < len(ORDERS):
             search.improve(ORDERS[number + 1])
-    if search.load == inf:
-        raise ProblemError("no assignment was found whose operators fit the units' memory")
-    return Outcome(
-        choice=nets.choice(search.unit_of),
-        objective=search.load,
-        bound=min(bound.bound, search.load),
-        status=status_of(search.load, bound.bound, limits, in_time=time.perf_counter() <= deadline),
-        solver=SOLVER,
-        log=tuple(log),
-    )
+    return bound.bound
+
+
+def _weighted(search: "_Rounds", limits: Limits, deadline: float) -> float:
+    """Where all units differ: weighted sums, mixes of what they give, and a program for what is left; the bound."""
+    nets, balance = search.nets, Balance(search.nets)
+    try:
+        balance.run(limits.gap, deadline)
+    except TooWideError:
+        return balance.bound
+    search.start_from(crossed(nets, balance.placements))
+    is_small = nets.blocks * nets.units <= LARGEST_PROGRAM
+    left_s = min(deadline - time.perf_counter(), PROGRAM_SHARE * limits.time_s)
+    if search.load < inf and is_small and left_s > 0 and relative_gap(search.load, balance.bound) > limits.gap:
+        unit_of, bound = BalanceProgram(nets).solve(search.unit_of, balance.bound, limits.gap, left_s)
+        search.start_from([unit_of])
+        return max(balance.bound, bound)
+    return balance.bound
 
 
 class _Rounds:
@@ -90,6 +124,14 @@ class _Rounds:
                     return
                 self._keep(annealed(self.nets, start, self.moves, self.chance.randrange(1 << 30), heat))
         self._keep(annealed(self.nets, self.unit_of or starts[0], self.moves, self.chance.randrange(1 << 30), HEATS[0]))
+
+    def start_from(self, placements: list[list[int]]) -> None:
+        """Keep the best of these, annealed."""
+        for unit_of in placements:
+            self._keep(unit_of)
+        if self.unit_of:
+            for heat in (0.0, *HEATS[:1]):
+                self._keep(annealed(self.nets, self.unit_of, self.moves, self.chance.randrange(1 << 30), heat))
 
     def _anyhow(self) -> list[int]:
         """Every block on its quickest unit."""
