@@ -16,6 +16,7 @@ import numpy as np
 
 from partita.partitioner.engines.elimination import Elimination
 from partita.partitioner.engines.nets import Nets, narrow_order
+from partita.partitioner.engines.pricing import Ints
 from partita.partitioner.engines.sums import add_net
 from partita.partitioner.instance import Floats
 from partita.partitioner.program import Master
@@ -62,7 +63,7 @@ class Balance:
                 break
             point = 0.5 * center + 0.5 * values[:-1]
 
-    def _least(self, weights: Floats, limited: Floats, prices: Floats) -> list[int]:
+    def _least(self, weights: Floats, limited: Ints, prices: Floats) -> list[int]:
         """The placement with the least weighted sum of loads and of what is held."""
         nets = self.nets
         units = list(range(nets.units))

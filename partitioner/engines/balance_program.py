@@ -49,7 +49,9 @@ class BalanceProgram:
             terms |= {variable: time * factor for variable, time in terms.items()}
         for u, unit in enumerate(self.nets.instance.units):
             program.row([self.largest, *self.loads[u]], [-1.0, *self.loads[u].values()], high=0.0)
-            held = {row[u]: float(self.nets.memory[b]) / max(unit.memory, 1.0) for b, row in enumerate(self.x) if u in row}
+            held = {
+                row[u]: float(self.nets.memory[b]) / max(unit.memory, 1.0) for b, row in enumerate(self.x) if u in row
+            }
             if unit.memory < inf and held:
                 program.row(list(held), list(held.values()), high=unit.memory / max(unit.memory, 1.0))
         program.lower[self.largest], program.upper[self.largest] = bound * factor * (1 - CLOSE), SCALE
@@ -75,19 +77,23 @@ class BalanceProgram:
         readers = nets.consumers[net]
         moved = {(a, b): program.variable() for a in made for b in range(nets.units) if a != b} if readers[1:] else {}
         for reader in readers:
-            read = self.x[reader]
-            y = {(a, b): program.variable() for a in made for b in read}
-            for a, x in made.items():
-                program.row([x, *(y[a, b] for b in read)], [-1.0, *([1.0] * len(read))], 0.0, 0.0)
-                if a in sent:  # sent if the reader is elsewhere
-                    away = [y[a, b] for b in read if b != a]
-                    program.row([sent[a], *away], [1.0, *([-1.0] * len(away))], low=0.0)
-            for b, x in read.items():
-                program.row([x, *(y[a, b] for a in made)], [-1.0, *([1.0] * len(made))], 0.0, 0.0)
+            y = self._pairs(made, self.x[reader])
+            for a, variable in sent.items():
+                away = [pair for (source, b), pair in y.items() if source == a != b]
+                program.row([variable, *away], [1.0, *([-1.0] * len(away))], low=0.0)
             for (a, b), variable in y.items():
-                if a != b and not moved:
-                    self.loads[b][variable] = float(receive[a, b])
-                elif a != b:
+                if a != b and moved:
                     program.row([moved[a, b], variable], [1.0, -1.0], low=0.0)
+            if not moved:
+                moved = {pair: variable for pair, variable in y.items() if pair[0] != pair[1]}
         for (a, b), variable in moved.items():
             self.loads[b][variable] = float(receive[a, b])
+
+    def _pairs(self, made: dict[int, int], read: dict[int, int]) -> dict[tuple[int, int], int]:
+        """A variable for each pair of units of a producer and of a reader."""
+        y = {(a, b): self.program.variable() for a in made for b in read}
+        for a, x in made.items():
+            self.program.row([x, *(y[a, b] for b in read)], [-1.0, *([1.0] * len(read))], 0.0, 0.0)
+        for b, x in read.items():
+            self.program.row([x, *(y[a, b] for a in made)], [-1.0, *([1.0] * len(made))], 0.0, 0.0)
+        return y

@@ -69,7 +69,7 @@ def moved(nets: Nets, net: int) -> Floats:
     return table
 
 
-def add_net(
+def add_net(  # noqa: PLR0913  (a net's price has two parts)
     problem: Elimination,
     nets: Nets,
     net: int,

@@ -1,6 +1,7 @@
 """Throughput of a pipeline: the least largest load of any unit. Stretches of good orders, annealing, a proven bound.
 
-Where all units differ, weighted sums of the loads come first, since they nearly settle it. A unit may take any set of operators (contiguity is not asked for): pipelining over samples makes every set runnable.
+Where units differ, weighted sums of the loads nearly settle it. A unit may take any set of operators (contiguity is not
+asked for): pipelining over samples makes every set runnable.
 """
 
 import random
@@ -20,7 +21,9 @@ from partita.partitioner.engines.outcome import Limits, Outcome, relative_gap, s
 from partita.partitioner.instance import Instance
 
 SOLVER = "stretches of orders, annealing; bound by column generation, or by weighted sums where units differ"
-PROGRAM_SHARE = 0.7
+MOST_WEIGHTED = 6
+"""Units beyond which weighted sums are not tried where some are alike."""
+PROGRAM_SHARE = 0.5
 """Of the time for the integer program, where units differ."""
 ORDERS = (6, 18, 30, 40, 40)
 """Orders that are cut into stretches, per round; the first is not random."""
@@ -39,12 +42,28 @@ def solve(instance: Instance, limits: Limits) -> Outcome:
     deadline = began + limits.time_s
     nets = nets_of(instance)
     search = _Rounds(nets, limits, deadline)
-    known, log = 0.0, []
-    if len(set(instance.alike)) == nets.units > 1:
-        known = _weighted(search, limits, deadline)
-        log.append(f"weighted sums: largest load {search.load:g}, bound {known:g}")
-    if relative_gap(search.load, known) > limits.gap and time.perf_counter() <= deadline:
-        known = max(known, _in_rounds(search, limits, deadline, log))
+    kinds, known, log = len(set(instance.alike)), 0.0, list[str]()
+
+    def is_open() -> bool:
+        return relative_gap(search.load, known) > limits.gap and time.perf_counter() <= deadline
+
+    def weigh() -> float:
+        found = _weighted(search, known, limits, deadline)
+        log.append(f"weighted sums: largest load {search.load:g}, bound {found:g}")
+        return found
+
+    if kinds == nets.units > 1:
+        known = weigh()
+    if is_open():
+        search.improve(ORDERS[0])
+        bound = MaxLoadBound(nets)
+        _raise(bound, search, limits, BOUND_ROUNDS, deadline)
+        known = max(known, bound.bound)
+        log.append(f"round 0: largest load {search.load:g}, bound {bound.bound:g}, {bound.rounds} prices")
+        if is_open() and 1 < kinds < nets.units <= MOST_WEIGHTED:
+            known = weigh()
+        if is_open():
+            known = max(known, _in_rounds(bound, search, limits, deadline, log))
     if search.load == inf:
         raise ProblemError("no assignment was found whose operators fit the units' memory")
     return Outcome(
@@ -57,30 +76,29 @@ def solve(instance: Instance, limits: Limits) -> Outcome:
     )
 
 
-def _in_rounds(search: "_Rounds", limits: Limits, deadline: float, log: list[str]) -> float:
+def _in_rounds(bound: MaxLoadBound, search: "_Rounds", limits: Limits, deadline: float, log: list[str]) -> float:
     """Search, and raise the bound, in turns; the bound."""
-    search.improve(ORDERS[0])
-    bound = MaxLoadBound(search.nets)
     prices = BOUND_ROUNDS
-    for number in range(len(ORDERS)):
+    for number, orders in enumerate(ORDERS[1:], 1):
+        search.improve(orders)
         before = bound.bound
         _raise(bound, search, limits, prices, deadline)
-        prices = BOUND_ROUNDS if bound.bound > before or not number else VAIN_ROUNDS
+        prices = BOUND_ROUNDS if bound.bound > before else VAIN_ROUNDS
         log.append(f"round {number}: largest load {search.load:g}, bound {bound.bound:g}, {bound.rounds} prices")
         if relative_gap(search.load, bound.bound) <= limits.gap or time.perf_counter() > deadline:
             break
-        if number + 1 < len(ORDERS):
-            search.improve(ORDERS[number + 1])
     return bound.bound
 
 
-def _weighted(search: "_Rounds", limits: Limits, deadline: float) -> float:
-    """Where all units differ: weighted sums, mixes of what they give, and a program for what is left; the bound."""
+def _weighted(search: "_Rounds", known: float, limits: Limits, deadline: float) -> float:
+    """Where units differ: weighted sums, mixes of what they give, and a program for what is left; the bound."""
     nets, balance = search.nets, Balance(search.nets)
     try:
         balance.run(limits.gap, deadline)
     except TooWideError:
-        return balance.bound
+        return max(known, balance.bound)
+    if balance.bound <= known:  # too many units are alike
+        return known
     search.start_from(crossed(nets, balance.placements))
     is_small = nets.blocks * nets.units <= LARGEST_PROGRAM
     left_s = min(deadline - time.perf_counter(), PROGRAM_SHARE * limits.time_s)

@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from partita.errors import ProblemError
+from partita.partitioner.engines.balance import Balance
+from partita.partitioner.engines.balance_program import BalanceProgram
 from partita.partitioner.engines.ideal_splits import difference_loads, ideals_of, serial_split
 from partita.partitioner.engines.max_load_bound import set_load
 from partita.partitioner.engines.nets import nets_of
@@ -63,6 +65,36 @@ def test_the_bound_of_the_largest_load_holds_and_the_load_is_what_it_says(instan
     assert found.bound <= best + 1e-9 <= found.objective + 2e-9
     assert largest_load(instance, found.choice) == NEAR(found.objective)
     assert found.choice in set(choices(instance))
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(instances(memory=True, most_operators=5))
+def test_where_units_differ_the_program_finds_the_least_largest_load(instance: Instance) -> None:
+    nets = nets_of(instance)
+    every = {choice: largest_load(instance, choice) for choice in choices(instance)}
+    worst = max(every, key=lambda choice: every[choice])
+    start = [worst[members[0]] for members in instance.groups]
+    unit_of, bound = BalanceProgram(nets).solve(start, 0.0, 0.0, 10.0)
+    best = min(every.values())
+    assert max(nets.loads(unit_of)) == NEAR(best, abs=1e-4)
+    assert bound <= best + 1e-9
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(instances(memory=True))
+def test_no_load_is_less_than_weighted_sums_say(instance: Instance) -> None:
+    balance = Balance(nets_of(instance))
+    balance.run(1e-6, inf)
+    assert balance.bound <= min(largest_load(instance, choice) for choice in choices(instance)) + 1e-9
+
+
+def test_weighted_sums_nearly_settle_a_long_chain_on_units_that_differ() -> None:
+    chance = random.Random(0)
+    operators = tuple(Operator(str(i), (chance.uniform(1, 2), chance.uniform(1, 3))) for i in range(80))
+    tensors = tuple(Tensor(i, (i + 1,), (0.3, 0.3), (0.2, 0.2)) for i in range(79))
+    found = solve(Instance("chain", "ms", (Unit("a"), Unit("b")), operators, tensors), "throughput", Limits(gap=0.01))
+    assert found.status == "optimal"
+    assert len(found.log) == 1
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
