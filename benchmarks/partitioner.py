@@ -274,6 +274,18 @@ def makespan_rows(effort: Effort) -> Iterator[Row]:
         yield measured(f"makespan, {'one bus' if links else 'delays'}, 1000, long skips {skips:g}", run)
 
 
+def throughput_rows(effort: Effort) -> Iterator[Row]:
+    """Three units that differ."""
+    for count in (60, 200, 1000):
+        instance = network(count)
+
+        def run(instance: Instance = instance) -> Found:
+            found = solve(instance, "throughput", Limits(gap=5e-3, time_s=effort.seconds(60.0)))
+            return found.objective, found.gap, found.log[0]
+
+        yield measured(f"throughput, {count}", run)
+
+
 def msr_rows(effort: Effort, folder: Path) -> Iterator[Row]:
     with (folder / "results.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -306,7 +318,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--msr", type=Path)
     parser.add_argument("--moirai", type=Path)
-    names = ["sum", "joint", "calls", "memory", "makespan", "warm", "msr", "moirai"]
+    names = ["sum", "joint", "calls", "memory", "makespan", "throughput", "warm", "msr", "moirai"]
     parser.add_argument("--case", action="append", choices=names)
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
@@ -317,6 +329,7 @@ def main() -> None:
         "calls": lambda: calls_rows(effort),
         "memory": lambda: memory_rows(effort),
         "makespan": lambda: makespan_rows(effort),
+        "throughput": lambda: throughput_rows(effort),
         "warm": lambda: warm_rows(effort),
     }
     if given.msr:

@@ -11,7 +11,9 @@ import time
 from dataclasses import dataclass, replace
 from math import inf
 
+from partita.errors import ProblemError
 from partita.partitioner.engines.block_schedule import BlockResult, Effort, solve_block
+from partita.partitioner.engines.fitting import fitted
 from partita.partitioner.engines.outcome import NOISE, STOPPED, Limits, Outcome, relative_gap, status_of
 from partita.partitioner.engines.schedules import (
     Rows,
@@ -41,7 +43,8 @@ NONE = -1
 def solve(instance: Instance, limits: Limits) -> Outcome:
     """The shortest schedule found and its bound.
 
-    Groups are kept by the schedule; of their rules the bound knows only which units no group can use.
+    Groups and memory are kept by the schedule; of groups the bound knows only which units none can use, of memory
+    nothing. Raises ProblemError if no schedule was found that fits the memory.
     """
     deadline, gap = time.perf_counter() + limits.time_s, max(limits.gap, NOISE)
     tasks = tasks_of(instance)
@@ -62,6 +65,7 @@ def solve(instance: Instance, limits: Limits) -> Outcome:
                 break
     if relative_gap(best.length, bound) > gap:
         best = _polished(tasks, best, deadline)
+    best = _fitting(instance, tasks, best)
     outcome = _outcome(instance, tasks, best)
     status = status_of(best.length, bound, limits, in_time=time.perf_counter() <= deadline)
     return replace(outcome, bound=min(bound, best.length), status=status, log=tuple(log))
@@ -85,6 +89,15 @@ def _outcome(instance: Instance, tasks: Tasks, best: Schedule) -> Outcome:
         order=tuple(instance.order[position] for position in best.order),
         copies=best.copies,
     )
+
+
+def _fitting(instance: Instance, tasks: Tasks, best: Schedule) -> Schedule:
+    """The schedule, with as little changed as it takes to fit the units' memory."""
+    held = [instance.operators[i].memory for i in instance.order]
+    found = fitted(tasks, best, held, [unit.memory for unit in instance.units])
+    if found is None:
+        raise ProblemError("no schedule was found whose operators fit the units' memory")
+    return found
 
 
 def _start(tasks: Tasks) -> Schedule:

@@ -131,7 +131,7 @@ def _add_shared(
         for unit in units:
             if unit != source:
                 paid[value, (np.arange(full) & bit[unit]) > 0] += cost[source, unit]
-        paid[value, (np.arange(full) & ~bit[source]) > 0] += first[source]
+        paid[value, (np.arange(full) & ~bit.get(source, 0)) > 0] += first[source]
     add_sorted(problem, (producer, before), paid)
 
 

@@ -32,6 +32,8 @@ MOVES, MOVES_PER_BLOCK = 20_000, 250
 HEATS = (0.05, 0.3, 4.0)
 BOUND_ROUNDS, VAIN_ROUNDS = 40, 8
 """Prices tried for a target; fewer once a round of them has not raised the bound."""
+LITTLE = 1e-4
+"""A round that changes the load and the bound by no more than this share is the last, if the gap is small."""
 CLOSE = 0.005
 """A target this share below the best load is tried first when the gap asked for is narrower."""
 
@@ -80,12 +82,14 @@ def _in_rounds(bound: MaxLoadBound, search: "_Rounds", limits: Limits, deadline:
     """Search, and raise the bound, in turns; the bound."""
     prices = BOUND_ROUNDS
     for number, orders in enumerate(ORDERS[1:], 1):
+        before, load = bound.bound, search.load
         search.improve(orders)
-        before = bound.bound
         _raise(bound, search, limits, prices, deadline)
-        prices = BOUND_ROUNDS if bound.bound > before else VAIN_ROUNDS
+        gap = relative_gap(search.load, bound.bound)
+        prices = BOUND_ROUNDS if bound.bound > before and gap > CLOSE else VAIN_ROUNDS
         log.append(f"round {number}: largest load {search.load:g}, bound {bound.bound:g}, {bound.rounds} prices")
-        if relative_gap(search.load, bound.bound) <= limits.gap or time.perf_counter() > deadline:
+        is_vain = gap <= CLOSE and bound.bound <= before * (1 + LITTLE) and search.load >= load * (1 - LITTLE)
+        if gap <= limits.gap or is_vain or time.perf_counter() > deadline:
             break
     return bound.bound
 

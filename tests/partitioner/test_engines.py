@@ -123,6 +123,15 @@ def test_schedules_respect_units_arrivals_and_groups(instance: Instance) -> None
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
+@given(instances(most_operators=4, memory=True))
+def test_a_schedule_keeps_the_memory(instance: Instance) -> None:
+    """Unit 0 has room for all."""
+    found = solve(instance, "makespan", Limits(gap=1e-6, time_s=10.0))
+    assert found.choice in set(choices(instance))
+    assert found.bound <= min(makespan(instance, choice) for choice in choices(instance)) + 1e-6
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(instances(most_operators=6, memory=True, callers=True))
 def test_a_sample_with_subgraphs_takes_no_less_than_its_bound(instance: Instance) -> None:
     found = solve(instance, "latency", Limits(gap=0.01, time_s=2.0))
@@ -222,7 +231,7 @@ def test_a_subgraph_pays_for_sending_once_and_for_each_tensor_it_receives() -> N
     assert found.objective == NEAR(1 + 3 + 2 + 0.5 + 5)
 
 
-@pytest.mark.parametrize("objective", ["sum", "throughput"])
+@pytest.mark.parametrize("objective", ["sum", "throughput", "makespan"])
 def test_operators_that_fit_nowhere_together_are_an_error(objective: str) -> None:
     with pytest.raises(ProblemError, match="fit"):
         solve(chain(3, (Unit("a", memory=1.0), Unit("b", memory=1.0))), objective, EXACT)
