@@ -1,4 +1,6 @@
-"""The shortest schedule of a small block of operators, proven by an integer program.
+"""The shortest schedule of a small block of operators, by labels, or of a larger one by an integer program.
+
+The program knows no links: then its bound holds, but the schedule may take longer.
 
 What a schedule already known rules out is fixed beforehand: an operator on a unit, or a pair of units for a tensor,
 that no schedule of that length can contain.
@@ -69,7 +71,7 @@ def solve_block(tasks: Tasks, effort: Effort, known: BlockResult | None, cutoff:
     if len(tasks.times) <= SEARCHED:
         found = BlockSearch(tasks, limit).run(effort.width, deadline)
         return _learnt(result, found.schedule, found.bound)
-    if len(tasks.times) <= LARGEST and not tasks.links:
+    if len(tasks.times) <= LARGEST:
         return _by_program(tasks, result, effort, limit, deadline)
     return result
 

@@ -9,7 +9,7 @@ from partita.partitioner.instance import Floats
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-RIVALS = 24
+RIVALS = 48
 """Labels of the same operators that each label is compared with, on either side."""
 ROWS = 4
 """Rows that are compared at a time."""

@@ -56,7 +56,7 @@ def solve(instance: Instance, limits: Limits) -> Outcome:
 
     if kinds == nets.units > 1:
         known = weigh()
-    if is_open():
+    if is_open() or search.load == inf:
         search.improve(ORDERS[0])
         bound = MaxLoadBound(nets)
         _raise(bound, search, limits, BOUND_ROUNDS, deadline)
