@@ -17,6 +17,7 @@ from partita.files import check_outputs, write_atomically
 
 if TYPE_CHECKING:
     from partita.studies.run import Progress
+    from partita.studies.study_file import Study
 
 out = Console(soft_wrap=False)
 working = Console(stderr=True)
@@ -26,6 +27,7 @@ EPILOG = (
     "    partita study call-cost.study.toml -o results.csv --page results.html -j 2\n\n"
     "    partita study fleet.study.toml --cluster tcp://10.0.0.5:8786 --json\n\n"
     "    partita study call-cost.study.toml --parquet results.parquet\n\n"
+    "    partita study examples/studies/camera.study.toml\n\n"
     "A study that was stopped goes on where it was: start it again with the same table."
 )
 
@@ -59,7 +61,7 @@ def study(  # noqa: PLR0913  (a command has one parameter per option)
     cluster: Cluster = None,
     as_json: given.Json = False,
 ) -> None:
-    """Vary a Soc or a model, place every point, and answer what-if questions: a table and a page."""
+    """Vary a Soc, a load or a model, place and simulate every point, answer what-if questions: a table and a page."""
     from partita.studies.page import study_page
     from partita.studies.report import study_document, study_texts
     from partita.studies.run import Place, run_study
@@ -71,15 +73,14 @@ def study(  # noqa: PLR0913  (a command has one parameter per option)
     page = page or str(Path(table).with_suffix(".html"))
     if Path(table).suffix != ".csv":
         raise OutputError(f"the table is written as CSV: {table!r} must end in .csv (--parquet writes Parquet too)")
-    check_outputs([table, page, parquet], inputs=[file, *(model.path for model in asked.models)])
+    check_outputs([table, page, parquet], inputs=[file, *_read(asked)])
     with _progress(asked.name) as progress:
         result = run_study(asked, table, Place(jobs or usual_processes(), cluster), progress)
     write_atomically(page, study_page(result).encode())
     if parquet is not None:
-        from partita.studies.outcome import RESULTS
         from partita.studies.table import read_rows, write_parquet
 
-        write_parquet(parquet, read_rows(table), result.columns, (*RESULTS, "solve_s"))
+        write_parquet(parquet, read_rows(table), result.columns, (*result.results, "solve_s"))
     written = [path for path in (table, page, parquet) if path is not None]
     if as_json:
         typer.echo(json.dumps(study_document(result, written), indent=1, allow_nan=False))
@@ -88,6 +89,12 @@ def study(  # noqa: PLR0913  (a command has one parameter per option)
         out.print(text)
     for path in written:
         typer.echo(f"wrote {path}")
+
+
+def _read(asked: "Study") -> list[str]:
+    """Files that the study reads."""
+    models = [model.path for model in (*asked.models, *asked.other_models)]
+    return [*models, *([asked.scenario] if asked.scenario else [])]
 
 
 @contextmanager

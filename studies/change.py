@@ -14,6 +14,15 @@ from partita.graph.dtypes import is_floating
 from partita.graph.plan import Location
 from partita.studies.paths import Fields, fit_to_memory, number_paths, paths_like, scale_number, set_numbers
 
+SCENARIO = "scenario."
+"""Paths that begin so mean numbers of the scenario, all others those of the Soc."""
+WHOLE = ("seed", "samples", "queries", "priority", "in_flight", "waiting")
+"""Numbers of a scenario that count something."""
+
+
+def is_whole(path: str) -> bool:
+    return path.startswith(SCENARIO) and path.rpartition(".")[2] in WHOLE
+
 
 class GainedDtype(Strict):
     """A type that a unit learns to compute in, with its rates if the Soc does not know them."""
@@ -24,12 +33,14 @@ class GainedDtype(Strict):
 
 
 class Change(Strict):
-    """A difference from a Soc or a model as it is; nothing if empty."""
+    """A difference from a Soc, a scenario or a model as it is; nothing if empty."""
 
     set: dict[str, float] = Field(default_factory=dict)
-    """Numbers of the Soc by path."""
+    """Numbers of the Soc or the scenario by path."""
     scale: dict[str, float] = Field(default_factory=dict)
-    """Factors on numbers of the Soc by path."""
+    """Factors on such numbers by path."""
+    choose: dict[str, str | bool] = Field(default_factory=dict)
+    """Words and switches of the scenario by path, such as "scenario.governor"."""
     gain_operators: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Types of operators, or of recognised patterns such as Gelu, that a unit takes from now on."""
     lose_operators: dict[str, tuple[str, ...]] = Field(default_factory=dict)
@@ -43,7 +54,7 @@ class Change(Strict):
 
     def joined(self, other: "Change") -> "Change":
         """Both; StudyError if both set the same number or size."""
-        for field in ("set", "shapes"):
+        for field in ("set", "shapes", "choose"):
             twice = sorted(getattr(self, field).keys() & getattr(other, field).keys())
             if twice:
                 raise StudyError(f"two variables set {twice[0]!r}; one must go")
@@ -53,12 +64,24 @@ class Change(Strict):
         return Change(
             set=self.set | other.set,
             scale=factors,
+            choose=self.choose | other.choose,
             gain_operators=_joined(self.gain_operators, other.gain_operators),
             lose_operators=_joined(self.lose_operators, other.lose_operators),
             gain_dtypes=_joined(self.gain_dtypes, other.gain_dtypes),
             remove=tuple(dict.fromkeys((*self.remove, *other.remove))),
             shapes=self.shapes | other.shapes,
         )
+
+    @property
+    def of_scenario(self) -> "Change":
+        """What it changes of the scenario."""
+        return Change(set=_split(self.set)[1], scale=_split(self.scale)[1], choose=self.choose)
+
+    @property
+    def of_soc(self) -> "Change":
+        """What it changes of the Soc and the model."""
+        mine = {"set": _split(self.set)[0], "scale": _split(self.scale)[0], "choose": {}}
+        return self.model_copy(update=mine)
 
     @property
     def allowed(self) -> tuple[Location, ...]:
@@ -69,6 +92,14 @@ class Change(Strict):
     def to_json(self) -> str:
         """Without what is empty; equal changes give equal text."""
         return as_json({key: value for key, value in self.model_dump(mode="json", exclude_none=True).items() if value})
+
+
+def _split(numbers: dict[str, float]) -> tuple[dict[str, float], dict[str, float]]:
+    """Those of the Soc, and those of the scenario."""
+    found: tuple[dict[str, float], dict[str, float]] = ({}, {})
+    for path, value in numbers.items():
+        found[path.startswith(SCENARIO)][path] = value
+    return found
 
 
 def _joined(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from partita.studies.outcome import RESULTS
 from partita.studies.points import Point, grid_settings
 from partita.studies.report import headline
 from partita.studies.run import Done
+from partita.studies.scenario_results import SCENARIO_RESULTS
 from partita.studies.study_file import Variable
 from partita.studies.work import Row
 
@@ -23,6 +24,10 @@ MOST_ROWS = 1_000
 MOST_BARS = 24
 """Points of a design that are drawn as bars with their names."""
 SHOWN = ("latency_ms", "energy_mj", "segments", "transfers", "fallbacks", "dram_mb", "area_mm2")
+SHOWN_OF_LOAD = (
+    "response_p50_ms", "response_p99_ms", "missed_share", "dropped_share", "throughput_per_s", "power_w",
+    "energy_per_inference_mj", "hottest_c", "throttled_after_s", "lowest_clock_share", "latency_ms",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,7 @@ def study_page(done: Done) -> str:
     """The whole page."""
     study = done.study
     variables = [variable.title for variable in study.variables]
-    shown = tuple(dict.fromkeys((study.result, *SHOWN)))
+    shown = tuple(dict.fromkeys((study.result, *(SHOWN if done.load is None else SHOWN_OF_LOAD))))
     return (
         _environment()
         .get_template("study.html")
@@ -91,8 +96,12 @@ def _design_text(done: Done) -> str:
     return (
         f"{study.design.kind.replace('_', ' ')} over {what}; {count_text(len(study.models), 'model')}, "
         f"{count_text(len(study.socs), 'Soc')}; "
-        f"each point is placed for the least {study.objective}.{more}"
+        f"each point is placed for the least {study.objective}{_under(done)}.{more}"
     )
+
+
+def _under(done: Done) -> str:
+    return "" if done.load is None else f", then simulated under the scenario {done.load.scenario.name}"
 
 
 def _design_chart(done: Done) -> Chart | None:
@@ -133,8 +142,13 @@ def _provenance(done: Done) -> Iterator[tuple[str, str]]:
     yield "solvers", ", ".join(sorted({row["solver"] for _, row in done.design if row["solver"]}))
     worst = max((v for _, row in done.design if (v := number(row, "gap")) is not None), default=0.0)
     yield "proof", f"every placement is within {100 * worst:.3g} % of the best in its order of operators"
-    for name in ("latency_ms", "area_mm2"):
-        yield name, RESULTS[name]
+    if done.load is not None:
+        yield "scenario", f"{done.load.path}, digest {done.load.digest[:16]}…"
+        for stream, model, sha256 in done.load.others:
+            yield "stream", f"{stream} runs {model.path}, SHA-256 {sha256[:16]}…"
+    named = SHOWN_OF_LOAD if done.load is not None else ("latency_ms", "area_mm2")
+    for name in named:
+        yield name, {**RESULTS, **SCENARIO_RESULTS}[name]
     yield "Partita", partita_version()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from partita.studies.change import Change
+from partita.studies.change import Change, is_whole
 from partita.studies.sobol import latin_hypercube, sobol
 from partita.studies.study_file import ModelEntry, Study, Variable
 
@@ -38,11 +38,14 @@ class Origin:
     """Digest by name."""
     asked: str
     """Objective, allowed types, gap and time limit."""
+    load: str = ""
+    """Digest of the scenario and its other models; empty without one."""
 
     def key(self, point: Point) -> str:
         """SHA-256 of all that the result of a point depends on; not who asked for it."""
         model, digest = self.models[point.model]
         facts = [digest, sorted(model.shapes.items()), self.socs[point.soc], point.change.to_json(), self.asked]
+        facts += [self.load] if self.load else []
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
@@ -107,6 +110,7 @@ def _setting(variable: Variable, number: float) -> Setting:
         return f"{number:.0f}", Change(shapes={variable.dimension: round(number)})
     if variable.scale or variable.scale_range:
         return f"{number:.6g}", Change(scale={variable.path: number})
+    number = float(round(number)) if is_whole(variable.path) else number
     return f"{number:.6g}", Change(set={variable.path: number})
 
 

@@ -10,12 +10,13 @@ from rich.text import Text
 from partita.reports.wording import printable
 from partita.studies.analyses import Finding
 from partita.studies.analyses.finding import number, told
-from partita.studies.outcome import RESULTS
 from partita.studies.run import Done
 from partita.studies.work import Row
 
 FORMAT = "partita-study-result/1"
 ROWS_SHOWN = 12
+OF_LOAD = ("response_p99_ms", "missed_share", "energy_per_inference_mj", "hottest_c")
+"""Results that are shown of a study with a scenario."""
 
 
 def study_document(done: Done, written: Sequence[str]) -> dict[str, Any]:
@@ -26,25 +27,26 @@ def study_document(done: Done, written: Sequence[str]) -> dict[str, Any]:
         "title": done.study.title,
         "models": [model.title for model in done.study.models],
         "socs": list(done.study.socs),
+        "scenario": done.load.scenario.name if done.load is not None else None,
         "points": len(done.design),
         "placed": done.placed,
         "resumed": done.resumed,
         "failed": done.failed,
         "written": list(written),
-        "design": [_point(row, dict(point.labels)) for point, row in done.design],
+        "design": [_point(row, dict(point.labels), done.results) for point, row in done.design],
         "findings": [
             {"kind": f.kind, "title": f.title, "sentence": f.sentence, "found": dict(f.document)} for f in done.findings
         ],
     }
 
 
-def _point(row: Row, labels: dict[str, str]) -> dict[str, Any]:
+def _point(row: Row, labels: dict[str, str], results: Sequence[str]) -> dict[str, Any]:
     return {
         "key": row["key"],
         "model": row["model"],
         "soc": row["soc"],
         "variables": labels,
-        "results": {name: float(row[name]) if row[name] else None for name in RESULTS},
+        "results": {name: float(row[name]) if row[name] else None for name in results},
         "operators": row["operators"],
         "placement": row["placement"],
         "error": row["error"],
@@ -66,7 +68,8 @@ def study_texts(done: Done) -> Iterator[RenderableType]:
 
 def _design_table(done: Done) -> RichTable:
     several = len(done.study.models) > 1 or len(done.study.socs) > 1
-    results = tuple(dict.fromkeys((done.study.result, "latency_ms", "energy_mj", "area_mm2")))
+    usual = ("latency_ms", "energy_mj", "area_mm2") if done.load is None else OF_LOAD
+    results = tuple(dict.fromkeys((done.study.result, *usual)))
     table = RichTable(box=None, pad_edge=False, header_style="dim")
     for column in (*(("model", "soc") if several else ()), "point", *results, "operators"):
         table.add_column(Text(column), overflow="fold")

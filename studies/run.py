@@ -12,14 +12,15 @@ from partita.passes.find_matches import find_matches
 from partita.passes.pipeline import prepare
 from partita.reports.provenance import partita_version
 from partita.studies.analyses import Context, Finding, finding_of, points_of
-from partita.studies.change import changed
+from partita.studies.change import SCENARIO, changed
 from partita.studies.options import options_of, with_fused_nodes
 from partita.studies.paths import number_paths, paths_like
 from partita.studies.points import Origin, Point, design_points
 from partita.studies.runner import run_jobs
+from partita.studies.scenario_checks import check_scenario, load_of
 from partita.studies.study_file import ModelEntry, Study
 from partita.studies.table import Table
-from partita.studies.work import Job, Row, columns, done, file_sha256
+from partita.studies.work import Job, Load, Row, columns, done, file_sha256, result_columns
 
 LARGEST_JOB = 25
 JOBS_PER_PROCESS = 6
@@ -42,6 +43,12 @@ class Done:
     """Rows that were there already."""
     failed: int
     """Rows of this study that have an error in place of results."""
+    load: Load | None = None
+
+    @property
+    def results(self) -> tuple[str, ...]:
+        """Columns of numbers."""
+        return result_columns(self.load.scenario if self.load is not None else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,25 +60,33 @@ class Place:
 
 
 def run_study(study: Study, table: str | Path, place: Place, progress: Progress = lambda done, of: None) -> Done:
-    """Places what the table lacks, row by row onto the disk, then answers the study's questions."""
+    """Places (and simulates) what the table lacks, row by row onto the disk, then answers the study's questions."""
     socs = {name: load_soc(name) for name in study.socs}
-    origin = _origin(study, socs)
-    context = Context(study, socs, _missing_operators(study))
+    load = load_of(study)
+    scenario = load.scenario if load is not None else None
+    origin = _origin(study, socs, load)
+    context = Context(study, socs, _missing_operators(study), scenario)
     _check(study, socs)
+    if scenario is not None:
+        check_scenario(study, socs, scenario)
     design = design_points(study)
     asked = [*design, *(point for analysis in study.analyses for point in points_of(context, analysis))]
     by_key = {origin.key(point): point for point in reversed(asked)}
-    names = columns([variable.title for variable in study.variables])
+    names = columns([variable.title for variable in study.variables], scenario)
     with Table(table, names) as opened:
         resumed = sum(key in opened.rows for key in by_key)
         left = [(key, point) for key, point in reversed(by_key.items()) if key not in opened.rows]
+        if load is not None:
+            left.sort(key=lambda pair: (pair[1].model, pair[1].soc, pair[1].change.of_soc.to_json()))
         before, ready = len(opened.rows), resumed
         progress(ready, len(by_key))
-        for rows in run_jobs(_jobs(left, study, origin, place), processes=place.processes, cluster=place.cluster):
+        for rows in run_jobs(
+            _jobs(left, (study, origin, load), place), processes=place.processes, cluster=place.cluster
+        ):
             opened.add(rows)
             ready += len(rows)
             progress(ready, len(by_key))
-        asking = _Asking(opened, study, origin)
+        asking = _Asking(opened, (study, origin, load))
         answered = tuple(finding_of(context, analysis, asking.row) for analysis in study.analyses)
         mine = [opened.rows[key] for key in by_key]
         _check_any(mine)
@@ -83,29 +98,35 @@ def run_study(study: Study, table: str | Path, place: Place, progress: Progress 
             placed=len(opened.rows) - before,
             resumed=resumed,
             failed=sum(bool(row["error"]) for row in mine),
+            load=load,
         )
+
+
+Setting = tuple[Study, Origin, Load | None]
+"""What all points of a study have in common."""
 
 
 class _Asking:
     """Looks rows up in the table; one that is missing is placed here and added."""
 
-    def __init__(self, table: Table, study: Study, origin: Origin) -> None:
-        self._table, self._study, self._origin = table, study, origin
+    def __init__(self, table: Table, setting: Setting) -> None:
+        self._table, self._setting = table, setting
 
     def row(self, point: Point) -> Row:
-        key = self._origin.key(point)
+        key = self._setting[1].key(point)
         if key not in self._table.rows:
-            self._table.add(done(_job([(key, point)], self._study, self._origin)))
+            self._table.add(done(_job([(key, point)], self._setting)))
         return self._table.rows[key]
 
 
-def _origin(study: Study, socs: dict[str, Soc]) -> Origin:
+def _origin(study: Study, socs: dict[str, Soc], load: Load | None) -> Origin:
     asked = study.model_dump_json(include={"objective", "allow", "gap", "time_limit_s"})
     models = {model.title: (model, file_sha256(model.path)) for model in study.models}
-    return Origin(models, {name: soc.digest for name, soc in socs.items()}, asked)
+    facts = "" if load is None else repr((load.digest, [(s, m.model_dump_json(), sha) for s, m, sha in load.others]))
+    return Origin(models, {name: soc.digest for name, soc in socs.items()}, asked, facts)
 
 
-def _jobs(left: Sequence[tuple[str, Point]], study: Study, origin: Origin, place: Place) -> list[Job]:
+def _jobs(left: Sequence[tuple[str, Point]], setting: Setting, place: Place) -> list[Job]:
     """Points of one model and Soc that follow each other, in pieces small enough to share out."""
     most = max(1, min(LARGEST_JOB, len(left) // (place.processes * JOBS_PER_PROCESS)))
     pieces: list[list[tuple[str, Point]]] = []
@@ -115,13 +136,14 @@ def _jobs(left: Sequence[tuple[str, Point]], study: Study, origin: Origin, place
             last.append((key, point))
         else:
             pieces.append([(key, point)])
-    return [_job(piece, study, origin) for piece in pieces]
+    return [_job(piece, setting) for piece in pieces]
 
 
-def _job(piece: Sequence[tuple[str, Point]], study: Study, origin: Origin) -> Job:
+def _job(piece: Sequence[tuple[str, Point]], setting: Setting) -> Job:
+    study, origin, load = setting
     first = piece[0][1]
     model, sha256 = origin.models[first.model]
-    return Job(tuple(piece), model, sha256, first.soc, study.wishes, partita_version())
+    return Job(tuple(piece), model, sha256, first.soc, study.wishes, partita_version(), load)
 
 
 def _check(study: Study, socs: dict[str, Soc]) -> None:
@@ -130,15 +152,17 @@ def _check(study: Study, socs: dict[str, Soc]) -> None:
         known = number_paths(soc)
         paths = [variable.path for variable in study.variables if variable.path]
         paths += [path for analysis in study.analyses for path in (*analysis.paths, analysis.path) if path]
+        paths += [path for analysis in study.analyses for path in analysis.ranges]
         for path in paths:
-            paths_like(name, known, path)
+            if not path.startswith(SCENARIO):
+                paths_like(name, known, path)
         units = [location.unit for location in study.allowed]
         units += [u for a in study.analyses for u in (a.unit, *a.without) if u]
         for unit in units:
             soc.unit_named(unit)
         for variable in study.variables:
             for choice in variable.choices:
-                changed(soc, choice)
+                changed(soc, choice.of_soc)
     count = 1
     if study.design.kind == "grid":
         for variable in study.variables:

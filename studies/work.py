@@ -8,14 +8,19 @@ from functools import lru_cache
 from pathlib import Path
 
 from partita.devices import Soc, load_soc
-from partita.errors import ModelError, PlacementError, SocError
+from partita.errors import ModelError, PlacementError, SimulationError, SocError, StudyError
 from partita.graph.onnx_import import read_onnx
+from partita.graph.plan import Plan
 from partita.partitioner.wishes import Wishes
 from partita.passes.pipeline import prepare
+from partita.simulator.scenario import Scenario
+from partita.simulator.scenario_run import simulate_scenario
 from partita.studies.change import changed
 from partita.studies.outcome import RESULTS, operators_by_unit, placement_of, results_of
 from partita.studies.placer import Placer
 from partita.studies.points import Point
+from partita.studies.scenario_paths import changed_scenario, stream_titles
+from partita.studies.scenario_results import scenario_columns, scenario_results_of
 from partita.studies.study_file import ModelEntry
 
 Row = dict[str, str]
@@ -25,8 +30,20 @@ LAST = (
     "error", "operators", "placement", "status", "solver", "solve_s", "change", "objective", "allow", "gap_asked",
     "time_limit_s", "model_path", "model_sha256", "shapes", "soc_name", "soc_digest", "partita",
 )  # fmt: skip
+OF_LOAD = ("scenario_path", "scenario_digest", "other_models")
 PLACERS_AT_ONCE = 4
 SIGNIFICANT = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What every point is simulated under."""
+
+    scenario: Scenario
+    path: str
+    digest: str
+    others: tuple[tuple[str, ModelEntry, str], ...] = ()
+    """Streams that run a model of their own, with the SHA-256 of its file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +57,17 @@ class Job:
     soc: str
     wishes: Wishes
     version: str
+    load: Load | None = None
 
 
-def columns(variables: Sequence[str]) -> tuple[str, ...]:
-    return (*FIRST, *(f"var:{title}" for title in variables), *RESULTS, *LAST)
+def columns(variables: Sequence[str], scenario: Scenario | None = None) -> tuple[str, ...]:
+    rest = LAST if scenario is None else (*LAST, *OF_LOAD)
+    return (*FIRST, *(f"var:{title}" for title in variables), *result_columns(scenario), *rest)
+
+
+def result_columns(scenario: Scenario | None) -> tuple[str, ...]:
+    """Columns of numbers: those of a placement, then those of the scenario if there is one."""
+    return (*RESULTS, *(scenario_columns(scenario) if scenario is not None else ()))
 
 
 def done(job: Job) -> list[Row]:
@@ -63,14 +87,21 @@ def _row(job: Job, key: str, point: Point) -> Row:
         "model_path": job.model.path, "model_sha256": job.model_sha256, "shapes": json.dumps(shapes, sort_keys=True),
         "partita": job.version,
     }  # fmt: skip
+    if job.load is not None:
+        row |= _told(job.load)
     placer = _placer(job.model.path, job.model_sha256, tuple(sorted(shapes.items())), wishes)
     try:
-        soc = changed(_soc(job.soc), point.change)
+        soc = changed(_soc(job.soc), point.change.of_soc)
         row |= {"soc_name": soc.name, "soc_digest": soc.digest}
-        plan = placer.place(soc)
-    except (SocError, PlacementError) as error:
+        plan = placer.placed(soc)
+        found = results_of(plan, soc)
+        if job.load is not None:
+            scenario = changed_scenario(job.load.scenario, point.change)
+            plans = _plans(job.load, plan, soc, wishes)
+            found |= scenario_results_of(simulate_scenario(plans, soc, scenario, may_fail=True), soc)
+    except (SocError, PlacementError, SimulationError, StudyError) as error:
         return row | {"error": " ".join(str(error).split())}
-    row |= {name: _text(value) for name, value in results_of(plan, soc).items()}
+    row |= {name: _text(value) for name, value in found.items()}
     return row | {
         "operators": operators_by_unit(plan),
         "placement": placement_of(plan),
@@ -78,6 +109,20 @@ def _row(job: Job, key: str, point: Point) -> Row:
         "solver": plan.proof.solver,
         "solve_s": f"{plan.proof.solve_s:.4f}",
     }
+
+
+def _told(load: Load) -> Row:
+    others = {stream: {**model.model_dump(mode="json"), "sha256": sha256} for stream, model, sha256 in load.others}
+    told = json.dumps(others, sort_keys=True)
+    return {"scenario_path": load.path, "scenario_digest": load.digest, "other_models": told}
+
+
+def _plans(load: Load, plan: Plan, soc: Soc, wishes: Wishes) -> list[Plan]:
+    """A plan for each stream; the other models are placed with the same wishes."""
+    own: dict[str, Plan] = {}
+    for stream, model, sha256 in load.others:
+        own[stream] = _placer(model.path, sha256, tuple(sorted(model.shapes.items())), wishes).placed(soc)
+    return [own.get(title, plan) for title in stream_titles(load.scenario)]
 
 
 def _text(value: float | None) -> str:

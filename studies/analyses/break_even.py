@@ -3,27 +3,25 @@
 import math
 from itertools import pairwise
 
+from partita.studies.analyses import crossing
+from partita.studies.analyses.crossing import CLOSE, at, sampled_values
+from partita.studies.analyses.crossing import KIND as KIND
 from partita.studies.analyses.finding import Ask, Context, Finding, axis, number, told
-from partita.studies.change import Change
 from partita.studies.charts import Line, lines
 from partita.studies.points import Point
 from partita.studies.study_file import Analysis
 from partita.studies.work import Row
 
-KIND = "break_even"
-SAMPLES = 13
-"""Values over the range, in equal ratios, beside those of the search."""
-CLOSE = 1.01
-"""The search ends when the value is known to within this factor."""
-
 
 def points(ctx: Context, analysis: Analysis) -> list[Point]:
-    return [_at(ctx, analysis, value) for value in _sampled(analysis)]
+    return [at(ctx, analysis, value) for value in sampled_values(analysis)]
 
 
 def finding(ctx: Context, analysis: Analysis, ask: Ask) -> Finding:
+    if analysis.limit is not None:
+        return crossing.finding(ctx, analysis, ask)
     result, unit = ctx.result(analysis), analysis.unit
-    sampled = [(value, ask(_at(ctx, analysis, value))) for value in _sampled(analysis)]
+    sampled = [(value, ask(at(ctx, analysis, value))) for value in sampled_values(analysis)]
     used = [uses(row, unit) for _, row in sampled]
     switch = next((i for i in range(1, len(used)) if used[i - 1] and not used[i]), None)
     even = _searched(ctx, analysis, ask, sampled[switch - 1][0], sampled[switch][0]) if switch is not None else None
@@ -65,7 +63,7 @@ def _searched(ctx: Context, analysis: Analysis, ask: Ask, low: float, high: floa
     """The last value at which the unit is used and the first at which it is not, by halving the ratio."""
     while high / low > CLOSE:
         middle = float(f"{math.sqrt(low * high):.9g}")
-        if uses(ask(_at(ctx, analysis, middle)), analysis.unit):
+        if uses(ask(at(ctx, analysis, middle)), analysis.unit):
             low = middle
         else:
             high = middle
@@ -83,12 +81,3 @@ def _sentence(analysis: Analysis, used: list[bool], even: tuple[float, float] | 
     changes = sum(a != b for a, b in pairwise(used))
     more = "" if changes <= 1 else f" It is used again further on: the use changes {changes} times over the range."
     return f"{unit} stops paying between {path} = {even[0]:.4g} and {even[1]:.4g}.{more}"
-
-
-def _sampled(analysis: Analysis) -> list[float]:
-    ratio = analysis.high / analysis.low
-    return [float(f"{analysis.low * ratio ** (i / (SAMPLES - 1)):.9g}") for i in range(SAMPLES)]
-
-
-def _at(ctx: Context, analysis: Analysis, value: float) -> Point:
-    return Point(KIND, ctx.model, ctx.soc, Change(set={analysis.path: value}), ((analysis.path, f"{value:.6g}"),))

@@ -1,6 +1,6 @@
 """The study's models on its Socs as they are, side by side."""
 
-from partita.studies.analyses.finding import Ask, Context, Finding, axis, number, pairs, told
+from partita.studies.analyses.finding import Ask, Context, Finding, axis, cost, number, pairs, told
 from partita.studies.change import Change
 from partita.studies.charts import Bar, bars
 from partita.studies.points import Point
@@ -19,14 +19,14 @@ def finding(ctx: Context, analysis: Analysis, ask: Ask) -> Finding:
     values = {pair: number(row, result) for pair, row in rows.items()}
     wins: dict[str, int] = {}
     for model in ctx.study.models:
-        known = [(v, soc) for soc in ctx.study.socs if (v := values[model.title, soc]) is not None]
+        known = [(cost(v, result), soc) for soc in ctx.study.socs if (v := values[model.title, soc]) is not None]
         if known:
             wins[min(known)[1]] = wins.get(min(known)[1], 0) + 1
     told_wins = ", ".join(f"{soc} for {count}" for soc, count in sorted(wins.items(), key=lambda pair: -pair[1]))
     return Finding(
         kind=KIND,
         title=f"{len(ctx.study.socs)} Socs side by side by {axis(result)}",
-        sentence=f"The least {result} of {len(ctx.study.models)} models has {told_wins or 'none'}.",
+        sentence=f"The best {result} of {len(ctx.study.models)} models has {told_wins or 'none'}.",
         columns=("model", *ctx.study.socs),
         rows=tuple(
             (

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from partita.devices import Soc
+from partita.simulator.scenario import Scenario
 from partita.studies.charts import Chart
-from partita.studies.outcome import RESULTS
 from partita.studies.points import Point
 from partita.studies.study_file import Analysis, Study
 from partita.studies.work import Row
@@ -23,6 +23,7 @@ class Context:
     socs: Mapping[str, Soc]
     missing: Callable[[str, Soc, str], tuple[str, ...]]
     """Operators and patterns of a model, by name, that a unit of a Soc refuses."""
+    scenario: Scenario | None = None
 
     def result(self, analysis: Analysis) -> str:
         return analysis.result or self.study.result
@@ -59,6 +60,9 @@ def told(value: float | None, column: str) -> str:
     """A result for people; with its unit of measure if its column names one."""
     if value is None:
         return NOTHING
+    column = column.partition(":")[0]
+    if column.endswith("_share"):
+        return f"{100 * value:.3g} %"
     for ending, unit in UNITS.items():
         if column.endswith(ending):
             return f"{value:.4g} {unit}"
@@ -67,7 +71,17 @@ def told(value: float | None, column: str) -> str:
 
 NOTHING = "-"
 """In place of a result that there is not."""
-UNITS = {"_ms": "ms", "_mj": "mJ", "_mb": "MB", "_gb_per_s": "GB/s", "_mm2": "mm²"}
+UNITS = {
+    "_ms": "ms", "_mj": "mJ", "_mb": "MB", "_gb_per_s": "GB/s", "_mm2": "mm²",
+    "_per_s": "/s", "_s": "s", "_c": "°C", "_w": "W",
+}  # fmt: skip
+"""By the ending of a column; the longer ending first."""
+MORE_IS_BETTER = ("off_host", "throughput_per_s", "lowest_clock_share", "throttled_after_s")
+
+
+def cost(value: float, column: str) -> float:
+    """Small if it is good."""
+    return -value if column.partition(":")[0] in MORE_IS_BETTER else value
 
 
 def change_text(before: float | None, after: float | None) -> str:
@@ -79,11 +93,12 @@ def change_text(before: float | None, after: float | None) -> str:
 
 def axis(column: str) -> str:
     """A column as an axis is titled."""
+    column, _, stream = column.partition(":")
+    of = f" of {stream}" if stream else ""
     for ending, unit in UNITS.items():
         if column.endswith(ending):
-            return f"{column.removesuffix(ending).replace('_', ' ')}, {unit}"
-    assert column in RESULTS, "columns are checked as the study is read"
-    return column.replace("_", " ")
+            return f"{column.removesuffix(ending).replace('_', ' ')}{of}, {unit}"
+    return f"{column.replace('_', ' ')}{of}"
 
 
 def pairs(ctx: Context) -> Sequence[tuple[str, str]]:

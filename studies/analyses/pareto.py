@@ -1,6 +1,6 @@
 """The designs that no other beats at both of two results."""
 
-from partita.studies.analyses.finding import Ask, Context, Finding, axis, number, told
+from partita.studies.analyses.finding import Ask, Context, Finding, axis, cost, number, told
 from partita.studies.charts import Dot, scatter
 from partita.studies.points import Point, design_points
 from partita.studies.study_file import Analysis
@@ -19,7 +19,7 @@ def finding(ctx: Context, analysis: Analysis, ask: Ask) -> Finding:
     known = [(point, ask(point)) for point in _mine(ctx)]
     placed = [(number(row, first), number(row, second), point, row) for point, row in known]
     both = [(a, b, point, row) for a, b, point, row in placed if a is not None and b is not None]
-    front = front_of([(a, b) for a, b, _, _ in both])
+    front = front_of([(cost(a, first), cost(b, second)) for a, b, _, _ in both])
     best = sorted((both[i] for i in front), key=lambda item: item[:2])
     labels = [f"{_named(point)}: {told(a, first)}, {told(b, second)}" for a, b, point, _ in both]
     return Finding(

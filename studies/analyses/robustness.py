@@ -14,7 +14,7 @@ KIND = "robustness"
 
 def points(ctx: Context, analysis: Analysis) -> list[Point]:
     """The Soc as it is, then a Latin hypercube over all ranges, each side of the value half the samples."""
-    numbers = ranged_numbers(ctx.socs[ctx.soc], analysis.paths)
+    numbers = ranged_numbers(ctx, analysis)
     shares = latin_hypercube(analysis.samples if numbers else 0, len(numbers), analysis.seed)
     changes = [
         Change(set={n.path: _at(n.low, n.value, n.high, share) for n, share in zip(numbers, row, strict=True)})

@@ -40,8 +40,8 @@ def finding(ctx: Context, analysis: Analysis, ask: Ask) -> Finding:
                 each.path,
                 f"{each.low:.4g}",
                 f"{each.high:.4g}",
-                f"{told(low, result)} ({change_text(middle, low)})",
-                f"{told(high, result)} ({change_text(middle, high)})",
+                _told(low, middle, result),
+                _told(high, middle, result),
                 "changes" if moves else "stays",
             )
             for _, each, (low, high), moves in shown
@@ -66,14 +66,21 @@ def _sentence(
     result: str, middle: float | None, shown: Sequence[tuple[float, Ranged, tuple[float | None, ...], bool]]
 ) -> str:
     if not shown:
-        return "No number of the Soc has a range."
+        return "No number that was asked for has a range."
     _, first, (low, high), _ = shown[0]
     moving = sum(moves for *_, moves in shown)
     return (
         f"{first.path} matters most: from {told(low, result)} at {first.low:.4g} to {told(high, result)} at "
-        f"{first.high:.4g}, where the Soc as it stands gives {told(middle, result)}; {moving} of the {len(shown)} "
+        f"{first.high:.4g}, where all as it stands gives {told(middle, result)}; {moving} of the {len(shown)} "
         "numbers shown change the placement."
     )
+
+
+def _told(value: float | None, middle: float | None, result: str) -> str:
+    """With its change where a proportion means something: not of degrees, nor of a share that is told in per cent."""
+    if result.partition(":")[0].endswith(("_c", "_share")):
+        return told(value, result)
+    return f"{told(value, result)} ({change_text(middle, value)})"
 
 
 def _base(ctx: Context) -> Point:
@@ -81,7 +88,7 @@ def _base(ctx: Context) -> Point:
 
 
 def _numbers(ctx: Context, analysis: Analysis) -> list[Ranged]:
-    return ranged_numbers(ctx.socs[ctx.soc], analysis.paths)
+    return ranged_numbers(ctx, analysis)
 
 
 def _ends(ctx: Context, each: Ranged) -> tuple[Point, Point]:
