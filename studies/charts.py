@@ -9,6 +9,8 @@ WIDTH, LEFT, RIGHT, TOP = 960, 260, 30, 10
 ROW, PLOT, BOTTOM = 24, 300, 46
 NAME_CHARACTERS = 38
 TICKS = 6
+LEAST_TOLD = 20
+"""Cells of a map from this height and twice this width on have their value written in them."""
 Chart = str
 """One <svg> element."""
 
@@ -143,6 +145,9 @@ def heat_map(
             box = f'x="{LEFT + width * j:.1f}" y="{TOP + height * i:.1f}" width="{width:.1f}" height="{height:.1f}"'
             hint = escape(f"{row}, {column}: {value:.4g}")
             parts.append(f'<rect class="c-cell" {box} fill-opacity="{shade:.3f}"><title>{hint}</title></rect>')
+            if height >= LEAST_TOLD and width >= 2 * LEAST_TOLD:
+                at = f'x="{LEFT + width * (j + 0.5):.1f}" y="{TOP + height * (i + 0.5) + 4:.1f}"'
+                parts.append(f'<text class="c-told{" c-dark" if shade > 0.5 else ""}" {at}>{value:.3g}</text>')
     bottom = TOP + height * len(rows)
     every = max(1, math.ceil(len(columns) / 12))
     for j in range(0, len(columns), every):

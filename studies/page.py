@@ -25,8 +25,7 @@ MOST_BARS = 24
 """Points of a design that are drawn as bars with their names."""
 SHOWN = ("latency_ms", "energy_mj", "segments", "transfers", "fallbacks", "dram_mb", "area_mm2")
 SHOWN_OF_LOAD = (
-    "response_p50_ms", "response_p99_ms", "missed_share", "dropped_share", "throughput_per_s", "power_w",
-    "energy_per_inference_mj", "hottest_c", "throttled_after_s", "lowest_clock_share", "latency_ms",
+    "response_p99_ms", "missed_share", "throughput_per_s", "hottest_c", "throttled_after_s", "energy_per_inference_mj",
 )  # fmt: skip
 
 
@@ -147,7 +146,7 @@ def _provenance(done: Done) -> Iterator[tuple[str, str]]:
         for stream, model, sha256 in done.load.others:
             yield "stream", f"{stream} runs {model.path}, SHA-256 {sha256[:16]}…"
     named = SHOWN_OF_LOAD if done.load is not None else ("latency_ms", "area_mm2")
-    for name in named:
+    for name in dict.fromkeys((done.study.result.partition(":")[0], *named)):
         yield name, {**RESULTS, **SCENARIO_RESULTS}[name]
     yield "Partita", partita_version()
 

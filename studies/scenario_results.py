@@ -11,11 +11,11 @@ from partita.units import MS_PER_S, NS_PER_US
 
 OF_STREAM: Mapping[str, str] = {
     "response_mean_ms": "mean time from the arrival of a query to its answer",
-    "response_p50_ms": "its median",
-    "response_p90_ms": "its 90th percentile",
-    "response_p99_ms": "its 99th percentile",
-    "response_max_ms": "the longest",
-    "response_warm_ms": "its mean over the second half of the time, when the phone has warmed up",
+    "response_p50_ms": "median time from the arrival of a query to its answer",
+    "response_p90_ms": "90th percentile of that time",
+    "response_p99_ms": "99th percentile of that time",
+    "response_max_ms": "the longest such time",
+    "response_warm_ms": "mean of that time over the second half of the run, when the phone has warmed up",
     "missed_share": "queries dropped or answered after their deadline, of all that arrived",
     "dropped_share": "queries dropped because too many waited, of all that arrived",
     "throughput_per_s": "inferences a second",
@@ -28,8 +28,8 @@ OF_PHONE: Mapping[str, str] = {
     "throttled_after_s": "when heat first lowered a clock; the end of the scenario if it never did",
     "lowest_clock_share": "lowest clock of any unit over its top clock",
     "cpu_busy_share": "share of the time that the busiest unit of this kind works for the streams",
-    "gpu_busy_share": "likewise",
-    "npu_busy_share": "likewise, DSPs among them",
+    "gpu_busy_share": "likewise of GPUs",
+    "npu_busy_share": "likewise of NPUs and DSPs",
     "memory_gb_per_s": "mean memory traffic, background included",
 }
 SCENARIO_RESULTS: Mapping[str, str] = {**OF_STREAM, **OF_PHONE}
