@@ -2,25 +2,68 @@
 
 Between them tensors lie channels last in one arena. What a depthwise convolution reads has its border there, and its
 columns sorted by their remainder modulo the stride, so that nothing is copied for padding: the call that limits a
-result writes it to its place. Operands are views of the arena, made once and not for every run. From the second run on
-the lanes of a tape are run by processes where there are any (see `peers`), before that by threads.
+result writes it to its place. Operands are views of the arena, made once and not for every run.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
-from partita.kernels import peers, threads
-from partita.kernels.arrays import Array
-from partita.kernels.conv_common import Common
+from partita.kernels import threads
+from partita.kernels.arrays import Array, quiet
 from partita.kernels.conv_layout import Convolution, Layout, Reach
-from partita.kernels.conv_recording import Recording, is_pointwise, remainders
-from partita.kernels.convolution import FEW_CHANNELS
-from partita.kernels.layouts import Sizes
-from partita.kernels.windows import channels_last, channels_second
+from partita.kernels.convolution import choose_schedule
+from partita.kernels.jobs import FLOAT_BYTES
+from partita.kernels.layouts import Laid, Sizes
+from partita.kernels.packing import packed
+from partita.kernels.windows import channels_last, channels_second, row_blocks
 
+BLOCK_ELEMENTS = 1 << 18
+"""Results of a product that are finished together, 1 MiB, so that they stay in a cache."""
+DEPTHWISE_ELEMENTS = 1 << 16
+LEAST_WORK = 1 << 22
+"""Multiplications of a product from which there are two blocks, for two threads."""
+LEAST_DEPTHWISE_WORK = 1 << 18
+TILE_ELEMENTS = 1 << 13
+"""The bias is repeated to about this length, for long inner loops."""
 KEPT_BYTES = 1 << 26
 """A larger arena is not kept from run to run."""
+
+
+Cut = tuple[int | slice, slice]
+"""Images and rows."""
+WHOLE: Cut = (slice(None), slice(None))
+
+
+class Call(NamedTuple):
+    function: Callable[..., Any]
+    operands: tuple[Any, ...]
+    out: Array | None = None
+
+    def __call__(self) -> None:
+        if self.out is None:
+            self.function(*self.operands)
+        else:
+            self.function(*self.operands, out=self.out)
+
+
+class Work(NamedTuple):
+    """Calls for one convolution: some that come first, then lists of them that may run at the same time."""
+
+    first: list[Call]
+    lanes: list[list[Call]]
+
+    def do(self) -> None:
+        _do_all(self.first)
+        threads.share(_do_all, self.lanes)
+
+
+def _do_all(calls: Sequence[Call]) -> None:
+    for call in calls:
+        call()
 
 
 def can_record(convolutions: Sequence[Convolution], outputs: Collection[str]) -> bool:
@@ -39,49 +82,205 @@ class Tape:
         self, convolutions: Sequence[Convolution], inputs: Mapping[str, Sizes], outputs: Mapping[str, Sizes]
     ) -> None:
         self._convolutions, self._outputs = tuple(convolutions), dict(outputs)
-        self._wanted = {c.x for c in convolutions if c.is_depthwise or _is_worth_unfolding(c, convolutions, outputs)}
-        """Tensors that lie with a border in the arena."""
-        self._layout = Layout(convolutions, inputs, outputs, lambda c: _reach_of(c) if c.x in self._wanted else _NONE)
-        self._idle: list[Recording] = []
-        self._runs, self._lanes = 0, min(threads.threads(), peers.MOST_LANES)
+        self._layout = Layout(convolutions, inputs, outputs, _reach_of)
+        self._idle: list[_Recording] = []
 
     def run(self, given: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs by name; each lies channels last."""
-        self._runs += 1
-        if self._runs == 2 and self._lanes > 1 and self._layout.arena_bytes <= KEPT_BYTES and peers.are_supported():
-            self._idle = self._in_common()
         try:
             recording = self._idle.pop()
         except IndexError:
-            recording = Recording(self._convolutions, self._layout, self._wanted)
+            recording = _Recording(self._convolutions, self._layout)
         images = {name: np.empty((shape[0], *shape[2:], shape[1]), np.float32) for name, shape in self._outputs.items()}
         recording.play({name: channels_last(x) for name, x in given.items()} | images)
         if self._layout.arena_bytes <= KEPT_BYTES:
             self._idle.append(recording)
         return {name: channels_second(image) for name, image in images.items()}
 
-    def _in_common(self) -> list[Recording]:
-        """A recording for processes; none where the system refuses them or their memory, so that threads go on."""
-        try:
-            return [Common(self._convolutions, self._layout, self._wanted, self._lanes)]
-        except OSError:
-            peers.dismiss()
-            return []
+
+class _Recording:
+    """The calls for one arena; those that touch inputs or outputs of the run are made anew each time."""
+
+    def __init__(self, convolutions: Sequence[Convolution], layout: Layout) -> None:
+        self._arena = np.empty(layout.arena_bytes // FLOAT_BYTES + 1, np.float32)
+        self._batch = next(iter(layout.tensors.values())).shape[0]
+        self._lanes = threads.threads()
+        scratch_elements = max(self._scratch_elements(c) for c in convolutions)
+        self._scratches = [np.empty(scratch_elements, np.float32) for _ in range(self._lanes)]
+        self._steps: list[tuple[Convolution, Work | None]] = []
+        self._images = {
+            name: self._view(laid)[:, :, 0] for name, laid in layout.tensors.items() if name not in layout.slots
+        }
+        self._bordered: dict[str, _Bordered] = {}
+        for c in convolutions:
+            if c.is_depthwise:
+                laid = layout.read(c)
+                self._bordered[c.x] = _Bordered(self._view(laid, c.windows.strides[1]), laid)
+                self._images.pop(c.x, None)
+        for c in convolutions:
+            names = {c.x, c.output, *([] if c.addend is None else [c.addend])}
+            is_fixed = names.isdisjoint(layout.slots) and (c.is_depthwise or _is_pointwise(c))
+            self._steps.append((c, self._work(c, self._images) if is_fixed else None))
+
+    @quiet
+    def play(self, images: dict[str, Array]) -> None:
+        """`images` are the inputs and outputs, channels last."""
+        known = self._images | images
+        for c, work in self._steps:
+            (self._work(c, known) if work is None else work).do()
+
+    def _view(self, laid: Laid, stride: int = 1) -> Array:
+        """A tensor of the arena as (N, rows, remainders of columns, columns, C), with its border."""
+        batch, height, width, channels = laid.padded
+        shape = (batch, height, stride, width // stride, channels)
+        start = laid.offset // FLOAT_BYTES
+        return self._arena[start : start + math.prod(shape)].reshape(shape)
+
+    def _work(self, c: Convolution, images: Mapping[str, Array]) -> Work:
+        """The blocks go round the lanes, each of which has scratch memory of its own."""
+        bordered, given = self._bordered.get(c.output), images.get(c.x)
+        first = [] if bordered is None else list(bordered.zeros())
+        if c.is_depthwise and given is not None:
+            first += [*self._bordered[c.x].zeros(), *self._bordered[c.x].written_from(given, WHOLE)]
+        whole = None
+        if given is not None and not c.is_depthwise:
+            whole = np.ascontiguousarray(given) if _is_pointwise(c) else _computed(c, given)
+        lanes: list[list[Call]] = [[] for _ in self._scratches]
+        for i, (cut, shape) in enumerate(self._blocks(c)):
+            lane = i % len(lanes)
+            lanes[lane] += self._block(c, images, whole, cut, shape, self._scratches[lane])
+        return Work(first, [lane for lane in lanes if lane])
+
+    def _block(
+        self, c: Convolution, images: Mapping[str, Array], whole: Array | None, cut: Cut, shape: Sizes, scratch: Array
+    ) -> Iterator[Call]:
+        """One block of results. `whole`: of a product the input; of what is neither that nor depthwise, the sums."""
+        bordered, image = self._bordered.get(c.output), images.get(c.output)
+        results = scratch[: math.prod(shape)].reshape(shape) if image is None else image[cut]
+        if whole is None:
+            yield from self._depthwise(c, cut, results, scratch)
+        elif _is_pointwise(c):
+            weights = packed(c.w, "inputs, filters", lambda w: np.ascontiguousarray(w.reshape(w.shape[0], -1).T))
+            yield Call(np.matmul, (whole[cut].reshape(-1, whole.shape[-1]), weights), results.reshape(-1, shape[-1]))
+        else:
+            results = whole[cut]
+        yield from self._ended(c, results, cut, image, bordered, None if c.addend is None else images[c.addend])
+
+    def _blocks(self, c: Convolution) -> Iterator[tuple[Cut, Sizes]]:
+        """Rows of one image at a time: where they are, and their shape (rows, columns, filters)."""
+        (height, width), filters = c.windows.outputs, c.w.shape[0]
+        elements = height * width * filters
+        most, least = (DEPTHWISE_ELEMENTS, LEAST_DEPTHWISE_WORK) if c.is_depthwise else (BLOCK_ELEMENTS, LEAST_WORK)
+        count = max(1, round(elements / most))
+        if self._lanes > 1 and elements * c.w[0].size >= least:
+            count += count % 2
+        for image, first, last in row_blocks(self._batch, height, count, height):
+            yield (image, slice(first, last)), (last - first, width, filters)
+
+    def _scratch_elements(self, c: Convolution) -> int:
+        return max(math.prod(shape) for _, shape in self._blocks(c)) * (2 if c.is_depthwise else 1)
+
+    def _depthwise(self, c: Convolution, cut: Cut, results: Array, scratch: Array) -> Iterator[Call]:
+        padded, windows = self._bordered[c.x].memory, c.windows
+        (kernel, columns), (dilation, across) = windows.kernel, windows.dilations
+        stride, channels = windows.strides[1], c.w.shape[0]
+        run = windows.outputs[1] * channels
+        filters = packed(
+            c.w, f"taps, channels times {windows.outputs[1]}",
+            lambda w: np.tile(np.moveaxis(w[:, 0], 0, -1), (1, 1, windows.outputs[1])),
+        )  # fmt: skip
+        step = math.lcm(stride, across) // across  # taps that are so far apart have one remainder
+        sums = results.reshape(len(results), run)
+        for tap in range(min(step, columns)):
+            offset, remainder = divmod(tap * across, stride)
+            first = padded[cut[0], cut[1].start * windows.strides[0] :, remainder, offset:]
+            row, column = first.strides[0], first.strides[1]
+            view = as_strided(
+                first, (len(results), kernel, len(range(tap, columns, step)), run),
+                (row * windows.strides[0], row * dilation, column * (step * across // stride), FLOAT_BYTES),
+                writeable=False,
+            )  # fmt: skip
+            if tap == 0:
+                yield Call(np.einsum, ("hijz,ijz->hz", view, filters[:, tap::step]), sums)
+            else:
+                more = scratch[-sums.size :].reshape(sums.shape)
+                yield Call(np.einsum, ("hijz,ijz->hz", view, filters[:, tap::step]), more)
+                yield Call(np.add, (sums, more), sums)
+
+    def _ended(
+        self, c: Convolution, results: Array, cut: Cut, image: Array | None,
+        bordered: "_Bordered | None", addend: Array | None,
+    ) -> Iterator[Call]:  # fmt: skip
+        """What follows a block of results, contiguous, and how it gets to its place."""
+        channels = c.w.shape[0]
+        if isinstance(c.bias, np.ndarray):
+            count = _divisor(results.size // channels, TILE_ELEMENTS // channels)
+            long = results.reshape(-1, count * channels)
+            yield Call(np.add, (long, packed(c.bias, f"times {count}", lambda b: np.tile(b, count))), long)
+        if addend is not None:
+            yield Call(np.add, (results, addend[cut]), results)
+        low, high = (c.low, c.high) if np.isfinite(c.low) or np.isfinite(c.high) else (None, None)
+        if image is None and bordered is not None:
+            yield from bordered.written_from(results, cut, low, high)
+        elif image is not None:
+            target = image[cut]
+            if low is not None:
+                yield Call(results.clip, (low, high), target)
+            elif not np.shares_memory(target, results):
+                yield Call(np.copyto, (target, results))
 
 
-_NONE: Reach = ((0, 0), (0, 0))
+class _Bordered:
+    """What a depthwise convolution reads: (N, rows, remainders, columns, C), zeros around the image."""
+
+    def __init__(self, memory: Array, laid: Laid) -> None:
+        self.memory = memory
+        (self._top, self._left), (self._height, self._width) = laid.begin, laid.shape[2:]
+
+    def _columns(self) -> Iterator[tuple[int, slice, slice]]:
+        """Per remainder: the columns of the image that have it, and where they go."""
+        stride = self.memory.shape[2]
+        for remainder in range(stride):
+            first = (remainder - self._left) % stride
+            start = (first + self._left) // stride
+            yield remainder, slice(first, None, stride), slice(start, start + len(range(first, self._width, stride)))
+
+    def zeros(self) -> Iterator[Call]:
+        inside = slice(self._top, self._top + self._height)
+        borders = [self.memory[:, : inside.start], self.memory[:, inside.stop :]]
+        for remainder, _, columns in self._columns():
+            borders += [self.memory[:, inside, remainder, : columns.start]]
+            borders += [self.memory[:, inside, remainder, columns.stop :]]
+        return (Call(np.copyto, (border, np.float32(0))) for border in borders if border.size)
+
+    def written_from(self, image: Array, cut: Cut, low: Any = None, high: Any = None) -> Iterator[Call]:
+        """Write the part `cut` of the image, within limits if there are any."""
+        first, last, _ = cut[1].indices(self._height)
+        rows = slice(self._top + first, self._top + last)
+        for remainder, source, target in self._columns():
+            part, place = image[..., source, :], self.memory[cut[0], rows, remainder, target]
+            yield Call(np.copyto, (place, part)) if low is None else Call(part.clip, (low, high), place)
 
 
 def _reach_of(c: Convolution) -> Reach:
-    """The border that a convolution wants, with a width that its remainders divide."""
+    """Borders only for depthwise convolutions, with a width that the stride divides."""
     begin, end = c.reach
-    over = (begin[1] + c.windows.inputs[1] + end[1]) % remainders(c)
-    return begin, (end[0], end[1] + (remainders(c) - over if over else 0))
+    if not c.is_depthwise:
+        return (0,) * len(begin), (0,) * len(end)
+    over = (begin[1] + c.windows.inputs[1] + end[1]) % c.windows.strides[1]
+    return begin, (end[0], end[1] + (c.windows.strides[1] - over if over else 0))
 
 
-def _is_worth_unfolding(c: Convolution, convolutions: Sequence[Convolution], outputs: Collection[str]) -> bool:
-    """Whether windows of a few channels, which nobody else reads, are copied side by side from a tensor with border."""
-    readers = [name for other in convolutions for name in (other.x, other.addend)]
-    if c.group > 1 or c.w.shape[1] > FEW_CHANNELS or is_pointwise(c) or min(c.windows.begin) < 0:
-        return False
-    return readers.count(c.x) == 1 and c.x not in outputs
+def _computed(c: Convolution, image: Array) -> Array:
+    """The sums of a convolution by a schedule of its own, channels last and contiguous."""
+    x = channels_second(image)
+    return np.ascontiguousarray(channels_last(choose_schedule(x, c.w, c.windows, c.group)(x, c.w, c.windows, c.group)))
+
+
+def _is_pointwise(c: Convolution) -> bool:
+    return c.windows.taps == 1 and set(c.windows.strides) == {1} and not c.windows.needs_padding
+
+
+def _divisor(number: int, most: int) -> int:
+    """The largest divisor of `number` up to `most`, at least 1."""
+    return next(d for d in range(max(1, min(number, most)), 0, -1) if number % d == 0)

@@ -171,18 +171,6 @@ def _together(jobs: Sequence[Callable[[], object]], give_up: Callable[[], None])
 
 
 @contextmanager
-def claimed() -> Iterator[bool]:
-    """Whether the caller may take other processors meanwhile: nobody else has them. Inside, nothing is shared."""
-    lock = _free
-    is_free = lock.acquire(blocking=False)
-    try:
-        yield is_free
-    finally:
-        if is_free:
-            lock.release()
-
-
-@contextmanager
 def kept_apart() -> Iterator[None]:
     """Inside, every kernel runs on the thread that calls it: for callers that have a thread for each unit."""
     with _free:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from partita.graph.build import GraphBuilder
 from partita.graph.ir import Graph
 from partita.graph.match import fuse
-from partita.kernels import compiled, conv_recording, threads
+from partita.kernels import compiled, conv_tape, threads
 from partita.kernels.arrays import Array
 from partita.kernels.executor import compute, run
 from partita.kernels.fused import worth_fusing
@@ -183,6 +183,6 @@ def test_threads_change_no_bit_of_a_stretch(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_threads_change_no_bit_of_a_tape(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiled, "is_available", lambda: False)
-    monkeypatch.setattr(conv_recording, "LEAST_WORK", 0)
-    monkeypatch.setattr(conv_recording, "LEAST_DEPTHWISE_WORK", 0)
+    monkeypatch.setattr(conv_tape, "LEAST_WORK", 0)
+    monkeypatch.setattr(conv_tape, "LEAST_DEPTHWISE_WORK", 0)
     assert_equal_with_any_threads(monkeypatch)
