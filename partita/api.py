@@ -153,8 +153,9 @@ def load_plan(path: str | Path, *, random_weights: bool = False) -> Plan:
         raise PlanError(f"{path}: its model cannot be loaded: {error}") from None
     if graph.digest != file.graph_digest:
         raise PlanError(f"{path}: the model {source.path} is not the one that was placed; place it again")
-    wanted = {(operator.kernel, operator.covers) for operator in operators if len(operator.covers) > 1}
-    fused = fuse(graph, [match for match in find_matches(graph) if match.key in wanted])
+    # the plan may run the operators inside a kernel in another order than the model lists them
+    wanted = {(operator.kernel, frozenset(operator.covers)) for operator in operators if len(operator.covers) > 1}
+    fused = fuse(graph, [m for m in find_matches(graph) if (m.pattern, frozenset(m.nodes)) in wanted])
     if sorted(operator.node for operator in operators) != sorted(fused.node_named):
         raise PlanError(f"{path}: its operators are not those of the model; place it again")
     return file.plan(replace(fused, nodes=tuple(fused.node_named[operator.node] for operator in operators)))

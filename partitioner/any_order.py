@@ -5,6 +5,7 @@ never add up to more than any kernel takes. So what an engine proves holds for e
 and the order that it finds is one to solve the whole problem in.
 """
 
+import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -100,10 +101,32 @@ def shortest_in_any_order(problem: Problem, limits: Limits) -> Relaxed:
 def _read(problem: Problem, outcome: Outcome) -> Relaxed:
     inner = range(1, problem.operators + 1)
     return Relaxed(
-        order=tuple(i - 1 for i in outcome.order if i in inner),
+        order=as_data_flows(problem, [i - 1 for i in outcome.order if i in inner]),
         location_of=tuple(outcome.choice[i] for i in inner),
         bound_us=outcome.bound * (1 - ROUNDING) + problem.fixed_us,
     )
+
+
+def as_data_flows(problem: Problem, order: Sequence[int]) -> tuple[int, ...]:
+    """The order, mended where a reader stands before what it reads: operators without time may start together."""
+    rank = {i: place for place, i in enumerate(order)}
+    readers: dict[int, set[int]] = {i: set() for i in order}
+    waiting = dict.fromkeys(order, 0)
+    for tensor in problem.tensors:
+        for reader in tensor.consumers:
+            if HOST not in (tensor.producer, reader) and reader not in readers[tensor.producer]:
+                readers[tensor.producer].add(reader)
+                waiting[reader] += 1
+    ready = [rank[i] for i, count in waiting.items() if not count]
+    heapq.heapify(ready)
+    found: list[int] = []
+    while ready:
+        found.append(order[heapq.heappop(ready)])
+        for reader in readers[found[-1]]:
+            waiting[reader] -= 1
+            if not waiting[reader]:
+                heapq.heappush(ready, rank[reader])
+    return tuple(found)
 
 
 def _instance(problem: Problem, *, waits_for_calls: bool) -> Instance:

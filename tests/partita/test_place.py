@@ -157,3 +157,13 @@ def test_a_report_that_ran_the_model_says_what_its_arithmetic_does(run: Run) -> 
     assert "The placed model was run against the unplaced one" in Path("r.html").read_text()
     assert run("report", "m.plan.json", "-o", "plain.html").code == 0
     assert "partita report --check" in Path("plain.html").read_text()
+
+
+def test_a_plan_whose_kernels_list_their_operators_in_another_order_is_read_again(run: Run) -> None:
+    assert run(*PLACED, "-o", "m.plan.json").code == 0
+    document = json.loads(Path("m.plan.json").read_text())
+    assert any(len(operator["covers"]) > 1 for operator in document["operators"])
+    for operator in document["operators"]:
+        operator["covers"].reverse()
+    Path("other.plan.json").write_text(json.dumps(document))
+    assert pt.load_plan("other.plan.json").latency_us == pt.load_plan("m.plan.json").latency_us

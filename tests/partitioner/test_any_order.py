@@ -12,11 +12,17 @@ from partita.devices import load_soc
 from partita.graph.build import GraphBuilder
 from partita.graph.ir import Graph
 from partita.partitioner import Wishes, partition
-from partita.partitioner.any_order import bound_by_units, least_in_any_order, shares_us, shortest_in_any_order
+from partita.partitioner.any_order import (
+    as_data_flows,
+    bound_by_units,
+    least_in_any_order,
+    shares_us,
+    shortest_in_any_order,
+)
 from partita.partitioner.brute_force import solve_by_brute_force
 from partita.partitioner.candidates import formulate
 from partita.partitioner.engines.outcome import Limits
-from partita.partitioner.problem import HOST, Problem, evaluate, reordered
+from partita.partitioner.problem import HOST, Candidate, Problem, Tensor, evaluate, reordered
 from partita.passes.find_matches import find_matches
 from partita.passes.pipeline import prepare
 from partita.simulator.run import simulate
@@ -126,3 +132,25 @@ def test_a_simple_rule_that_is_proven_the_best_needs_no_program() -> None:
     assert plan.proof.solver.startswith("elimination")
     assert plan.proof.status == "optimal"
     assert plan.proof.bound == plan.proof.value == plan.proof.any_order
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(problems(most_operators=6))
+def test_an_order_that_an_engine_found_runs_what_is_read_before_its_reader(problem: Problem) -> None:
+    timeless = replace(problem, candidates=tuple(replace(c, cost_us=0.0) for c in closed(problem).candidates))
+    order = shortest_in_any_order(timeless, LIMITS).order
+    place = {i: k for k, i in enumerate(order)}
+    assert sorted(order) == list(range(problem.operators))
+    assert all(
+        place[t.producer] < place[c] for t in timeless.tensors for c in t.consumers if HOST not in (t.producer, c)
+    )
+
+
+def test_an_order_is_mended_no_more_than_it_must() -> None:
+    chain = Problem(
+        operators=4, unit_of_location=(0,), host=0, call_us=(0.0,), fixed_us=0.0,
+        candidates=tuple(Candidate((i,), 0, 1.0) for i in range(4)),
+        tensors=(Tensor(0, (2,), ((0.0,),)), Tensor(1, (3,), ((0.0,),))),
+    )  # fmt: skip
+    assert as_data_flows(chain, (2, 1, 0, 3)) == (1, 0, 2, 3)
+    assert as_data_flows(chain, (1, 3, 0, 2)) == (1, 3, 0, 2)
