@@ -71,7 +71,7 @@ def _sentence(
     moving = sum(moves for *_, moves in shown)
     return (
         f"{first.path} matters most: from {told(low, result)} at {first.low:.4g} to {told(high, result)} at "
-        f"{first.high:.4g}, where all as it stands gives {told(middle, result)}; {moving} of the {len(shown)} "
+        f"{first.high:.4g}, where everything as it stands gives {told(middle, result)}; {moving} of the {len(shown)} "
         "numbers shown change the placement."
     )
 

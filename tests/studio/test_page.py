@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 
+from partita.devices import load_soc
 from tests.studio.chromium import Page, browser, opened_page
 from tests.studio.serving import serving
 from tests.studio.sessions import small_session
@@ -59,7 +60,8 @@ def test_moving_a_slider_changes_the_verdict_the_timeline_and_the_graph(page: Pa
     assert before[1] != after[1]
     assert text(page, "against").endswith(f" the {before[0]} of sd8gen3-qnn")
     assert page.run("document.getElementById('against').className") == "worse"
-    assert "NPU: Call of a segment 22 µs → 245 µs" in text(page, "changes")
+    preset = load_soc("sd8gen3-qnn").unit_named("npu").call_us.value
+    assert f"NPU: Call of a segment {preset:.4g} µs → 245 µs" in text(page, "changes")
 
 
 def test_reset_brings_everything_back(page: Page) -> None:
