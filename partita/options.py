@@ -326,7 +326,5 @@ def parse_sizes(option: str, texts: Sequence[str] | None) -> tuple[OfUnit, ...]:
         if match is None:
             raise PlacementError(f"{option} {text!r} is not understood; write UNIT=SIZE, for example npu=64MB")
         unit, number, prefix = match.groups()
-        found.append(
-            OfUnit(unit, float(number) * {"": 1, "k": BYTES_PER_KB, "M": BYTES_PER_MB, "G": BYTES_PER_GB}[prefix])
-        )
+        found.append(OfUnit(unit, float(number) * SIZES[prefix]))
     return tuple(found)

@@ -15,10 +15,11 @@ from rich.text import Text
 from partita.errors import SimulationError
 from partita.graph.plan import Plan
 from partita.reports.summary import TABLE_ROWS, plain_table, row
-from partita.reports.wording import percent_text, significant
+from partita.reports.wording import significant
 from partita.simulator.timeline import Span, Timeline
 from partita.units import NS_PER_US, ms
 
+PERCENT = 0.01
 TRANSFERS = ("transfer", "map", "pre_sync", "post_sync")
 """Kinds of spans that take a link, or the time of a hand-over."""
 Sizes = tuple[float, float]
@@ -252,5 +253,7 @@ def _sizes(simulated_us: float, measured_us: float) -> tuple[str, str]:
 
 
 def _signed(error: float) -> str:
-    """ "+3 %", "-12 %"."""
-    return f"{'-' if error < 0 else '+'}{percent_text(abs(error))}"
+    """ "+3 %", "-12 %"; with a decimal where whole percents would say nothing or everything: "-99.6 %"."""
+    size = abs(error)
+    places = 1 if 0 < size < PERCENT or 1 - PERCENT < size < 1 else 0
+    return f"{error * 100:+.{places}f} %"

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 
 from partita.reports.chip import Chip
-from partita.reports.colours import FAINT, INK, LINK, RULE, unit_colour
-from partita.reports.drawing_style import calm, drawable
+from partita.reports.colours import FAINT, LINK, unit_colour
+from partita.reports.drawing_style import NODE_STYLES, calm, calm_curves, drawable, legend_beside
 from partita.reports.wording import printable, shortened
 from partita.simulator.timeline import Counter, Timeline
 from partita.units import NS_PER_US, US_PER_MS
@@ -25,25 +25,19 @@ def draw_curves(axes: Axes, chip: Chip, counters: Sequence[Counter], end_ms: flo
     """Counters of one kind over time in ms, those of a unit in its colour."""
     calm(axes, dark=dark)
     kinds = {unit.name: unit.kind for unit in chip.units}
-    for counter in counters:
+    for position, counter in enumerate(counters):
         kind, _, what = counter.name.partition(" ")
+        style = NODE_STYLES[position % len(NODE_STYLES)] if kind == "temperature" and what not in kinds else "solid"
         colour = unit_colour(kinds[what]) if what in kinds else LINK
         times = [*(time_ns / NS_PER_US / US_PER_MS for time_ns, _ in counter.points), end_ms]
         values = [*(value for _, value in counter.points), counter.points[-1][1]]
         label = drawable(shortened(printable(what or "all"), 20))
-        axes.step(times, values, where="post", color=colour.on(dark=dark), linewidth=1.2, label=label)
+        axes.step(times, values, where="post", color=colour.on(dark=dark), linewidth=1.2, linestyle=style, label=label)
     kind = counters[0].name.split(" ")[0]
     axes.set_ylabel(
         drawable(f"{kind}\n{printable(counters[0].unit)}"), parse_math=False, color=FAINT.on(dark=dark), fontsize=8,
         rotation=0, ha="right", va="center",
     )  # fmt: skip
-    if kind != "temperature":
-        axes.set_ylim(bottom=0)
-    axes.tick_params(axis="y", labelsize=7.5, colors=FAINT.on(dark=dark))
-    axes.locator_params(axis="y", nbins=3)
-    axes.grid(axis="y", color=RULE.on(dark=dark), linewidth=0.4)
+    calm_curves(axes, from_zero=kind != "temperature", ticks=3, dark=dark)
     if len(counters) > 1:
-        legend = axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.05), frameon=False, fontsize=7, handlelength=1.4)
-        for text in legend.get_texts():
-            text.set_color(INK.on(dark=dark))
-            text.set_parse_math(False)
+        legend_beside(axes, dark=dark)

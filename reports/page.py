@@ -9,19 +9,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
 from partita.graph.ir import Graph, Node
 from partita.graph.plan import PlacedOperator, Plan
 from partita.kernels.compare import Difference
-from partita.reports import colours
 from partita.reports.account import Account
 from partita.reports.aim import aim_text, figure_text
-from partita.reports.colours import Colour, unit_colour
 from partita.reports.drawing import Picture, strip_of
 from partita.reports.estimates import estimates_line, estimates_of
 from partita.reports.fallbacks import fallbacks_of
 from partita.reports.graph_view import GraphView
+from partita.reports.html import css_colours, templates
 from partita.reports.memory_view import memory_rows
 from partita.reports.provenance import command_of, provenance_of
 from partita.reports.rewrites import Rewrite
@@ -56,17 +55,6 @@ PRINTED_ROWS = 60
 """Operators on paper, the dearest, if there are more."""
 SAME_TIME = 0.0005
 """Latencies that differ by less than this share are told as equal."""
-PALETTE = {
-    "accent": colours.ACCENT,
-    "paper": colours.PAPER,
-    "ink": colours.INK,
-    "faint": colours.FAINT,
-    "rule": colours.RULE,
-    "panel": colours.PANEL,
-    "bar": colours.BAR,
-    "link": colours.LINK,
-    "call": colours.CALL,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,23 +139,17 @@ def page(plan: Plan, timeline: Timeline, checks: Sequence[Difference] = (), rewr
         hangs_on=estimates_line(estimates_of(plan)),
         provenance=provenance_of(plan),
         command=command_of(plan),
-        palette=PALETTE,
-        unit_colours=[unit_colour(unit.kind) for unit in units],
+        unit_count=len(units),
+        colours_on_light=css_colours([unit.kind for unit in units], dark=False),
+        colours_on_dark=css_colours([unit.kind for unit in units], dark=True),
     )  # fmt: skip
 
 
 @cache
 def _environment() -> Environment:
-    """Templates with autoescape; a name that a template does not get is an error."""
-    environment = Environment(
-        loader=PackageLoader("partita.reports", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    """The templates with what this page asks of them."""
+    environment = templates()
     environment.filters.update(
-        printable=printable,
         bytes=bytes_text,
         percent=percent_text,
         ms=ms_text,
@@ -175,7 +157,7 @@ def _environment() -> Environment:
         unbroken=_unbroken,
         decibel=decibel_text,
     )
-    environment.globals.update(style_sheet_colours=_style_sheet_colours, most_nodes=MOST_NODES, count=count_text)
+    environment.globals.update(most_nodes=MOST_NODES, count=count_text)
     return environment
 
 
@@ -187,12 +169,6 @@ def _number(time_us: float) -> str:
 def _unbroken(text: str) -> str:
     """The text with numbers tied to their units, so that no line ends between them."""
     return re.sub(r"(?<=[\d<>]) (?=%|m?s\b|dB\b|\d)", "\u00a0", text)
-
-
-def _style_sheet_colours(palette: dict[str, Colour], units: list[Colour], *, dark: bool) -> str:
-    """Custom properties for the page's colours; units by their position in the Soc."""
-    named = [f"--{name}:{colour.on(dark=dark)}" for name, colour in palette.items()]
-    return ";".join([*named, *(f"--u{i}:{colour.on(dark=dark)}" for i, colour in enumerate(units))])
 
 
 def _figures(account: Account, verdict: Verdict) -> tuple[Figure, ...]:

@@ -1,15 +1,14 @@
 """A scenario drawn under one time axis: what ran where, memory traffic, latency, power, clocks, temperatures."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
 from partita.devices.soc import Soc
-from partita.reports.colours import ACCENT, FAINT, INK, LINK, OTHER_UNIT, PANEL, RULE, UNIT_COLOURS, Colour, unit_colour
-from partita.reports.drawing_style import calm, drawable
+from partita.reports.colours import ACCENT, FAINT, INK, LINK, OTHER_UNIT, PANEL, UNIT_COLOURS, Colour, unit_colour
+from partita.reports.drawing_style import NODE_STYLES, calm, calm_curves, drawable, legend_beside
 from partita.reports.figures import BAR_SHARE, LANE_INCHES, head_line, new_figure
 from partita.reports.scenario import seconds
 from partita.reports.wording import printable, shortened, significant
@@ -18,8 +17,6 @@ from partita.simulator.timeline import HOST_TRACK, Counter
 from partita.units import NS_PER_US, US_PER_MS
 
 STREAM_COLOURS = (ACCENT, UNIT_COLOURS["cpu"], UNIT_COLOURS["npu"], UNIT_COLOURS["dsp"], OTHER_UNIT)
-NODE_STYLES: tuple[Any, ...] = ((0, (4, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1, 1.5)))
-"""Of temperatures that belong to no unit."""
 PANEL_INCHES = 0.95
 LONG_S = 2.0
 """From here on the axis is in seconds."""
@@ -121,7 +118,7 @@ def _draw_lanes(axes: Axes, outcome: Outcome, tracks: Sequence[str], soc: Soc, s
             axes.plot(
                 [], [], color=label_colour, linewidth=5, label=drawable(shortened(printable(found_stream.name), 32))
             )
-        _legend(axes, dark=dark)
+        legend_beside(axes, dark=dark)
 
 
 def _box(interval: Interval, middle: float, half: float, scale: float) -> list[tuple[float, float]]:
@@ -157,20 +154,9 @@ def _draw_curves(axes: Axes, outcome: Outcome, names: Sequence[str], soc: Soc, s
             where="post", color=colour.on(dark=dark), linewidth=1.2, linestyle=style,
             label=drawable(shortened(printable(what or "phone" if kind == "power" else what or "all"), 24)),
         )  # fmt: skip
-    if not names[0].startswith("temperature"):
-        axes.set_ylim(bottom=0)
-    axes.tick_params(axis="y", labelsize=7.5, colors=FAINT.on(dark=dark))
-    axes.locator_params(axis="y", nbins=4)
-    axes.grid(axis="y", color=RULE.on(dark=dark), linewidth=0.4)
+    calm_curves(axes, from_zero=not names[0].startswith("temperature"), ticks=4, dark=dark)
     if len(names) > 1:
-        _legend(axes, dark=dark)
-
-
-def _legend(axes: Axes, *, dark: bool) -> None:
-    legend = axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.05), frameon=False, fontsize=7, handlelength=1.4)
-    for text in legend.get_texts():
-        text.set_color(INK.on(dark=dark))
-        text.set_parse_math(False)
+        legend_beside(axes, dark=dark)
 
 
 def _unit_colours(soc: Soc) -> dict[str, Colour]:

@@ -2,13 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from partita.reports.page import PALETTE
+from partita.reports.html import css_colours, templates
 from partita.reports.provenance import partita_version
-from partita.reports.wording import count_text, printable
+from partita.reports.wording import count_text
 from partita.studies.analyses.finding import NOTHING, axis, number, told
 from partita.studies.charts import Bar, Chart, Dot, Line, bars, heat_map, lines, scatter
 from partita.studies.outcome import RESULTS
@@ -42,13 +39,13 @@ def study_page(done: Done) -> str:
     variables = [variable.title for variable in study.variables]
     shown = tuple(dict.fromkeys((study.result, *(SHOWN if done.load is None else SHOWN_OF_LOAD))))
     return (
-        _environment()
+        templates()
         .get_template("study.html")
         .render(
             study=study,
             title=study.title or study.name,
-            colours_on_light=_colours(dark=False),
-            colours_on_dark=_colours(dark=True),
+            colours_on_light=css_colours(dark=False),
+            colours_on_dark=css_colours(dark=True),
             figures=tuple(_figures(done)),
             findings=done.findings,
             design_text=_design_text(done),
@@ -149,21 +146,3 @@ def _provenance(done: Done) -> Iterator[tuple[str, str]]:
     for name in dict.fromkeys((done.study.result.partition(":")[0], *named)):
         yield name, {**RESULTS, **SCENARIO_RESULTS}[name]
     yield "Partita", partita_version()
-
-
-def _colours(*, dark: bool) -> str:
-    return ";".join(f"--{name}:{colour.on(dark=dark)}" for name, colour in PALETTE.items())
-
-
-@cache
-def _environment() -> Environment:
-    """Templates with autoescape; a name that a template does not get is an error."""
-    environment = Environment(
-        loader=PackageLoader("partita.reports", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["printable"] = printable
-    return environment

@@ -1,19 +1,18 @@
 """What the page shows: of a session once, of a solved placement each time, as JSON with the timeline as SVG."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
 from partita.devices import Soc, operator_cost, verdict
 from partita.reports.account import Account
 from partita.reports.aim import aim_text, figure_text
 from partita.reports.chip import Chip, chip_of
-from partita.reports.colours import unit_colour
 from partita.reports.drawing import Picture
 from partita.reports.fallbacks import fallbacks_of
-from partita.reports.page import PALETTE
+from partita.reports.html import css_colours, templates
 from partita.reports.verdict import labelled_baselines, solver_text, verdict_of
 from partita.reports.wording import count_text, ms_text, percent_text, printable, ratio_text, significant
 from partita.studies.placer import UNPROVEN
@@ -37,7 +36,7 @@ def style_sheet(soc: Soc) -> str:
     """The colours of the Soc's units and of the report, then its style sheet and Studio's own."""
     kinds = [unit.kind for unit in soc.units]
     classes = "".join(f".u{i}{{--c:var(--u{i})}}" for i in range(len(kinds)))
-    light, dark = _colours(kinds, dark=False), _colours(kinds, dark=True)
+    light, dark = css_colours(kinds, dark=False), css_colours(kinds, dark=True)
     own = f":root{{{light}}}@media (prefers-color-scheme:dark){{:root{{{dark}}}}}{classes}"
     return "\n".join((own, _source("style.css"), _source("studio.css")))
 
@@ -223,20 +222,10 @@ def _kernels(account: Account) -> Iterator[str]:
 
 @cache
 def _environment() -> Environment:
-    """Studio's templates and the report's, with autoescape; a name that a template does not get is an error."""
-    loaders = [PackageLoader(package, "templates") for package in ("partita.studio", "partita.reports")]
-    environment = Environment(
-        loader=ChoiceLoader(loaders), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment
+    return templates("partita.studio")
 
 
 def _source(name: str) -> str:
     environment = _environment()
     assert environment.loader is not None
     return environment.loader.get_source(environment, name)[0]
-
-
-def _colours(kinds: Sequence[str], *, dark: bool) -> str:
-    named = [f"--{name}:{colour.on(dark=dark)}" for name, colour in PALETTE.items()]
-    return ";".join([*named, *(f"--u{i}:{unit_colour(kind).on(dark=dark)}" for i, kind in enumerate(kinds))])
