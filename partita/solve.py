@@ -41,6 +41,14 @@ def solve(  # noqa: PLR0913  (a command has one parameter per option)
     gap: Annotated[float, typer.Option("--gap", help="Stop when proven within this share of the best.")] = 1e-4,
     time_limit: Annotated[
         float, typer.Option("--time-limit", metavar="SECONDS", help="Stop after this time with the best so far.")
+    ] = 600.0,
+    work: Annotated[
+        float,
+        typer.Option(
+            "--work",
+            metavar="SECONDS",
+            help="Stop after this much work, counted so that other programs on the machine do not matter.",
+        ),
     ] = 60.0,
     output: Annotated[
         str | None,
@@ -61,12 +69,13 @@ def solve(  # noqa: PLR0913  (a command has one parameter per option)
         raise ProblemError(f"--from {source}: there is no such format; there are {', '.join(SOURCES)}")
     if order not in ("given", "free"):
         raise ProblemError(f"--order {order}: there is no such choice; there are given, free")
-    if not 0 <= gap < 1 or not time_limit > 0:
-        raise ProblemError("--gap is a share from 0 to below 1, --time-limit a number of seconds above 0")
+    if not 0 <= gap < 1 or not time_limit > 0 or not work > 0:
+        raise ProblemError("--gap is a share from 0 to below 1, --time-limit and --work are seconds above 0")
     check_outputs([output], inputs=[problem])
     cpu, wall = time.process_time(), time.perf_counter()
     instance = read_problem(problem, source)
-    outcome = solve_instance(instance, objective, Limits(gap=gap, time_s=time_limit), order_is_free=order == "free")
+    limits = Limits(gap=gap, time_s=time_limit, work_s=work)
+    outcome = solve_instance(instance, objective, limits, order_is_free=order == "free")
     solved = Solved(instance, objective, outcome, time.process_time() - cpu, time.perf_counter() - wall)
     text = json.dumps(solution_document(solved), indent=1, allow_nan=False)
     if output is not None:

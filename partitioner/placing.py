@@ -108,7 +108,7 @@ class Placing:
     def _over_all_orders(self, solution: ilp.Solution) -> "tuple[Placing, ilp.Solution]":
         """The solution with a bound over all orders, or a better one in the order that the bound's engine found."""
         quantity, value = self.wishes.aim.quantity, solution.objective_us
-        limits = Limits(self.wishes.gap_share, min(MOST_ORDERING_S, self.wishes.time_limit_s))
+        limits = Limits(self.wishes.gap_share, self.wishes.time_limit_s, MOST_ORDERING_S)
         if self.wishes.aim.name == "makespan":
             return self._scheduled(solution, shortest_in_any_order(self.formulation.problem, limits))
         if quantity is None:

@@ -12,6 +12,7 @@ from math import inf
 
 from partita.partitioner.engines.block_search import LARGEST as SEARCHED
 from partita.partitioner.engines.block_search import BlockSearch
+from partita.partitioner.engines.budget import Budget
 from partita.partitioner.engines.schedules import (
     Schedule,
     Tasks,
@@ -58,31 +59,31 @@ class BlockResult:
         return self.is_exact or self.bound >= cutoff * (1 - 2 * CLOSE)
 
 
-def solve_block(tasks: Tasks, effort: Effort, known: BlockResult | None, cutoff: float, deadline: float) -> BlockResult:
+def solve_block(tasks: Tasks, effort: Effort, known: BlockResult | None, cutoff: float, budget: Budget) -> BlockResult:
     """Solve one block, or learn more about it than is `known`.
 
     Schedules that are longer than `cutoff` are of no interest: a bound as high is enough.
     """
-    result = known or _first(tasks, cutoff, min(deadline, time.perf_counter() + effort.seconds))
+    result = known or _first(tasks, cutoff, budget)
     result = replace(result, cutoff=cutoff)
     limit = min(result.schedule.length, cutoff)
-    if result.is_exact or limit <= result.bound * (1 + CLOSE) or time.perf_counter() > deadline:
+    if result.is_exact or limit <= result.bound * (1 + CLOSE) or budget.is_spent():
         return result
     if len(tasks.times) <= SEARCHED:
-        found = BlockSearch(tasks, limit).run(effort.width, deadline)
+        found = BlockSearch(tasks, limit).run(effort.width, budget)
         return _learnt(result, found.schedule, found.bound)
     if len(tasks.times) <= LARGEST:
-        return _by_program(tasks, result, effort, limit, deadline)
+        return _by_program(tasks, result, effort, limit, budget)
     return result
 
 
-def _first(tasks: Tasks, cutoff: float, deadline: float) -> BlockResult:
+def _first(tasks: Tasks, cutoff: float, budget: Budget) -> BlockResult:
     """A schedule by HEFT, annealed where the search is not for blocks so large; and the simple bound."""
     starts = [earliest_finish(tasks, look_ahead=ahead) for ahead in (False, True)]
     best = min(starts, key=lambda schedule: schedule.length)
     if len(tasks.times) > SEARCHED:
         pinned = frozenset(i for i, row in enumerate(tasks.times) if sum(t < inf for t in row) == 1)
-        best = annealed_schedule(tasks, best, MOVES_PER_OPERATOR * len(tasks.times), 0.02, pinned, deadline)
+        best = annealed_schedule(tasks, best, MOVES_PER_OPERATOR * len(tasks.times), 0.02, pinned, budget)
     bound = max(min(row) for row in quickest_heads(tasks))
     return BlockResult(best, min(bound, best.length), best.length <= bound * (1 + CLOSE), cutoff)
 
@@ -96,12 +97,13 @@ def _learnt(result: BlockResult, schedule: Schedule | None, bound: float) -> Blo
     return BlockResult(best, bound, bound >= best.length * (1 - 10 * CLOSE), result.cutoff)
 
 
-def _by_program(tasks: Tasks, result: BlockResult, effort: Effort, limit: float, deadline: float) -> BlockResult:
+def _by_program(tasks: Tasks, result: BlockResult, effort: Effort, limit: float, budget: Budget) -> BlockResult:
     model = _BlockProgram(tasks, limit, quickest_heads(tasks), quickest_tails(tasks))
     if model.turns > MOST_TURNS:
         return result
-    seconds = min(effort.seconds, max(deadline - time.perf_counter(), 0.1))
+    seconds, began = max(min(effort.seconds, budget.left_s), 0.1), time.process_time()
     answer = model.program.solve(gap=effort.gap, time_limit_s=seconds, options={"mip_heuristic_effort": 0.01})
+    budget.spend(time.process_time() - began)
     if answer.is_infeasible:  # nothing is shorter
         return _learnt(result, None, limit * (1 - 2 * CLOSE))
     schedule = model.schedule(answer.values) if len(answer.values) else None

@@ -7,13 +7,13 @@ promised.
 """
 
 import itertools
-import time
 from dataclasses import dataclass
 from math import inf
 
 import numpy as np
 
-from partita.partitioner.engines.labels import Ints, Labels, narrowed, together
+from partita.partitioner.engines.budget import Budget
+from partita.partitioner.engines.labels import Ints, Labels, Rules, narrowed, together
 from partita.partitioner.engines.schedules import Schedule, Tasks, quickest_heads, quickest_tails, timed
 from partita.partitioner.instance import Floats
 
@@ -25,12 +25,27 @@ STEPS = {1: 1, 2: 8, 3: 6}
 """By the number of units, into how many parts weights are divided for bounds by load; 4 with more units."""
 
 
+LAYER_S, LABEL_S = 20e-6, 45e-9
+"""Work of one layer, and of one label there, for each operator and each unit that it may use."""
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """A schedule below the limit, if one was found, and what none is shorter than."""
 
     schedule: Schedule | None
     bound: float
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one operator or copy adds to some labels."""
+
+    action: int
+    at: Ints
+    """The labels that it may follow."""
+    start: Floats
+    """Per such label, when it begins."""
 
 
 class BlockSearch:
@@ -53,6 +68,7 @@ class BlockSearch:
                 self.readers[tensor].append(i)
                 if tensor not in self.made[producer]:
                     self.made[producer].append(tensor)
+        self.needs = [sum(1 << p for p in {p for p, _ in row}) for row in tasks.inputs]
         self._number_places()
         self.links = 1 + max((link for row in tasks.links for link in row), default=-1)
         self._choose_weights()
@@ -60,6 +76,7 @@ class BlockSearch:
     def _number_places(self) -> None:
         """Where tensors may be: the units of their maker and of their readers."""
         self.place: dict[tuple[int, int], int] = {}
+        makers: list[int] = []
         matters: list[int] = []
         for producer, tensors in enumerate(self.made):
             for t in tensors:
@@ -69,8 +86,9 @@ class BlockSearch:
                         readers = self.readers[t]
                     if readers or u in self.allowed[producer]:
                         self.place[t, u] = len(matters)
+                        makers.append(1 << producer)
                         matters.append(sum(1 << i for i in readers))
-        self.matters = np.array(matters, np.int64)
+        self.rules = Rules(np.array(makers, np.int64), np.array(matters, np.int64), self.slack)
 
     def _choose_weights(self) -> None:
         """[weighting, unit], sums 1; and [weighting, operator]: its least weighted time. Not of the last operator."""
@@ -85,7 +103,7 @@ class BlockSearch:
                 times = [self.tasks.times[i][u] for u in units]
                 self.shares[:, i] = (self.weights[:, units] * times).min(axis=1)
 
-    def run(self, width: int, deadline: float) -> Found:
+    def run(self, width: int, budget: Budget) -> Found:
         """List labels, at most `width` per layer."""
         self.actions: list[Ints] = []
         self.parents: list[Ints] = []
@@ -93,13 +111,16 @@ class BlockSearch:
         if not all(self.allowed):
             return Found(None, self.dropped)
         labels = self._start()
+        pairs = sum(map(len, self.allowed))
         for _ in range(self.count):
+            known = self.recorded
             if self.links:
                 labels = self._with_copies(labels, width)
             labels = self._narrowed(self._next(labels), width)
             if not len(labels):
                 return Found(None, self.dropped)
-            if time.perf_counter() > deadline:
+            budget.spend((LAYER_S + LABEL_S * (self.recorded - known)) * pairs)
+            if budget.is_spent():
                 break
         best = int(labels.bound.argmin())
         bound = min(self.dropped, float(labels.bound[best]))
@@ -119,25 +140,25 @@ class BlockSearch:
         )
 
     def _narrowed(self, labels: Labels, width: int) -> Labels:
-        labels, lost = narrowed(labels, self.matters, self.slack, width)
+        labels, lost = narrowed(labels, self.rules, width)
         self.dropped = min(self.dropped, lost)
         return labels
 
-    def _child(self, labels: Labels, at: Ints, start: Floats, action: int) -> Labels:
-        """The labels at `at` after an action that begins at `start`."""
+    def _children(self, labels: Labels, steps: list[Step]) -> tuple[Labels, list[slice]]:
+        """The labels after each step, and which of them are whose; `now`, `free` and the records are set."""
+        at = np.concatenate([step.at for step in steps])
+        ends = list(itertools.accumulate(len(step.at) for step in steps))
+        columns = [slice(end - len(step.at), end) for end, step in zip(ends, steps, strict=True)]
         child = labels.of(at)
-        child.now = start
-        child.free = np.maximum(child.free, start)
-        self.actions.append(np.full(len(at), action))
-        self.parents.append(labels.action[at])
+        child.now = np.concatenate([step.start for step in steps])
+        np.maximum(child.free, child.now, out=child.free)
+        self.actions.append(np.repeat([step.action for step in steps], [len(step.at) for step in steps]))
+        self.parents.append(child.action)
         child.action = self.recorded + np.arange(len(at))
         self.recorded += len(at)
-        return child
+        return child, columns
 
-    def _promising(self, found: list[Labels], none: Labels) -> Labels:
-        if not found:
-            return none.of(np.zeros(0, np.int64))
-        labels = together(found)
+    def _promising(self, labels: Labels) -> Labels:
         labels.bound = np.maximum(labels.bound, self._bound(labels))
         return labels.of(labels.bound < self.limit - self.slack)
 
@@ -145,8 +166,11 @@ class BlockSearch:
 
     def _next(self, labels: Labels) -> Labels:
         """Every operator that may begin next, on every unit."""
-        found = []
+        begun = int(np.bitwise_or.reduce(labels.done))
+        steps = []
         for i, units in enumerate(self.allowed):
+            if self.needs[i] & ~begun:
+                continue
             waits = (labels.done & self.bits[i]) == 0
             for u in units:
                 start = labels.free[u]
@@ -155,19 +179,21 @@ class BlockSearch:
                 time_left = self.limit - self.slack - self.tails[i][u] - self.tasks.times[i][u]
                 at = np.flatnonzero(waits & (start < time_left))
                 if len(at):
-                    found.append(self._begun(labels, at, start[at], i, u))
-        return self._promising(found, labels)
+                    steps.append(Step(i * self.units + u, at, start[at]))
+        return self._promising(self._begun(labels, steps)) if steps else labels.of(np.zeros(0, np.int64))
 
-    def _begun(self, labels: Labels, at: Ints, start: Floats, i: int, u: int) -> Labels:
-        child = self._child(labels, at, start, i * self.units + u)
-        end = start + self.tasks.times[i][u]
-        child.done = child.done | self.bits[i]
-        child.free[u] = end
-        for t in self.made[i]:
-            child.source[t] = u
-            for b, move in enumerate(self.tasks.moves[t][u]):
-                if (t, b) in self.place and self._link(t, u, b) < 0:
-                    child.arrival[self.place[t, b]] = end + move
+    def _begun(self, labels: Labels, steps: list[Step]) -> Labels:
+        child, columns = self._children(labels, steps)
+        for step, own in zip(steps, columns, strict=True):
+            i, u = divmod(step.action, self.units)
+            end = step.start + self.tasks.times[i][u]
+            child.done[own] |= self.bits[i]
+            child.free[u, own] = end
+            for t in self.made[i]:
+                child.source[t, own] = u
+                for b, move in enumerate(self.tasks.moves[t][u]):
+                    if (t, b) in self.place and self._link(t, u, b) < 0:
+                        child.arrival[self.place[t, b], own] = end + move
         return child
 
     def _link(self, tensor: int, a: int, b: int) -> int:
@@ -189,7 +215,7 @@ class BlockSearch:
 
     def _copied(self, labels: Labels) -> Labels:
         """Every copy that may begin next."""
-        found = []
+        steps, carried = [], []
         for (t, b), place in self.place.items():
             readers = sum(1 << i for i in self.readers[t] if b in self.allowed[i])
             waits = ((readers & ~labels.done) != 0) & np.isinf(labels.arrival[place])
@@ -198,11 +224,15 @@ class BlockSearch:
                 at = np.flatnonzero(waits & (labels.source[t] == a))
                 if link >= 0 and len(at):
                     start = np.maximum(labels.free[self.units + link, at], labels.arrival[self.place[t, a], at])
-                    child = self._child(labels, at, start, (self.count + t) * self.units + b)
-                    child.free[self.units + link] = start + self.tasks.moves[t][a][b]
-                    child.arrival[place] = start + self.tasks.moves[t][a][b]
-                    found.append(child)
-        return self._promising(found, labels)
+                    steps.append(Step((self.count + t) * self.units + b, at, start))
+                    carried.append((self.units + link, place, start + self.tasks.moves[t][a][b]))
+        if not steps:
+            return labels.of(np.zeros(0, np.int64))
+        child, columns = self._children(labels, steps)
+        for own, (link, place, end) in zip(columns, carried, strict=True):
+            child.free[link, own] = end
+            child.arrival[place, own] = end
+        return self._promising(child)
 
     # Bounds
 

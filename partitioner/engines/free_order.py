@@ -30,7 +30,7 @@ def solve(instance: Instance, limits: Limits) -> Outcome:
 
     Raises ProblemError if no placement fits the memory.
     """
-    deadline = time.perf_counter() + limits.time_s
+    deadline = time.perf_counter() + limits.least_s
     blocks = _Blocks(nets_of(instance), deadline)
     try:
         bound, order, unit_of = blocks.solved()

@@ -49,44 +49,69 @@ def together(parts: list[Labels]) -> Labels:
     return Labels(*(np.concatenate([getattr(p, field.name) for p in parts], axis=-1) for field in fields(Labels)))
 
 
-def narrowed(labels: Labels, matters: Ints, slack: float, width: int) -> tuple[Labels, float]:
-    """Without dominated ones, and at most `width`; also the least bound of those dropped for being too many.
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What tells whether one label leaves all that follows no later than another does."""
 
-    `matters[place]` are the operators, as bits, to which an arrival there matters until they have begun.
-    """
+    makers: Ints
+    """[place]: the operator, as a bit, that makes what arrives there."""
+    matters: Ints
+    """[place]: the operators, as bits, to which an arrival there matters until they have begun."""
+    slack: float
+    """Times that differ by less count as the same."""
+
+
+def narrowed(labels: Labels, rules: Rules, width: int) -> tuple[Labels, float]:
+    """Without dominated ones, and at most `width`; also the least bound of those dropped for being too many."""
     if len(labels) < 2:
         return labels, np.inf
-    labels = labels.of(np.lexsort((labels.now, labels.bound, labels.done)))
-    labels = labels.of(~_dominated(labels, matters, slack))
+    labels = labels.of(_undominated(labels, rules))
     if len(labels) <= width:
         return labels, np.inf
     best = np.argsort(labels.bound, kind="stable")
     return labels.of(np.sort(best[:width])), float(labels.bound[best[width]])
 
 
-def _dominated(labels: Labels, matters: Ints, slack: float) -> Bools:
-    """Whether a label of the same operators, near in the order, leaves nothing later."""
-    count = len(labels)
-    there = np.maximum(labels.arrival, labels.now)
-    there[(matters[:, None] & ~labels.done) == 0] = 0.0
-    state = np.concatenate([labels.free, labels.now[None], there])
-    total = np.where(np.isinf(state), 0.0, state).sum(axis=0) + FAR * slack * np.isinf(state).sum(axis=0)
-    dominated = np.zeros(count, bool)
-    for apart in range(1, min(RIVALS, count - 1) + 1):
-        winner = np.flatnonzero(labels.done[apart:] == labels.done[:-apart])
-        if not len(winner):
+def _undominated(labels: Labels, rules: Rules) -> Ints:
+    """The labels, in order of their operators, of which none near leaves nothing later."""
+    labels_at = np.lexsort((labels.bound, labels.done))
+    done = labels.done[labels_at]
+    state = _states(labels, rules, labels_at)
+    far = np.isinf(state)
+    total = np.where(far, 0.0, state).sum(axis=0) + FAR * rules.slack * far.sum(axis=0)
+    order = np.lexsort((total, done))
+    labels_at, done, state = labels_at[order], done[order], state[:, order]
+    for apart in range(1, RIVALS + 1):
+        pairs = np.flatnonzero(done[apart:] == done[:-apart]) if apart < len(done) else np.zeros(0, np.int64)
+        if not len(pairs):
             break
-        loser = winner + apart
-        is_less = total[winner] <= total[loser]
-        winner, loser = np.where(is_less, winner, loser), np.where(is_less, loser, winner)
-        live = ~(dominated[winner] | dominated[loser])
-        dominated[_beaten(state, winner[live], loser[live], slack)] = True
-    return dominated
+        beaten = _beaten(state, pairs, apart, rules.slack)
+        if len(beaten):
+            kept = np.ones(len(done), bool)
+            kept[beaten] = False
+            labels_at, done, state = labels_at[kept], done[kept], state[:, kept]
+    return labels_at
 
 
-def _beaten(state: Floats, winner: Ints, loser: Ints, slack: float) -> Ints:
+def _states(labels: Labels, rules: Rules, at: Ints) -> Floats:
+    """[row, label]: from when on units, links and what has been made are there; the same rows for the same operators.
+
+    `at` has labels of the same operators side by side.
+    """
+    done, now = labels.done[at], labels.now[at]
+    is_first = np.r_[True, done[1:] != done[:-1]]
+    kinds, kind = done[is_first], np.cumsum(is_first) - 1
+    needed = ((rules.matters[:, None] & ~kinds) != 0) & ((rules.makers[:, None] & kinds) != 0)
+    count = needed.sum(axis=0)
+    places = np.argsort(~needed, axis=0, kind="stable")[: count.max()]
+    there = np.maximum(labels.arrival[places[:, kind], at], now)
+    there[np.arange(len(places))[:, None] >= count[kind]] = 0.0
+    return np.concatenate([labels.free[:, at], now[None], there])
+
+
+def _beaten(state: Floats, winner: Ints, apart: int, slack: float) -> Ints:
+    """The labels that lie `apart` behind a winner and leave nothing sooner than it does."""
     for low in range(0, len(state), ROWS):
         rows = state[low : low + ROWS]
-        holds = (rows[:, winner] <= rows[:, loser] + slack).all(axis=0)
-        winner, loser = winner[holds], loser[holds]
-    return loser
+        winner = winner[(rows[:, winner] <= rows[:, winner + apart] + slack).all(axis=0)]
+    return winner + apart

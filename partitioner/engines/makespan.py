@@ -7,12 +7,12 @@ the best chain is exact. Edges that jump far over separators are left out of the
 """
 
 import itertools
-import time
 from dataclasses import dataclass, replace
 from math import inf
 
 from partita.errors import ProblemError
 from partita.partitioner.engines.block_schedule import BlockResult, Effort, solve_block
+from partita.partitioner.engines.budget import Budget, budget_of
 from partita.partitioner.engines.fitting import fitted
 from partita.partitioner.engines.outcome import NOISE, STOPPED, Limits, Outcome, relative_gap, status_of
 from partita.partitioner.engines.schedules import (
@@ -33,8 +33,16 @@ SOLVER = "temporal separators, refined block tables; blocks by HiGHS through PuL
 SHORT = (16, 8, 4, 2, 0)
 """Edges over at most so many places keep the separators that they jump inside one block, while it stays small."""
 SMALL = 40
-EFFORTS = (Effort(100, 0.01, 3.0), Effort(1000, 1e-7, 10.0), Effort(5000, 1e-7, 20.0), Effort(30_000, 1e-7, 60.0))
+EFFORTS = (
+    Effort(20, 0.01, 3.0),
+    Effort(200, 0.01, 3.0),
+    Effort(1000, 1e-7, 10.0),
+    Effort(5000, 1e-7, 20.0),
+    Effort(30_000, 1e-7, 60.0),
+)
 """For a block: first roughly, then exactly."""
+POLISH_SHARE = 0.1
+"""Of the work, kept for annealing the whole schedule."""
 WHOLE_MOVES = 4000
 MOST_MOVES = 60_000
 NONE = -1
@@ -46,7 +54,8 @@ def solve(instance: Instance, limits: Limits) -> Outcome:
     Groups and memory are kept by the schedule; of groups the bound knows only which units none can use, of memory
     nothing. Raises ProblemError if no schedule was found that fits the memory.
     """
-    deadline, gap = time.perf_counter() + limits.time_s, max(limits.gap, NOISE)
+    budget, gap = budget_of(limits), max(limits.gap, NOISE)
+    budget.spend(POLISH_SHARE * limits.work_s)
     tasks = tasks_of(instance)
     chain = _Chain(tasks)
     best = _start(tasks)
@@ -54,20 +63,23 @@ def solve(instance: Instance, limits: Limits) -> Outcome:
     for effort in EFFORTS:
         while True:
             units, bound = chain.best()
-            if relative_gap(best.length, bound) <= gap or time.perf_counter() > deadline:
+            if relative_gap(best.length, bound) <= gap or budget.is_spent():
                 break
             log.append(f"makespan {best.length:g}, bound {bound:g}, {chain.solved} blocks solved")
             fresh = [k for k in range(len(chain.blocks)) if not chain.is_final(k, units, effort)]
             for k in fresh:
-                chain.refine(k, units, effort, best.length, deadline)
-            best = min(best, chain.whole(units, best), key=lambda schedule: schedule.length)
+                chain.refine(k, units, effort, best.length, budget)
+            for found in (units, chain.known_best()):
+                if found is not None:
+                    best = min(best, chain.whole(found, best), key=lambda schedule: schedule.length)
             if not fresh:
                 break
+    budget.spend(-POLISH_SHARE * limits.work_s)
     if relative_gap(best.length, bound) > gap:
-        best = _polished(tasks, best, deadline)
+        best = _polished(tasks, best, budget)
     best = _fitting(instance, tasks, best)
     outcome = _outcome(instance, tasks, best)
-    status = status_of(best.length, bound, limits, in_time=time.perf_counter() <= deadline)
+    status = status_of(best.length, bound, limits, in_time=not budget.is_spent())
     return replace(outcome, bound=min(bound, best.length), status=status, log=tuple(log))
 
 
@@ -110,11 +122,11 @@ def _start(tasks: Tasks) -> Schedule:
     return min(found, key=lambda schedule: schedule.length)
 
 
-def _polished(tasks: Tasks, best: Schedule, deadline: float) -> Schedule:
-    """Annealing of the whole schedule while time is left."""
+def _polished(tasks: Tasks, best: Schedule, budget: Budget) -> Schedule:
+    """Annealing of the whole schedule while work is left."""
     spent, heat = 0, 0.0
-    while spent < MOST_MOVES and time.perf_counter() < deadline:
-        found = annealed_schedule(tasks, best, WHOLE_MOVES, heat, frozenset(), deadline)
+    while spent < MOST_MOVES and not budget.is_spent():
+        found = annealed_schedule(tasks, best, WHOLE_MOVES, heat, frozenset(), budget)
         spent += WHOLE_MOVES
         if found.length >= best.length:
             heat = 0.002 if heat == 0.0 else heat * 2
@@ -143,15 +155,19 @@ class _Chain:
 
     def best(self) -> tuple[list[int], float]:
         """The units of the separators on the best chain, and its length: a bound of the makespan."""
-        value, links = [0.0], []
-        for rows in self.table:
-            reached = [min((value[a] + row[b], a) for a, row in enumerate(rows)) for b in range(len(rows[0]))]
-            value = [length for length, _ in reached]
-            links.append([a for _, a in reached])
-        units = [0]
-        for link in reversed(links):
-            units.append(link[units[-1]])
-        return units[::-1], value[0]
+        return _shortest(self.table)
+
+    def known_best(self) -> list[int] | None:
+        """The units of the separators on the chain of which the schedules found are shortest; None if none is whole."""
+        lengths = [
+            [
+                [self.results[k][a, b].schedule.length if (a, b) in self.results[k] else inf for b in range(len(row))]
+                for a, row in enumerate(rows)
+            ]
+            for k, rows in enumerate(self.table)
+        ]
+        units, length = _shortest(lengths)
+        return units if length < inf else None
 
     def is_final(self, k: int, units: list[int], effort: Effort) -> bool:
         """Whether no more can be learnt about block k between these units with this effort."""
@@ -159,7 +175,7 @@ class _Chain:
         result = self.results[k].get(between)
         return result is not None and (result.is_exact or self.efforts[k][between] == effort)
 
-    def refine(self, k: int, units: list[int], effort: Effort, limit: float, deadline: float) -> None:
+    def refine(self, k: int, units: list[int], effort: Effort, limit: float, budget: Budget) -> None:
         """Solve block k between its units on the chain; `limit` is the shortest schedule known."""
         a, b = units[k], units[k + 1]
         block = self._block(k, a, b)
@@ -168,7 +184,7 @@ class _Chain:
         cutoff = limit - others
         spent, result = self.known.get(key, (None, None))
         if result is None or (spent != effort and not result.is_enough(cutoff)):
-            result = solve_block(block, effort, result, cutoff, deadline)
+            result = solve_block(block, effort, result, cutoff, budget)
             self.known[key] = effort, result
             self.solved += 1
         self.results[k][a, b] = result
@@ -240,6 +256,19 @@ class _Chain:
         offset = first + (first == NONE)
         readers = range(offset + (first != NONE), min(last + 1, len(self.tasks.times)))
         return sorted({t for i in readers for p, t in self.tasks.inputs[i] if p >= offset})
+
+
+def _shortest(table: list[Rows]) -> tuple[list[int], float]:
+    """The units between the blocks, from before the first to behind the last, for the least sum; and that sum."""
+    value, links = [0.0], []
+    for rows in table:
+        reached = [min((value[a] + row[b], a) for a, row in enumerate(rows)) for b in range(len(rows[0]))]
+        value = [length for length, _ in reached]
+        links.append([a for _, a in reached])
+    units = [0]
+    for link in reversed(links):
+        units.append(link[units[-1]])
+    return units[::-1], value[0]
 
 
 def _by_start(tasks: Tasks, schedule: Schedule) -> list[int]:

@@ -15,10 +15,19 @@ NOISE = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When to stop: at this relative gap, or after this time."""
+    """When to stop: at this relative gap, after this much work, or after this time."""
 
     gap: float = 1e-4
-    time_s: float = 60.0
+    time_s: float = 600.0
+    """Of the wall clock."""
+    work_s: float = 60.0
+    """Work counted in seconds of one core, which a busy machine does not change; see `budget.py`. Programs that the
+    solver of linear programs runs count in time."""
+
+    @property
+    def least_s(self) -> float:
+        """The time that is granted to what does not count its work."""
+        return min(self.time_s, self.work_s)
 
 
 @dataclass(frozen=True, slots=True)

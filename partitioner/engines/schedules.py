@@ -6,15 +6,17 @@ one, carries one tensor at a time.
 
 import math
 import random
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
 
+from partita.partitioner.engines.budget import Budget
 from partita.partitioner.engines.carrying import Carrying, Copy, LinkTable
 from partita.partitioner.instance import Instance
 
 Rows = list[list[float]]
+MOVE_S = 0.16e-6
+"""Work of trying one move in annealing, for each operator of the schedule."""
 
 
 @dataclass(frozen=True)
@@ -217,12 +219,12 @@ def _mean(rows: Rows) -> float:
 
 
 def annealed_schedule(
-    tasks: Tasks, start: Schedule, moves: int, heat: float, fixed: frozenset[int], deadline: float = inf
+    tasks: Tasks, start: Schedule, moves: int, heat: float, fixed: frozenset[int], budget: Budget
 ) -> Schedule:
     """The best schedule among those visited from `start`: operators change unit, or their place in the order.
 
     Operators in `fixed` keep their unit, and partners change theirs together. Seeded, so a run that
-    ends before the deadline can be repeated.
+    ends before the budget's time can be repeated.
     """
     chance = random.Random(1)
     count = len(tasks.times)
@@ -233,7 +235,8 @@ def annealed_schedule(
     best, length = start, start.length
     scale = heat * start.length
     for turn in range(moves):
-        if time.perf_counter() > deadline:
+        budget.spend(MOVE_S * count)
+        if budget.is_spent():
             break
         i = chance.randrange(count)
         old_unit, old_place = units[i], place[i]

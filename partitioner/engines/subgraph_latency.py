@@ -32,7 +32,7 @@ MOST_MOVES = 4000
 
 def solve(instance: Instance, limits: Limits) -> Outcome:
     """The placement of least latency found, with a bound. Raises ProblemError if none fits the memory."""
-    deadline = time.perf_counter() + limits.time_s
+    deadline = time.perf_counter() + limits.least_s
     model = LatencyModel(instance)
     best = _best(model, [*_by_ideals(model), model.all_free()], None)
     least = model.latency(best) if best is not None else inf

@@ -18,18 +18,18 @@ def solve_program(nets: Nets, limits: Limits, least: float | None, order: Sequen
     Raises ProblemError if there is none, or none was found in time.
     """
     model = SumProgram(nets, nets.instance.order if order is None else order)
-    answer = model.program.solve(gap=limits.gap, time_limit_s=limits.time_s)
+    answer = model.program.solve(gap=limits.gap, time_limit_s=limits.least_s)
     if answer.is_infeasible:
         raise ProblemError("no assignment fits: the operators need more memory than the units that run them have")
     if not len(answer.values):
-        raise ProblemError(f"no assignment was found within {limits.time_s:g} s; give a longer --time-limit")
+        raise ProblemError(f"no assignment was found within {limits.least_s:g} s; give a longer --time-limit")
     unit_of = model.units(answer.values)
     bound = min(max(answer.bound, least or 0.0, 0.0), answer.objective)
     return Outcome(
         choice=nets.choice(unit_of),
         objective=answer.objective,
         bound=bound,
-        status=status_of(answer.objective, bound, limits, in_time=answer.solve_s < limits.time_s),
+        status=status_of(answer.objective, bound, limits, in_time=answer.solve_s < limits.least_s),
         solver="HiGHS through PuLP",
         log=(f"{len(model.program.cost)} variables, {len(model.program.rows)} rows, {answer.nodes} nodes",),
     )

@@ -41,7 +41,7 @@ CLOSE = 0.005
 def solve(instance: Instance, limits: Limits) -> Outcome:
     """The assignment with the least largest load. Raises ProblemError if none that fits the memory was found."""
     began = time.perf_counter()
-    deadline = began + limits.time_s
+    deadline = began + limits.least_s
     nets = nets_of(instance)
     search = _Rounds(nets, limits, deadline)
     kinds, known, log = len(set(instance.alike)), 0.0, list[str]()
@@ -105,7 +105,7 @@ def _weighted(search: "_Rounds", known: float, limits: Limits, deadline: float) 
         return known
     search.start_from(crossed(nets, balance.placements))
     is_small = nets.blocks * nets.units <= LARGEST_PROGRAM
-    left_s = min(deadline - time.perf_counter(), PROGRAM_SHARE * limits.time_s)
+    left_s = min(deadline - time.perf_counter(), PROGRAM_SHARE * limits.least_s)
     if search.load < inf and is_small and left_s > 0 and relative_gap(search.load, balance.bound) > limits.gap:
         unit_of, bound = BalanceProgram(nets).solve(search.unit_of, balance.bound, limits.gap, left_s)
         search.start_from([unit_of])

@@ -105,7 +105,7 @@ def test_the_published_schema_of_problems_is_that_of_the_reader() -> None:
         (("moirai.json", "--from", "msr"), "moirai.json: maxSizePerFPGA: Field required"),
         (("msr.json", "--order", "any"), "there is no such choice; there are given, free"),
         (("msr.json", "--gap", "2"), "--gap is a share"),
-        (("msr.json", "--time-limit", "0"), "--time-limit a number of seconds above 0"),
+        (("msr.json", "--time-limit", "0"), "--time-limit and --work are seconds above 0"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(run: Run, arguments: tuple[str, ...], message: str) -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from dataclasses import replace
 from math import inf
 
 import pytest
@@ -255,3 +256,31 @@ def test_when_time_is_up_the_best_so_far_comes_with_its_gap() -> None:
     found = solve(chain(40, (Unit("a"), Unit("b")), move=0.01), "makespan", Limits(gap=0.0, time_s=1e-6))
     assert found.objective >= found.bound > 0
     assert found.gap == NEAR((found.objective - found.bound) / found.objective)
+
+
+def ladder(steps: int) -> Instance:
+    """Three chains side by side, joined every four operators, of times that no pattern repeats."""
+    chance = random.Random(0)
+    operators, tensors = [Operator("0", (1.0, 1.0))], []
+    for _ in range(steps):
+        first = len(operators) - 1
+        for lane in range(3):
+            for k in range(4):
+                at = len(operators)
+                tensors.append(Tensor(first if not k else at - 1, (at,), (0.2, 0.2), (0.2, 0.2)))
+                operators.append(Operator(f"{at}:{lane}", (chance.uniform(1, 3), chance.uniform(1, 3))))
+        tensors += [Tensor(first + 4 * (lane + 1), (len(operators),)) for lane in range(3)]
+        operators.append(Operator(str(len(operators)), (0.5, 0.5)))
+    return Instance("ladder", "ms", (Unit("a"), Unit("b")), tuple(operators), tuple(tensors))
+
+
+def test_what_is_found_within_a_piece_of_work_does_not_depend_on_the_time_that_it_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limits = Limits(gap=0.0, time_s=1e9, work_s=0.02)
+    found = solve(ladder(6), "makespan", limits)
+    assert found.status == "time_limit"
+    now = itertools.count(0.0, 100.0)
+    monkeypatch.setattr("partita.partitioner.engines.budget.time.perf_counter", lambda: next(now))
+    assert solve(ladder(6), "makespan", limits) == found
+    assert solve(ladder(6), "makespan", replace(limits, work_s=1.0)).objective <= found.objective
