@@ -46,6 +46,7 @@ class Elimination:
 
     def solve(self) -> tuple[list[int], float]:
         """The best values and their sum. Raises TooWideError."""
+        self._leave_out_settled()
         near: list[set[int]] = [set() for _ in self.sizes]
         for variables, _ in self.tables:
             for variable in variables:
@@ -79,6 +80,14 @@ class Elimination:
                 near[other].discard(variable)
                 heapq.heappush(queue, (self._joint(other, near[other]), other))
         return self._values(trail), constant
+
+    def _leave_out_settled(self) -> None:
+        """Take variables with one value out of tables: numpy allows 64 axes, and these need none."""
+        for number, (variables, table) in enumerate(self.tables):
+            kept = tuple(v for v in variables if self.sizes[v] > 1) or variables[:1]
+            for variable in set(variables).difference(kept):
+                self.tables_of[variable].discard(number)
+            self.tables[number] = kept, table.reshape([self.sizes[v] for v in kept])
 
     def _joint(self, variable: int, near: Iterable[int]) -> int:
         return prod([self.sizes[v] for v in near], start=self.sizes[variable])

@@ -258,6 +258,20 @@ def test_when_time_is_up_the_best_so_far_comes_with_its_gap() -> None:
     assert found.gap == NEAR((found.objective - found.bound) / found.objective)
 
 
+def test_an_operator_may_be_read_by_many_that_have_one_unit_each() -> None:
+    readers = range(1, 71)
+    instance = Instance(
+        "fan",
+        "us",
+        (Unit("cpu"), Unit("npu")),
+        (Operator("first", (5.0, 1.0)), *(Operator(f"reader{i}", (1.0, inf)) for i in readers)),
+        tuple(Tensor(0, (i,), receive=(0.01, 0.01)) for i in readers),
+    )
+    outcome = solve(instance, "sum", EXACT)
+    assert outcome.objective == NEAR(1.0 + 70 * 1.01)
+    assert outcome.choice[0] == 1
+
+
 def ladder(steps: int) -> Instance:
     """Three chains side by side, joined every four operators, of times that no pattern repeats."""
     chance = random.Random(0)
