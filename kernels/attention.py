@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from partita.errors import KernelError
+from partita.kernels import attention_plan
 from partita.kernels.arrays import BLOCK, Array
 from partita.kernels.products import cuts, multiply
 from partita.kernels.registry import kernel
@@ -62,6 +63,10 @@ def attention(
     if rule.kept is not None:
         y[...], kept = _attend(q, k, v, attn_mask, allowed, rule)
         return _join_heads(y) if Q.ndim == 3 else y, k, v, kept
+    is_plain = allowed is None and not softcap and rule.precise == np.float32
+    if is_plain and attention_plan.suits(q, k, v, attn_mask):
+        attention_plan.attend(q, k, v, attn_mask, rule.factor, y)
+        return _join_heads(y) if Q.ndim == 3 else y, k, v, None
     group = q.shape[1] // max(1, k.shape[1])
 
     def compute(part: slice) -> None:

@@ -5,34 +5,44 @@ shared among the threads of all kernels (see `threads`); numba's own, which spin
 """
 
 import os
+from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from partita.kernels import threads
-from partita.kernels.arrays import BLOCK, Array
+from partita.kernels.arrays import Array
 from partita.kernels.jobs import (
     CONSTANTS,
     FLOAT_BYTES,
+    GELU,
+    NORMALIZE,
     PIECE_DEPTH,
     PRODUCT,
+    SOFTMAX,
+    Chain,
     Job,
     address_of,
     even_rows,
     panels_of,
     pieces_of_depth,
     rows_at_once,
+    table_of,
 )
 from partita.kernels.native import loops
 from partita.kernels.packing import packed
-from partita.kernels.products import cuts
 
 SWITCH = "PARTITA_COMPILED"
 """Environment variable: 0 leaves numba aside even where it is installed."""
 LEAST_WORK = 1 << 20
 """Smaller products (multiplications) are not worth waking another thread for."""
+LEAST_CHAIN = 1 << 15
+"""Chains over fewer elements neither."""
+ROW = 1 << 10
+"""Elements that are taken for a row where rows do not matter."""
+COLUMNS_PER_ROW, LEAST_PANELS = 4, 4
 UNLIMITED = (np.float32(-np.inf), np.float32(np.inf))
 
 
@@ -49,6 +59,8 @@ class Ending(NamedTuple):
     addend: Array | None = None
     low: np.float32 = UNLIMITED[0]
     high: np.float32 = UNLIMITED[1]
+    gelu: bool = False
+    """Of a product: Gelu, after the limits."""
 
 
 PLAIN = Ending()
@@ -68,18 +80,11 @@ def suits_rows(x: Array, *parameters: Array) -> bool:
     return all(p.dtype == np.float32 and p.shape == x.shape[-1:] and p.flags.c_contiguous for p in parameters)
 
 
-@cache
-def _row_loops() -> Any:
-    from partita.kernels import compiled_rows
-
-    return compiled_rows
-
-
 def multiply(a: Array, b: Array, ending: Ending = PLAIN) -> Array:
     """`a` (m, k) times `b` (k, n), both float32, `a` contiguous, `b` a weight that nobody writes to: (m, n)."""
     out = np.empty((a.shape[0], b.shape[1]), np.float32)
     given = ending.bias is not None, ending.addend is not None
-    key = ("product", a.shape[0], given, ending.low.tobytes(), ending.high.tobytes())
+    key = ("product", a.shape[0], given, ending.low.tobytes(), ending.high.tobytes(), ending.gelu, threads.threads())
     product: _Product = packed(b, key, lambda b: _product(a.shape[0], b, ending))
     ends = (address_of(x) if x is not None else 0 for x in (ending.bias, ending.addend))
     bases = np.array([0, 0, address_of(a), *ends, address_of(out)], np.int64)
@@ -105,37 +110,50 @@ def _product(m: int, b: Array, ending: Ending) -> _Product:
         pieces=address_of(pieces), piece_count=len(pieces), depth=k, weights=address_of(panels),
         bias_slot=3 if ending.bias is not None else CONSTANTS, bias=address_of(bias) if ending.bias is None else 0,
         addend_slot=4 if ending.addend is not None else CONSTANTS, addend_rows=address_of(results),
-        at_once=rows_at_once(FLOAT_BYTES * min(k, PIECE_DEPTH), tile),
+        at_once=rows_at_once(FLOAT_BYTES * min(k, PIECE_DEPTH), tile), by_columns=shares_columns(m, n),
+        gelu=ending.gelu,
     )  # fmt: skip
     limits = np.array([(ending.low, ending.high)], np.float32)
-    return _Product(np.array([job], np.int64), limits, (panels, rows, results, pieces, tap, bias))
+    return _Product(table_of([job]), limits, (panels, rows, results, pieces, tap, bias))
+
+
+def shares_columns(rows: int, columns: int) -> bool:
+    """Whether threads had better share the columns of a product: with few rows, most of what is read is weights.
+
+    Each then reads its own weights and all of the input. There must be panels enough for even shares.
+    """
+    return columns >= COLUMNS_PER_ROW * rows and columns >= LEAST_PANELS * threads.threads() * loops().width
 
 
 def gelu_in_place(x: Array) -> None:
     """Gelu by erf of contiguous float32."""
-    gelu, flat = _row_loops().gelu_in_place, x.reshape(-1)
-    threads.share(lambda part: gelu(flat[part]), cuts(x.size, -(-x.size // BLOCK)))
+    whole = x.size // ROW
+    jobs = [Chain(GELU, whole, ROW, CONSTANTS, 1), Chain(GELU, 1, x.size % ROW, CONSTANTS, 2)]
+    address = address_of(x)
+    _run_chains(jobs, x.size, 0.0, address, address + FLOAT_BYTES * ROW * whole)
 
 
 def softmax(x: Array) -> Array:
     """Softmax along the last axis of contiguous float32."""
     out = np.empty_like(x)
-    compute, rows, results = _row_loops().softmax, x.reshape(-1, x.shape[-1]), out.reshape(-1, x.shape[-1])
-    threads.share(lambda part: compute(rows[part], results[part]), cuts(len(rows), -(-x.size // BLOCK)))
+    columns = x.shape[-1]
+    _run_chains([Chain(SOFTMAX, x.size // columns, columns, 1, 2)], x.size, 1.0, address_of(x), address_of(out))
     return out
 
 
 def layer_normalization(x: Array, scale: Array, shift: Array, epsilon: float) -> tuple[Array, Array, Array]:
     """LayerNormalization over the last axis, all contiguous float32; also means and inverse deviations."""
-    out, width = np.empty_like(x), x.shape[-1]
+    out, columns = np.empty_like(x), x.shape[-1]
     means, inverses = (np.empty((*x.shape[:-1], 1), np.float32) for _ in range(2))
-    normalize, small = _row_loops().normalize, np.float32(epsilon)
-    rows, results, m, i = x.reshape(-1, width), out.reshape(-1, width), means.reshape(-1), inverses.reshape(-1)
-    threads.share(
-        lambda part: normalize(rows[part], scale, shift, small, results[part], m[part], i[part]),
-        cuts(len(rows), -(-x.size // BLOCK)),
-    )
+    job = Chain(NORMALIZE, means.size, columns, 1, 2, 3, 4, 5, 6)
+    _run_chains([job], x.size, epsilon, *map(address_of, (x, out, scale, shift, means, inverses)))
     return out, means, inverses
+
+
+def _run_chains(jobs: Sequence[Chain], elements: int, number: float, *addresses: int) -> None:
+    limits = np.full((len(jobs), 2), number, np.float32)
+    bases = np.array([0, *addresses], np.int64)
+    run_table(table_of(jobs), limits, bases, threads.threads() if elements > LEAST_CHAIN else 1)
 
 
 def run_table(table: Array, limits: Array, bases: Array, wanted: int = 1) -> None:
@@ -143,7 +161,6 @@ def run_table(table: Array, limits: Array, bases: Array, wanted: int = 1) -> Non
 
     Only one table at a time gets more than one thread, so that none waits for threads that another one holds.
     """
-    run, counter = loops().run, np.zeros(1, np.int64)
+    run = loops().run
     given = (address_of(table), len(table), address_of(limits), address_of(bases))
-    # The counter is what a thread looks at last, perhaps after this call: the function holds it.
-    threads.at_once(lambda thread, count: run(*given, thread, count, address_of(counter)), wanted)
+    threads.at_once(lambda thread, count, meeting: run(*given, thread, count, meeting), wanted)

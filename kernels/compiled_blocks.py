@@ -247,6 +247,7 @@ def _depthwise(code: Code, rows: int) -> None:
 def over_columns(code: Code, body: Callable[[ir.Value], None]) -> None:
     """`body(offset in bytes)` for each vector of `columns` columns, the last of them masked if it is not whole."""
     b, columns = code.b, code.at["columns"]
+    code.masks = [None]
     whole = b.sdiv(columns, LONG(TILE.lanes))
 
     def step(index: ir.Value, carried: Grid) -> Grid:

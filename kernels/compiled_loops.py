@@ -1,12 +1,9 @@
 """The loops around the compiled blocks. Imported only where numba is installed; see `jobs` for what they work on."""
 
-from collections.abc import Callable
-from typing import Any, TypeVar
-
-import numba
 import numpy as np
 
-from partita.kernels.compiled_blocks import TILE, depthwise_block, product_block
+from partita.kernels.compiled_attention import attend
+from partita.kernels.compiled_chains import gelu_row, normal_row, softmax_row
 from partita.kernels.compiled_memory import (
     add_shared,
     copy,
@@ -14,30 +11,35 @@ from partita.kernels.compiled_memory import (
     load_float,
     load_long,
     load_shared,
+    replace_shared,
+    store_long,
     zero,
 )
+from partita.kernels.compiled_products import CHANNELS, NO_HIGH, NO_LOW, ROWS, WIDTH, compiled, multiply, run_rows
 from partita.kernels.compiled_winograd import input_block, output_block
-from partita.kernels.jobs import COPY, DEPTHWISE, PRODUCT, WINOGRAD, WINOGRAD_LARGE, Job
+from partita.kernels.jobs import (
+    ATTENTION,
+    COPY,
+    DEPTHWISE,
+    GELU,
+    PRODUCT,
+    SOFTMAX,
+    WINOGRAD,
+    WINOGRAD_LARGE,
+    Chain,
+    Job,
+)
+from partita.kernels.meeting import AWAY, COUNTER, LINE, MISSING, ORDER, TOLD, WAITING
 from partita.kernels.winograd import LARGE, SMALL
 
-Function = TypeVar("Function", bound=Callable[..., Any])
-BlockArguments = tuple[int, int, int, int, int, int, int, int, int, int, int, int, int, int, Any, Any]
-"""In the order of `compiled_blocks.ARGUMENTS`, for the first row."""
-LANES, ROWS = TILE.lanes, TILE.rows
-WIDTH = TILE.lanes * TILE.vectors
-"""Columns of the output per panel of weights."""
-WIDE, NARROW, CHANNELS = 0, 1, 2
-"""Kinds of blocks: a whole panel of a product, at most one vector of it, channels with their own filters."""
 SPINS = 2000
 """Looks at a barrier before the processor is offered to others."""
+PATIENCE = SPINS + 500
+"""Looks for another table before a thread goes back to sleep: some 200 us, most of it offers to others."""
 
-_wide_more, _wide_full, _wide_4, _wide_2, _wide_1 = (product_block(n, TILE.vectors) for n in (ROWS + 1, ROWS, 4, 2, 1))
-_narrow_more, _narrow_full, _narrow_4, _narrow_2, _narrow_1 = (product_block(n, 1) for n in (ROWS + 1, ROWS, 4, 2, 1))
-_depth_more, _depth_full, _depth_4, _depth_2, _depth_1 = (depthwise_block(n) for n in (ROWS + 1, ROWS, 4, 2, 1))
 _small_input, _small_output = input_block(SMALL), output_block(SMALL)
 _large_input, _large_output = input_block(LARGE), output_block(LARGE)
 
-NO_LOW, NO_HIGH = np.float32(-np.inf), np.float32(np.inf)
 FIELDS = len(Job._fields)
 _names = {name: i for i, name in enumerate(Job._fields)}
 KIND, ROW_COUNT, COLUMNS, AT_ONCE = (_names[n] for n in ("kind", "rows", "columns", "at_once"))
@@ -48,120 +50,16 @@ BIAS_SLOT, BIAS, WEIGHTS, DEPTH = (_names[n] for n in ("bias_slot", "bias", "wei
 TAPS, TAP_COUNT, PIECES, PIECE_COUNT = (_names[n] for n in ("taps", "tap_count", "pieces", "piece_count"))
 SCRATCH_SLOT, SCRATCH, SCRATCH_BYTES = (_names[n] for n in ("scratch_slot", "scratch", "scratch_bytes"))
 ROW_STEP, COLUMN_STEP, EVEN_ROWS, NO_BIAS = (_names[n] for n in ("row_step", "column_step", "even_rows", "no_bias"))
+BY_COLUMNS, GELU_ENDS = _names["by_columns"], _names["gelu"]
+_chain_names = {name: i for i, name in enumerate(Chain._fields)}
+CHAIN_INPUT, CHAIN_OUTPUT = _chain_names["input_slot"], _chain_names["output_slot"]
+SCALE, SHIFT, MEANS, INVERSES = (_chain_names[f"{n}_slot"] for n in ("scale", "shift", "means", "inverses"))
 ZERO_SLOT, ZEROS, ZERO_COUNT = (_names[n] for n in ("zero_slot", "zeros", "zero_count"))
-
-
-def compiled(function: Function) -> Function:
-    """Compile at the first call, keep the result on disk, and let other threads of Python run meanwhile."""
-    return numba.njit(nogil=True, cache=True, error_model="numpy")(function)
 
 
 @compiled
 def _field(job: int, number: int) -> int:
     return load_long(job + 8 * number)
-
-
-@compiled
-def _more(kind: int, given: BlockArguments) -> None:
-    if kind == WIDE:
-        _wide_more(*given)
-    elif kind == NARROW:
-        _narrow_more(*given)
-    else:
-        _depth_more(*given)
-
-
-@compiled
-def _full(kind: int, given: BlockArguments) -> None:
-    if kind == WIDE:
-        _wide_full(*given)
-    elif kind == NARROW:
-        _narrow_full(*given)
-    else:
-        _depth_full(*given)
-
-
-@compiled
-def _four(kind: int, given: BlockArguments) -> None:
-    if kind == WIDE:
-        _wide_4(*given)
-    elif kind == NARROW:
-        _narrow_4(*given)
-    else:
-        _depth_4(*given)
-
-
-@compiled
-def _two(kind: int, given: BlockArguments) -> None:
-    if kind == WIDE:
-        _wide_2(*given)
-    elif kind == NARROW:
-        _narrow_2(*given)
-    else:
-        _depth_2(*given)
-
-
-@compiled
-def _one(kind: int, given: BlockArguments) -> None:
-    if kind == WIDE:
-        _wide_1(*given)
-    elif kind == NARROW:
-        _narrow_1(*given)
-    else:
-        _depth_1(*given)
-
-
-@compiled
-def _run(kind: int, given: BlockArguments, first: int, last: int) -> None:
-    """Output rows from `first` up to `last`, in tiles as tall as they fit."""
-    x, x_rows, taps, count, depth, w, w_step, bias, addend, z_rows, out, y_rows, begins, columns, low, high = given
-    i = first
-    while i < last:
-        skip = 8 * i
-        at = (x, x_rows + skip, taps, count, depth, w, w_step, bias, addend, z_rows + skip, out, y_rows + skip, begins,
-              columns, low, high)  # fmt: skip
-        if last - i == ROWS + 1:  # one row alone would wait for its own sums
-            _more(kind, at)
-            i += ROWS + 1
-        elif last - i >= ROWS:
-            _full(kind, at)
-            i += ROWS
-        elif last - i >= 4:
-            _four(kind, at)
-            i += 4
-        elif last - i >= 2:
-            _two(kind, at)
-            i += 2
-        else:
-            _one(kind, at)
-            i += 1
-
-
-@compiled
-def _multiply(given: BlockArguments, pieces: int, piece_count: int, at_once: int, first: int, last: int) -> None:
-    """Rows of the input, or windows on it, times packed weights (panel, taps * depth, WIDTH), `at_once` at a time.
-
-    Each of the `pieces` of the sum is (offset of the input, first tap, taps, depth, row of the weights); `depth` in
-    `given` is that of a whole panel.
-    """
-    x, x_rows, taps, _, depth, w, w_step, bias, addend, z_rows, out, y_rows, _, n, low, high = given
-    for p in range(piece_count):
-        piece = pieces + 40 * p
-        offset, tap, count = load_long(piece), load_long(piece + 8), load_long(piece + 16)
-        piece_depth, top = load_long(piece + 24), load_long(piece + 32)
-        begins, ends = 1 if p == 0 else 0, p == piece_count - 1
-        least, most = (low, high) if ends else (NO_LOW, NO_HIGH)
-        start = first
-        while start < last:
-            for panel in range((n + WIDTH - 1) // WIDTH):
-                j = WIDTH * panel
-                part = (
-                    x + offset, x_rows, taps + 8 * tap, count, piece_depth, w + w_step * (depth * panel + top), w_step,
-                    bias + 4 * j, addend + 4 * j if addend and ends else 0, z_rows, out + 4 * j, y_rows, begins,
-                    min(WIDTH, n - j), least, most,
-                )  # fmt: skip
-                _run(WIDE if n - j > LANES else NARROW, part, start, min(start + at_once, last))
-            start += at_once
 
 
 @compiled
@@ -190,7 +88,7 @@ def _winograd(job: int, x: int, out: int, bias: int, addend: int, scratch: int, 
                 4 * WIDTH, _field(job, NO_BIAS), 0, even, products + out_step * plane, even + 8 * at_once, 1, n,
                 NO_LOW, NO_HIGH,
             )  # fmt: skip
-            _multiply(given, _field(job, PIECES), _field(job, PIECE_COUNT), at_once, 0, stop - start)
+            multiply(given, _field(job, PIECES), _field(job, PIECE_COUNT), at_once, 0, stop - start)
         for i in range(start, stop):
             source, skip = products + 4 * n * (i - start), 8 * cells * i
             to, more = _field(job, OUTPUT_ROWS) + skip, _field(job, ADDEND_ROWS) + skip
@@ -208,14 +106,60 @@ def _place(job: int, bases: int, slot: int, offset: int) -> int:
 
 
 @compiled
+def _product(job: int, x: int, out: int, bias: int, addend: int, low: np.float32, high: np.float32, first: int,
+             last: int, thread: int, threads: int) -> None:  # fmt: skip
+    """Rows from `first` up to `last`, or all rows of one thread's panels."""
+    n, depth, start = _field(job, COLUMNS), _field(job, DEPTH), 0
+    if _field(job, BY_COLUMNS):
+        panels = (n + WIDTH - 1) // WIDTH
+        start, stop = WIDTH * (panels * thread // threads), min(n, WIDTH * (panels * (thread + 1) // threads))
+        first, last, n = 0, _field(job, ROW_COUNT), stop - start
+    if n <= 0:
+        return
+    given = (
+        x, _field(job, INPUT_ROWS), _field(job, TAPS), 1, depth, _field(job, WEIGHTS) + 4 * depth * start, 4 * WIDTH,
+        bias + 4 * start, addend + 4 * start if addend else 0, _field(job, ADDEND_ROWS), out + 4 * start,
+        _field(job, OUTPUT_ROWS), 1, n, low, high,
+    )  # fmt: skip
+    multiply(given, _field(job, PIECES), _field(job, PIECE_COUNT), _field(job, AT_ONCE), first, last)
+    if _field(job, GELU_ENDS):
+        for row in range(first, last):
+            gelu_row(out + 4 * start + load_long(_field(job, OUTPUT_ROWS) + 8 * row), n)
+
+
+@compiled
+def _chain(job: int, bases: int, number: np.float32, first: int, last: int) -> None:
+    """Rows from `first` up to `last` of contiguous tensors."""
+    kind, n = _field(job, KIND), _field(job, COLUMNS)
+    x, out = load_long(bases + 8 * _field(job, CHAIN_INPUT)), load_long(bases + 8 * _field(job, CHAIN_OUTPUT))
+    scale, shift = load_long(bases + 8 * _field(job, SCALE)), load_long(bases + 8 * _field(job, SHIFT))
+    means, inverses = load_long(bases + 8 * _field(job, MEANS)), load_long(bases + 8 * _field(job, INVERSES))
+    for i in range(first, last):
+        row = 4 * n * i
+        if kind == GELU:
+            gelu_row(out + row, n)
+        elif kind == SOFTMAX:
+            softmax_row(x + row, out + row, 0, n, 0, number)
+        else:
+            normal_row(x + row, scale, shift, out + row, means + 4 * i, inverses + 4 * i, n, number)
+
+
+@compiled
 def _do(job: int, bases: int, low: np.float32, high: np.float32, thread: int, threads: int) -> None:
     """One thread's share of a job: whole tiles of its rows."""
+    kind, m, n = _field(job, KIND), _field(job, ROW_COUNT), _field(job, COLUMNS)
+    if kind >= GELU:
+        first, last = m * thread // threads, m * (thread + 1) // threads
+        if kind == ATTENTION:
+            attend(job, bases, low, thread, first, last)
+        else:
+            _chain(job, bases, low, first, last)
+        return
     i = thread
     while i < _field(job, ZERO_COUNT):
         border = _field(job, ZEROS) + 16 * i
         zero(load_long(bases + 8 * _field(job, ZERO_SLOT)) + load_long(border), load_long(border + 8))
         i += threads
-    kind, m, n = _field(job, KIND), _field(job, ROW_COUNT), _field(job, COLUMNS)
     grain = 1 if kind in (WINOGRAD, WINOGRAD_LARGE) else ROWS
     tiles = (m + grain - 1) // grain
     first, last = tiles * thread // threads * grain, min(m, tiles * (thread + 1) // threads * grain)
@@ -224,13 +168,11 @@ def _do(job: int, bases: int, low: np.float32, high: np.float32, thread: int, th
     x_rows, z_rows, y_rows = _field(job, INPUT_ROWS), _field(job, ADDEND_ROWS), _field(job, OUTPUT_ROWS)
     taps, weights = _field(job, TAPS), _field(job, WEIGHTS)
     if kind == PRODUCT:
-        given = (x, x_rows, taps, 1, _field(job, DEPTH), weights, 4 * WIDTH, bias, addend, z_rows, out, y_rows, 1, n,
-                 low, high)  # fmt: skip
-        _multiply(given, _field(job, PIECES), _field(job, PIECE_COUNT), _field(job, AT_ONCE), first, last)
+        _product(job, x, out, bias, addend, low, high, first, last, thread, threads)
     elif kind == DEPTHWISE:
         given = (x, x_rows, taps, _field(job, TAP_COUNT), 1, weights, 4 * n, bias, addend, z_rows, out, y_rows, 1, n,
                  low, high)  # fmt: skip
-        _run(CHANNELS, given, first, last)
+        run_rows(CHANNELS, given, first, last)
     elif kind == COPY:
         for row in range(first, last):
             copy(out + load_long(y_rows + 8 * row), x + load_long(x_rows + 8 * row), n)
@@ -249,15 +191,70 @@ def _wait(counter: int, wanted: int) -> None:
 
 
 @compiled
-def run(jobs: int, count: int, limits: int, bases: int, thread: int, threads: int, counter: int) -> None:
-    """One thread's share of every job, each begun when all threads have finished the one before.
-
-    Addresses: of the jobs (count, fields), of the least and greatest results (count, 2), of the addresses of the
-    slots, and of an int64 that is 0 and that all threads share.
-    """
+def _take_part(jobs: int, count: int, limits: int, bases: int, thread: int, threads: int, counter: int) -> None:
+    """One thread's share of every job, each begun when all threads have finished the one before."""
     for i in range(count):
         limit = limits + 8 * i
         _do(jobs + 8 * FIELDS * i, bases, load_float(limit), load_float(limit + 4), thread, threads)
         if threads > 1:
             add_shared(counter, 1)
             _wait(counter, threads * (i + 1))
+
+
+@compiled
+def _tell(jobs: int, count: int, limits: int, bases: int, threads: int, meeting: int) -> None:
+    """Give the table to the threads that wait, and note which do not."""
+    for thread in range(1, threads):
+        while load_shared(meeting + 8 * (ORDER + LINE * thread)) == TOLD:
+            let_others_run()  # it has done its part of the last table, and will say so at once
+    store_long(meeting + 8 * COUNTER, 0)
+    order = meeting + 8 * ORDER
+    store_long(order, jobs)
+    store_long(order + 8, count)
+    store_long(order + 16, limits)
+    store_long(order + 24, bases)
+    store_long(order + 32, threads)
+    missing = 0
+    for thread in range(1, threads):
+        if not replace_shared(order + 8 * LINE * thread, WAITING, TOLD):
+            missing |= 1 << thread
+    store_long(meeting + 8 * MISSING, missing)
+
+
+@compiled
+def _stand_by(thread: int, meeting: int) -> None:
+    """Wait for the next table, and leave if none comes for a while, or if the word says so."""
+    order = meeting + 8 * ORDER
+    word = order + 8 * LINE * thread
+    replace_shared(word, TOLD, WAITING)
+    looks = 0
+    while looks < PATIENCE or not replace_shared(word, WAITING, AWAY):
+        now = load_shared(word)
+        if now == AWAY:
+            return
+        looks += 1
+        if now == TOLD:
+            _take_part(load_long(order), load_long(order + 8), load_long(order + 16), load_long(order + 24), thread,
+                       load_long(order + 32), meeting + 8 * COUNTER)  # fmt: skip
+            replace_shared(word, TOLD, WAITING)
+            looks = 0
+        elif looks > SPINS:
+            let_others_run()
+
+
+@compiled
+def run(jobs: int, count: int, limits: int, bases: int, thread: int, threads: int, meeting: int) -> None:
+    """One thread's share of a table; afterwards, but for thread 0, those of the tables that follow soon.
+
+    With a thread below 0, `threads` of them are told of the table instead, as far as they wait for one.
+    Addresses: of the jobs (count, fields), of the least and greatest results (count, 2), of the addresses of the
+    slots, and of the words that the threads share.
+    """
+    if thread < 0:
+        _tell(jobs, count, limits, bases, threads, meeting)
+        return
+    if thread > 0:
+        replace_shared(meeting + 8 * (ORDER + LINE * thread), AWAY, TOLD)
+    _take_part(jobs, count, limits, bases, thread, threads, meeting + 8 * COUNTER)
+    if thread > 0:
+        _stand_by(thread, meeting)

@@ -57,6 +57,23 @@ def _load_shared(typing: Any, address: Any) -> Any:
     return types.int64(types.int64), build
 
 
+def _store_long(typing: Any, address: Any, number: Any) -> Any:
+    def build(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> Any:
+        builder.store(arguments[1], builder.inttoptr(arguments[0], LONG.as_pointer()))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), build
+
+
+def _replace_shared(typing: Any, address: Any, old: Any, new: Any) -> Any:
+    def build(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> Any:
+        place = builder.inttoptr(arguments[0], LONG.as_pointer())
+        both = builder.cmpxchg(place, arguments[1], arguments[2], "seq_cst", "seq_cst")
+        return builder.zext(builder.extract_value(both, 1), LONG)
+
+    return types.int64(types.int64, types.int64, types.int64), build
+
+
 def _let_others_run(typing: Any) -> Any:
     def build(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> Any:
         if os.name == "posix":
@@ -79,5 +96,9 @@ add_shared: Any = intrinsic(_add_shared)
 """Add to an int64 that other threads read: (address, number)."""
 load_shared: Any = intrinsic(_load_shared)
 """The int64 that other threads add to."""
+store_long: Any = intrinsic(_store_long)
+"""Write an int64: (address, number)."""
+replace_shared: Any = intrinsic(_replace_shared)
+"""Write an int64 that other threads read if it is what was expected: (address, expected, new) -> 1 if so, else 0."""
 let_others_run: Any = intrinsic(_let_others_run)
 """Give the processor to another thread that waits for it."""

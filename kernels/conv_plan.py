@@ -30,6 +30,7 @@ from partita.kernels.jobs import (
     pieces_of_depth,
     pieces_of_taps,
     rows_at_once,
+    table_of,
 )
 from partita.kernels.layouts import Laid, Sizes
 from partita.kernels.native import loops
@@ -137,7 +138,7 @@ class Plan:
         self._layout = Layout(convolutions, inputs, outputs, _reach_of, lambda c: _scratch_bytes(c) * self._threads)
         self._layout.channels_first(self._first)
         rows = [(job, c) for i, c in enumerate(convolutions) for job in self._jobs(i, c)]
-        self._table = np.array([job for job, _ in rows], np.int64)
+        self._table = table_of([job for job, _ in rows])
         self._limits = np.array([(c.low, c.high) for _, c in rows], np.float32)
         work = sum(math.prod(c.windows.outputs) * c.w.size for c in convolutions)
         self._worth_threads = work > compiled.LEAST_WORK
@@ -223,6 +224,7 @@ class Plan:
             output.origin, self._at(output.rows), taps=self._at(grid(tuple(kernel), tuple(taps))),
             pieces=self._at(pieces), piece_count=len(pieces), depth=panels.shape[1], weights=self._at(panels),
             at_once=rows_at_once(at_once, loops().rows),
+            by_columns=compiled.shares_columns(len(rows), c.w.shape[0]),
         )  # fmt: skip
 
     def _depthwise(self, c: Convolution, x: Laid, output: Laid) -> Job:

@@ -177,6 +177,8 @@ def _matmul(inputs: list[Any], attributes: dict[str, Any], links: list[Link]) ->
     is_bias = bool(links) and links[0].step is tail.add and links[0].operand.shape == (b.shape[1],)
     whole = Tail(links[0].operand if is_bias else None, links[1:] if is_bias else links, -1)
     ending, rest = whole.split(shape)
+    if rest.links and rest.links[0].step is tail.exact_gelu:
+        ending, rest = ending._replace(gelu=True), Tail(None, rest.links[1:], -1)
     rows = a.reshape(-1, a.shape[-1])
     return rest.finish(compiled.multiply(rows, b, ending).reshape(shape))
 

@@ -112,18 +112,25 @@ def hard_swish(block: Array, operand: Any) -> None:
     np.multiply(block, scratch, out=block)
 
 
+def exact_gelu(block: Array, operand: Any) -> None:
+    if compiled.suits_rows(block):
+        compiled.gelu_in_place(block)
+    else:
+        _write_back(gelu_erf_block, block)
+
+
+def tanh_gelu(block: Array, operand: Any) -> None:
+    _write_back(gelu_tanh_block, block)
+
+
+def _write_back(compute: Callable[[Array, Array, Array], None], block: Array) -> None:
+    result = np.empty_like(block)
+    compute(block, result, np.empty_like(block))
+    block[...] = result
+
+
 def gelu(approximate: str) -> Step:
-    whole = gelu_tanh_block if approximate == "tanh" else gelu_erf_block
-
-    def step(block: Array, operand: Any) -> None:
-        if approximate == "none" and compiled.suits_rows(block):
-            compiled.gelu_in_place(block)
-            return
-        result = np.empty_like(block)
-        whole(block, result, np.empty_like(block))
-        block[...] = result
-
-    return step
+    return tanh_gelu if approximate == "tanh" else exact_gelu
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import numpy as np
 
 from partita.kernels.arrays import Array
 
-PRODUCT, DEPTHWISE, COPY, WINOGRAD, WINOGRAD_LARGE = range(5)
+PRODUCT, DEPTHWISE, COPY, WINOGRAD, WINOGRAD_LARGE, GELU, SOFTMAX, NORMALIZE, ATTENTION = range(9)
 FLOAT_BYTES = 4
 CONSTANTS, ARENA = 0, 1
 """Slots that every table has."""
@@ -70,6 +70,81 @@ class Job(NamedTuple):
     """Offsets of `at_once` rows of transformed input, then those of products."""
     no_bias: int = 0
     """As many zeros as there are columns."""
+    by_columns: int = 0
+    """Threads share the columns of a product, in whole panels, and not its rows."""
+    gelu: int = 0
+    """A product ends with Gelu."""
+
+
+class Chain(NamedTuple):
+    """GELU (in place), SOFTMAX or NORMALIZE of contiguous rows; a slot that is not needed is `CONSTANTS`.
+
+    The lower limit of the job is the factor of SOFTMAX, or what NORMALIZE adds to the variance.
+    """
+
+    kind: int
+    rows: int
+    columns: int
+    input_slot: int
+    output_slot: int
+    scale_slot: int = 0
+    shift_slot: int = 0
+    means_slot: int = 0
+    inverses_slot: int = 0
+
+
+class Heads(NamedTuple):
+    """ATTENTION: `rows` heads of queries, each with the keys and values of one head. Offsets and steps in bytes.
+
+    `*_heads` are where lists of offsets lie, one per row of the job, and `*_rows` such lists for queries. The lower
+    limit of the job is the factor of the scores. An address of 0 in the mask's slot means that there is none.
+    """
+
+    kind: int
+    rows: int
+    columns: int
+    """Size of a value, in whole vectors."""
+    depth: int
+    """Size of a query, in whole vectors."""
+    queries: int
+    keys: int
+    at_once: int
+    """Queries whose scores are in scratch memory together."""
+    q_slot: int
+    k_slot: int
+    v_slot: int
+    mask_slot: int
+    out_slot: int
+    scratch_slot: int
+    q_heads: int
+    k_heads: int
+    v_heads: int
+    mask_heads: int
+    out_heads: int
+    q_rows: int
+    out_rows: int
+    score_rows: int
+    """Offsets of `at_once` rows of scores, and one more."""
+    k_step: int
+    v_step: int
+    mask_step: int
+    pieces: int
+    piece_count: int
+    key_pieces: int
+    key_piece_count: int
+    tap: int
+    """One offset of 0."""
+    no_bias: int
+    scratch_bytes: int
+    """For each thread."""
+
+
+def table_of(jobs: Sequence[Job | Chain | Heads]) -> Array:
+    """Rows of whole numbers, each as long as the longest kind of job."""
+    table = np.zeros((len(jobs), len(Job._fields)), np.int64)
+    for row, job in zip(table, jobs, strict=True):
+        row[: len(job)] = job
+    return table
 
 
 def address_of(array: Array) -> int:

@@ -20,12 +20,17 @@ ENTRY, TILE_NAME = "partita_run", "partita_tile"
 FOLDER = "PARTITA_CACHE"
 """Environment variable: where the library is kept, by default the user's cache folder."""
 SOURCES = (
+    "compiled_attention",
     "compiled_blocks",
+    "compiled_chains",
     "compiled_library",
     "compiled_loops",
     "compiled_memory",
+    "compiled_products",
     "compiled_winograd",
+    "functions",
     "jobs",
+    "meeting",
     "winograd",
 )
 LINKERS = (("cc", "-shared"), ("ld", "-shared"))
@@ -105,8 +110,8 @@ def _loaded(path: Path) -> Loops:
     unused = ctypes.create_string_buffer(64)  # numba's places for a result and an error, of which there are none
     spare = ctypes.addressof(unused)
 
-    def run(jobs: int, count: int, limits: int, bases: int, thread: int, threads: int, counter: int) -> None:
-        entry(spare, spare + 32, jobs, count, limits, bases, thread, threads, counter)
+    def run(jobs: int, count: int, limits: int, bases: int, thread: int, threads: int, meeting: int) -> None:
+        entry(spare, spare + 32, jobs, count, limits, bases, thread, threads, meeting)
 
     run.__dict__["kept"] = unused
     return Loops(run, *(ctypes.c_int64 * 3).in_dll(library, TILE_NAME))

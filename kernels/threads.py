@@ -5,6 +5,7 @@ Threads sleep while there is nothing to do. Only one kernel at a time has them: 
 what runs on one of them, the blocks run one after the other.
 """
 
+import atexit
 import os
 import sys
 from collections import deque
@@ -14,6 +15,8 @@ from contextvars import copy_context
 from functools import cache, partial
 from threading import Lock, Thread
 from typing import TypeVar
+
+from partita.kernels.meeting import MOST_THREADS, Meeting
 
 Part = TypeVar("Part")
 VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
@@ -42,7 +45,7 @@ class _Helper:
         self._done.acquire()
         self._run: Callable[[], object] = lambda: None
         self._error: BaseException | None = None
-        self._is_left = False
+        self._recall: Callable[[], None] | None = None
         Thread(target=self._serve, name="partita-kernel", daemon=True).start()
 
     def _serve(self) -> None:
@@ -56,8 +59,9 @@ class _Helper:
 
     def start(self, run: Callable[[], object]) -> None:
         """Runs it in a copy of the caller's context, in which numpy keeps what it does about overflow."""
-        if self._is_left:
-            self._is_left = False
+        if self._recall is not None:
+            self._recall()
+            self._recall = None
             error = self.finish(take_back=False)
             if error is not None:
                 raise error
@@ -65,9 +69,9 @@ class _Helper:
         self._run = lambda: context.run(run)
         self._given.release()
 
-    def leave(self) -> None:
-        """Let the next start wait for the end of what was started, and raise its error."""
-        self._is_left = True
+    def leave(self, recall: Callable[[], None]) -> None:
+        """Let the next start call `recall`, wait for the end of what was started, and raise its error."""
+        self._recall = recall
 
     def finish(self, *, take_back: bool) -> BaseException | None:
         """Wait for the end of what was started and return its error; perhaps take it back if it has not begun."""
@@ -86,6 +90,7 @@ def _forget_helpers() -> None:
     global _free
     _free = Lock()  # the old one may be held by a thread that is not there
     _helpers.clear()
+    _meeting.cache_clear()
 
 
 if hasattr(os, "register_at_fork"):
@@ -129,23 +134,34 @@ def share(step: Callable[[Part], object], parts: Iterable[Part]) -> None:
         lock.release()
 
 
-def at_once(run: Callable[[int, int], object], wanted: int) -> None:
-    """Run `run(i, n)` for each i below n at the same time: n threads that wait for each other at the end.
+@cache
+def _meeting() -> Meeting:
+    meeting = Meeting()
+    atexit.register(meeting.recall_all)
+    return meeting
 
-    n is `wanted`, or 1 if the threads are taken. That the others have come back from `run` is not waited for, which
-    would cost as much as to wake them: `run` must hold all that they look at to the last.
+
+def at_once(run: Callable[[int, int, int], object], wanted: int) -> None:
+    """Run `run(i, n, meeting)` for each i below n at the same time: n threads that wait for each other at the end.
+
+    n is `wanted`, or 1 if the threads are taken. `meeting` is the address of a `Meeting`. With i = -1, `run` tells the
+    threads that still stand by, instead of waking them. That the others have come back from `run` is not waited for:
+    it may hold them to stand by, and must hold all that they look at to the last.
     """
     if wanted < 2 or not _free.acquire(blocking=False):
-        run(0, 1)
+        run(0, 1, 0)
         return
     lock = _free
     try:
+        meeting = _meeting()
+        wanted = min(wanted, MOST_THREADS)
         helpers = _first(wanted - 1)
+        run(-1, wanted, meeting.address)
         for i, helper in enumerate(helpers, start=1):
-            helper.start(partial(run, i, wanted))
-        for helper in helpers:
-            helper.leave()
-        run(0, wanted)
+            if meeting.is_missing(i):
+                helper.start(partial(run, i, wanted, meeting.address))
+                helper.leave(partial(meeting.recall, i))
+        run(0, wanted, meeting.address)
     finally:
         lock.release()
 

@@ -127,3 +127,59 @@ def test_compiled_rows_treat_nan_and_infinity_as_numpy_does() -> None:
     y = odd.copy()
     compiled.gelu_in_place(y)
     np.testing.assert_allclose(y, kernel_for("Gelu").function(odd), rtol=1e-5, atol=1e-6)
+
+
+def attended(q: Array, k: Array, v: Array, mask: Array | None, **attributes: int) -> tuple[Array, Array]:
+    """Attention by compiled code and by numpy's."""
+    attention = kernel_for("Attention").function
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiled, "is_available", lambda: False)
+        expected = attention(q, k, v, mask, **attributes)[0]
+    return attention(q, k, v, mask, **attributes)[0], expected
+
+
+@examples
+@given(queries=st.sampled_from((16, 33, 130)), keys=st.sampled_from((1, 15, 32, 49, 900)),
+       size=st.sampled_from((16, 48)), group=st.integers(1, 2), mask=st.sampled_from(("none", "all", "by head")), seed=seeds)  # fmt: skip
+def test_compiled_attention_is_numpy_s(queries: int, keys: int, size: int, group: int, mask: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    q, k, v = (
+        noise(rng, 2, 4, queries, size),
+        noise(rng, 2, 4 // group, keys, size),
+        noise(rng, 2, 4 // group, keys, 32),
+    )
+    added = None
+    if mask != "none":
+        added = noise(rng, 1, 4 if mask == "by head" else 1, queries, keys).copy()
+        added[..., 0, :] = -np.inf  # a query without keys
+        added[..., 1, :-1] = -np.inf
+    y, expected = attended(q, k, v, added)
+    np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_compiled_attention_of_joined_heads_is_numpy_s() -> None:
+    rng = np.random.default_rng(0)
+    q, k, v = (noise(rng, 2, 70, 4 * 32) for _ in range(3))
+    y, expected = attended(q, k, v, None, q_num_heads=4, kv_num_heads=4)
+    np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_chains_keep_infinities_and_nan() -> None:
+    x = np.array([[0, -np.inf, 200, -200, np.nan, np.inf] * 5] * 2, np.float32)
+    x[1, :] = [-np.inf, 1, 3] * 10
+    for op, y in (("Softmax", compiled.softmax(x)), ("Gelu", x.copy())):
+        if op == "Gelu":
+            compiled.gelu_in_place(y)
+        np.testing.assert_allclose(y, kernel_for(op).function(x), rtol=1e-5, atol=1e-6)
+
+
+def test_a_product_ends_with_gelu_whoever_computes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    a, b = noise(rng, 20, 90), noise(rng, 90, 700)
+    plain = compiled.multiply(a, b)
+    expected = kernel_for("Gelu").function(plain)
+    for count in (1, 2, 3):
+        monkeypatch.setattr(threads, "threads", lambda count=count: count)
+        y = compiled.multiply(a, b, Ending(gelu=True))
+        np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
+        np.testing.assert_array_equal(compiled.multiply(a, b), plain)
