@@ -16,6 +16,7 @@ from partita.kernels import threads
 from partita.kernels.arrays import Array
 from partita.kernels.jobs import (
     CONSTANTS,
+    DOT,
     FLOAT_BYTES,
     GELU,
     NORMALIZE,
@@ -43,6 +44,8 @@ LEAST_CHAIN = 1 << 15
 ROW = 1 << 10
 """Elements that are taken for a row where rows do not matter."""
 COLUMNS_PER_ROW, LEAST_PANELS = 4, 4
+LEAST_DOTS = 1 << 16
+"""Numbers of a matrix that a vector is multiplied by, below which BLAS does as well."""
 UNLIMITED = (np.float32(-np.inf), np.float32(np.inf))
 
 
@@ -148,6 +151,21 @@ def layer_normalization(x: Array, scale: Array, shift: Array, epsilon: float) ->
     job = Chain(NORMALIZE, means.size, columns, 1, 2, 3, 4, 5, 6)
     _run_chains([job], x.size, epsilon, *map(address_of, (x, out, scale, shift, means, inverses)))
     return out, means, inverses
+
+
+def suits_dots(a: Array, b: Array) -> bool:
+    """Whether `a` is one row and `b` lies in memory as a large matrix with the same rows, transposed."""
+    if not is_available() or a.shape[:-1] != (1,) or b.ndim != 2 or b.size < LEAST_DOTS:
+        return False
+    return a.dtype == b.dtype == np.float32 and a.flags.c_contiguous and b.T.flags.c_contiguous
+
+
+def dots(a: Array, b: Array) -> Array:
+    """`a` (1, k) times `b` (k, n): (1, n); see `suits_dots`."""
+    out = np.empty((1, b.shape[1]), np.float32)
+    job = Chain(DOT, b.shape[1], b.shape[0], 1, 2, 3)
+    _run_chains([job], b.size, 0.0, address_of(a), address_of(out), address_of(b))
+    return out
 
 
 def _run_chains(jobs: Sequence[Chain], elements: int, number: float, *addresses: int) -> None:

@@ -12,7 +12,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from partita.kernels.compiled_blocks import FLOAT, INT, LONG, TILE, VECTOR, Code, over_columns
+from partita.kernels.compiled_blocks import FLOAT, FLOAT_BYTES, INT, LONG, TILE, VECTOR, Code, over_columns
 from partita.kernels.functions import _ERF_LIMIT as ERF_LIMIT
 from partita.kernels.functions import _ERF_POLYNOMIAL as ERF_POLYNOMIAL
 
@@ -160,6 +160,21 @@ def _normal_row(code: Code) -> None:
         b.store(number, code.pointer(at[name], FLOAT))
 
 
+def _dots(code: Code, rows: int) -> None:
+    at, b = code.at, code.b
+    places = [code.step(at["rows"], LONG(i), at["row_step"]) for i in range(rows)]
+    sums = [_Gathered(code, 0, b.fadd) for _ in places]
+
+    def multiply(column: ir.Value) -> None:
+        x = code.vector(b.add(at["input"], column))
+        for place, total in zip(places, sums, strict=True):
+            total.take(b.fmul(x, code.vector(b.add(place, column))))
+
+    over_columns(code, multiply)
+    for i, total in enumerate(sums):
+        b.store(total.number(), code.pointer(code.plus(at["output"], FLOAT_BYTES * i), FLOAT))
+
+
 def _transposed_tile(code: Code) -> None:
     """As many rows as a vector has lanes, where the last that there is stands for those behind it."""
     at, b, lanes = code.at, code.b, TILE.lanes
@@ -210,6 +225,14 @@ def _declare_normal(
     return types.void(*(types.intp,) * 7, types.float32), _row_code(names, _normal_row)
 
 
+def _dot_block(rows: int) -> Any:
+    def declare(typing: Any, input: Any, rows: Any, row_step: Any, output: Any, columns: Any) -> Any:
+        return types.void(*(types.intp,) * 5), _row_code(names, lambda code: _dots(code, count))
+
+    count, names = rows, ("input", "rows", "row_step", "output", "columns")
+    return intrinsic(declare)
+
+
 def _declare_tile(typing: Any, input: Any, row_step: Any, rows: Any, output: Any, output_step: Any) -> Any:
     names = ("input", "row_step", "rows", "output", "output_step")
     return types.void(*(types.intp,) * 5), _row_code(names, _transposed_tile)
@@ -221,5 +244,7 @@ softmax_row: Any = intrinsic(_declare_softmax)
 """A distribution of `factor` times the input plus an addend (0 for none); `hides`: a row of -inf becomes zeros."""
 normal_row: Any = intrinsic(_declare_normal)
 """Mean 0 and variance 1, times `scale`, plus `shift`; the mean and the inverse deviation go where told."""
+dot_4, dot_1 = _dot_block(4), _dot_block(1)
+"""A row times each of some rows: (row, rows, their step, where the numbers go, columns)."""
 transposed_tile: Any = intrinsic(_declare_tile)
 """A square tile of `rows` rows, transposed; the addresses of input and output, and the steps of their rows."""

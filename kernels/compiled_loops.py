@@ -3,7 +3,7 @@
 import numpy as np
 
 from partita.kernels.compiled_attention import attend
-from partita.kernels.compiled_chains import gelu_row, normal_row, softmax_row
+from partita.kernels.compiled_chains import dot_1, dot_4, gelu_row, normal_row, softmax_row
 from partita.kernels.compiled_memory import (
     add_shared,
     copy,
@@ -21,6 +21,7 @@ from partita.kernels.jobs import (
     ATTENTION,
     COPY,
     DEPTHWISE,
+    DOT,
     GELU,
     PRODUCT,
     SOFTMAX,
@@ -134,6 +135,13 @@ def _chain(job: int, bases: int, number: np.float32, first: int, last: int) -> N
     x, out = load_long(bases + 8 * _field(job, CHAIN_INPUT)), load_long(bases + 8 * _field(job, CHAIN_OUTPUT))
     scale, shift = load_long(bases + 8 * _field(job, SCALE)), load_long(bases + 8 * _field(job, SHIFT))
     means, inverses = load_long(bases + 8 * _field(job, MEANS)), load_long(bases + 8 * _field(job, INVERSES))
+    if kind == DOT:
+        even = first + (last - first) // 4 * 4
+        for i in range(first, even, 4):
+            dot_4(x, scale + 4 * n * i, 4 * n, out + 4 * i, n)
+        for i in range(even, last):
+            dot_1(x, scale + 4 * n * i, 4 * n, out + 4 * i, n)
+        return
     for i in range(first, last):
         row = 4 * n * i
         if kind == GELU:

@@ -13,7 +13,7 @@ import numpy as np
 
 from partita.kernels.arrays import Array
 
-PRODUCT, DEPTHWISE, COPY, WINOGRAD, WINOGRAD_LARGE, GELU, SOFTMAX, NORMALIZE, ATTENTION = range(9)
+PRODUCT, DEPTHWISE, COPY, WINOGRAD, WINOGRAD_LARGE, GELU, SOFTMAX, NORMALIZE, DOT, ATTENTION = range(10)
 FLOAT_BYTES = 4
 CONSTANTS, ARENA = 0, 1
 """Slots that every table has."""
@@ -79,7 +79,8 @@ class Job(NamedTuple):
 class Chain(NamedTuple):
     """GELU (in place), SOFTMAX or NORMALIZE of contiguous rows; a slot that is not needed is `CONSTANTS`.
 
-    The lower limit of the job is the factor of SOFTMAX, or what NORMALIZE adds to the variance.
+    DOT multiplies one row by each of those in the slot of the scale, for a number per row. The lower limit of the job
+    is the factor of SOFTMAX, or what NORMALIZE adds to the variance.
     """
 
     kind: int

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from partita.kernels import blas, threads
+from partita.kernels import blas, compiled, threads
 from partita.kernels.arrays import Array
 
 LEAST_WORKS = (1 << 22, 1 << 26, 1 << 28)
@@ -22,6 +22,8 @@ def multiply(a: Array, b: Array, out: Array | None = None) -> Array:
     One thread multiplies without cuts. Blocks are so large that OpenBLAS sums each result in the same order as in the
     whole product (a test compares the bits).
     """
+    if out is None and compiled.suits_dots(a, b):
+        return compiled.dots(a, b)
     if out is None:
         leading = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
         out = np.empty((*leading, a.shape[-2], b.shape[-1]), np.result_type(a, b))

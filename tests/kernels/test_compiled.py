@@ -140,7 +140,8 @@ def attended(q: Array, k: Array, v: Array, mask: Array | None, **attributes: int
 
 @examples
 @given(queries=st.sampled_from((16, 33, 130)), keys=st.sampled_from((1, 15, 32, 49, 900)),
-       size=st.sampled_from((16, 48)), group=st.integers(1, 2), mask=st.sampled_from(("none", "all", "by head")), seed=seeds)  # fmt: skip
+       size=st.sampled_from((16, 48)), group=st.integers(1, 2), mask=st.sampled_from(("none", "all", "by head")),
+       seed=seeds)  # fmt: skip
 def test_compiled_attention_is_numpy_s(queries: int, keys: int, size: int, group: int, mask: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
     q, k, v = (
@@ -183,3 +184,14 @@ def test_a_product_ends_with_gelu_whoever_computes_it(monkeypatch: pytest.Monkey
         y = compiled.multiply(a, b, Ending(gelu=True))
         np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
         np.testing.assert_array_equal(compiled.multiply(a, b), plain)
+
+
+def test_a_row_times_a_matrix_that_lies_transposed_is_numpy_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    a, b = noise(rng, 1, 301), noise(rng, 259, 301).T
+    assert compiled.suits_dots(a, b)
+    monkeypatch.setattr(threads, "threads", lambda: 1)
+    alone = kernel_for("MatMul").function(a, b)
+    np.testing.assert_allclose(alone, a.astype(np.float64) @ b, rtol=1e-4, atol=1e-4)
+    monkeypatch.setattr(threads, "threads", lambda: 3)
+    np.testing.assert_array_equal(kernel_for("MatMul").function(a, b), alone)
