@@ -7,13 +7,13 @@ take all at no cost for moving, so this says little about them.
 """
 
 import itertools
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
 
 import numpy as np
 
+from partita.partitioner.engines.budget import Budget
 from partita.partitioner.engines.elimination import Elimination
 from partita.partitioner.engines.nets import Nets, narrow_order
 from partita.partitioner.engines.pricing import Ints
@@ -25,6 +25,8 @@ ROUNDS = 60
 SAME = 1e-4
 """Bounds that rise by less than this share, so many times, will rise no more."""
 VAIN = 6
+BLOCK_S = 100e-6
+"""Work of one round for each block."""
 PARENTS, CUTS = 6, 16
 """Placements of which pairs are mixed, and into how many parts the order is cut for that."""
 
@@ -37,7 +39,7 @@ class Balance:
     bound: float = 0.0
     placements: list[list[int]] = field(default_factory=list)
 
-    def run(self, gap: float, deadline: float) -> None:
+    def run(self, gap: float, budget: Budget) -> None:
         """Raise the bound until it is within `gap` of what the linear program can reach. Raises TooWideError."""
         units, rooms = self.nets.units, np.array([unit.memory for unit in self.nets.instance.units])
         limited = np.flatnonzero(np.isfinite(rooms))
@@ -47,6 +49,7 @@ class Balance:
         center = point = np.r_[np.full(units, 1 / units), np.zeros(len(limited))]
         vain = 0
         for _ in range(ROUNDS):
+            budget.spend(BLOCK_S * self.nets.blocks)
             weights, prices = point[:units], point[units:] / scale
             unit_of = self._least(weights, limited, prices)
             loads = np.array(self.nets.loads(unit_of))
@@ -59,7 +62,7 @@ class Balance:
             columns = list(range(units + len(limited) + 1))
             master.row(columns, [*(-loads), *(-over), 1.0], -inf, 0.0)
             values, total = master.solve()
-            if total <= self.bound * (1 + gap) or vain >= VAIN or time.perf_counter() > deadline:
+            if total <= self.bound * (1 + gap) or vain >= VAIN or budget.is_spent():
                 break
             point = 0.5 * center + 0.5 * values[:-1]
 

@@ -5,13 +5,17 @@ Simulated annealing on a soft maximum of the loads; the random numbers are seede
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from partita.partitioner.engines.nets import Nets
 
 SHARPNESS = 12
 """The soft maximum is the sum of (load / best largest load) to this power."""
+NEAR = 0.9
+"""Share of the moves that begin at a block with a neighbour elsewhere, and that end at a neighbour's unit."""
+FRESH = 40
+"""Moves made after which the blocks with a neighbour elsewhere are looked up again."""
 OVER_MEMORY = 100.0
 """Penalty for one byte too many, as a share of the unit's memory, in soft maxima."""
 
@@ -36,10 +40,16 @@ class Search:
         self.held = [0.0] * nets.units
         for block, unit in enumerate(self.unit_of):
             self.held[unit] += self.memory[block]
+        self.is_tight = any(room < math.inf for room in self.room)
         self.neighbours = [
             sorted({b for j in nets.nets_of[block] for b in (nets.producers[j], *nets.consumers[j])} - {block})
             for block in range(nets.blocks)
         ]
+
+    def border(self) -> list[int]:
+        """The blocks with a neighbour on another unit."""
+        unit_of = self.unit_of
+        return [b for b, near in enumerate(self.neighbours) if any(unit_of[other] != unit_of[b] for other in near)]
 
     def change(self, block: int, target: int) -> dict[int, float]:
         """Per unit, what moving `block` to `target` would add to its load."""
@@ -104,15 +114,20 @@ class Search:
 def annealed(nets: Nets, start: Sequence[int], moves: int, seed: int, heat: float = 0.3) -> list[int]:
     """The best placement that fits the memory among those visited from `start`, or `start` itself."""
     chance = random.Random(seed)
+    draw = chance.random
     search = Search(nets, list(start))
+    unit_of, times, border = search.unit_of, search.times, search.border()
     best, best_load = list(start), max(search.loads) if nets.fits(start) else math.inf
     scale = max(search.loads) or 1.0
     powers = [(load / scale) ** SHARPNESS for load in search.loads]
     over = sum(max(0.0, h - r) / max(r, 1.0) for h, r in zip(search.held, search.room, strict=True) if r < math.inf)
+    changes = 0
     for turn in range(moves):
-        block = chance.randrange(nets.blocks)
-        target = _target(search, block, chance)
-        if target == search.unit_of[block] or search.times[block][target] == math.inf:
+        if changes == FRESH:
+            border, changes = search.border(), 0
+        block = border[int(draw() * len(border))] if border and draw() < NEAR else int(draw() * len(unit_of))
+        target = _target(search, block, draw)
+        if target == unit_of[block] or times[block][target] == math.inf:
             continue
         added = search.change(block, target)
         rise = 0.0
@@ -120,26 +135,27 @@ def annealed(nets: Nets, start: Sequence[int], moves: int, seed: int, heat: floa
         for unit, load in added.items():
             fresh[unit] = (max(search.loads[unit] + load, 0.0) / scale) ** SHARPNESS
             rise += fresh[unit] - powers[unit]
-        excess = search.excess(block, target)
+        excess = search.excess(block, target) if search.is_tight else 0.0
         rise += OVER_MEMORY * excess
         warmth = heat * (1.0 - turn / moves) ** 2
-        if rise > 0 and (warmth <= 0 or chance.random() >= math.exp(-rise / (warmth + 1e-12))):
+        if rise > 0 and (warmth <= 0 or draw() >= math.exp(-rise / (warmth + 1e-12))):
             continue
         search.move(block, target, added)
+        changes += 1
         over += excess
         for unit, power in fresh.items():
             powers[unit] = power
         largest = max(search.loads)
         if largest < best_load * (1 - 1e-12) and over <= 1e-12:
-            best, best_load = list(search.unit_of), largest
+            best, best_load = list(unit_of), largest
             if largest < 0.97 * scale:
                 scale = largest
                 powers = [(load / scale) ** SHARPNESS for load in search.loads]
     return best
 
 
-def _target(search: Search, block: int, chance: random.Random) -> int:
+def _target(search: Search, block: int, draw: Callable[[], float]) -> int:
     near = search.neighbours[block]
-    if near and chance.random() < 0.9:
-        return search.unit_of[near[chance.randrange(len(near))]]
-    return chance.randrange(search.nets.units)
+    if near and draw() < NEAR:
+        return search.unit_of[near[int(draw() * len(near))]]
+    return int(draw() * search.nets.units)

@@ -5,22 +5,26 @@ sum of profits, no placement has all loads within T. A linear program over the s
 It is the dual of covering the blocks by sets, each light enough for its unit; `pricing.py` finds the sets.
 """
 
-import time
 from dataclasses import dataclass, field
 from math import inf
 
 import numpy as np
 
+from partita.partitioner.engines.budget import Budget
 from partita.partitioner.engines.nets import Nets, frontier_order, narrow_order
 from partita.partitioner.engines.order_splits import LARGEST, stretch_loads
 from partita.partitioner.engines.pricing import Pricing, TooManyStatesError
 from partita.partitioner.instance import Floats
 from partita.partitioner.program import Master, Program
 
+KNOWN = 2.5
+"""About how many things may be known of an open net."""
 LEAST_SHARE, MOST_SHARE = 50, 400
 """Whole-number profit that falls to one unit; rounding costs the bound up to half a profit in this many."""
 CELLS = 4_000_000
 """Entries of one unit's tables that the share is chosen for."""
+CELL_S, PRICE_S = 2e-9, 5e-3
+"""Work of one entry of the tables, and of what else trying some prices takes."""
 CAP = 1.25
 """Profits of one set are told apart up to this many times what falls to a unit if its kind collects all."""
 
@@ -44,24 +48,20 @@ class MaxLoadBound:
         self.order, self.pricings = self._pricings()
         cells = max([len(self.order), *(pricing.size for pricing in self.pricings.values())])
         self.share = max(LEAST_SHARE, min(MOST_SHARE, CELLS // cells))
-        self.bound = self._bound_of_work()
+        self.bound = self.of_work = self._bound_of_work()
 
     def _pricings(self) -> tuple[list[int], dict[int, Pricing]]:
         """The order with the fewest states, and what is prepared for each kind of unit; none if all are too wide."""
         orders = [narrow_order(self.nets), frontier_order(self.nets)]
-        found: list[tuple[int, int, dict[int, Pricing]]] = []
-        for number, order in enumerate(orders):
+        orders.sort(key=lambda order: _states_along(self.nets, order))
+        for order in orders:
             try:
-                pricings = {kind: Pricing(self.nets, kind, order) for kind in self.kinds}
+                return order, {kind: Pricing(self.nets, kind, order) for kind in self.kinds}
             except TooManyStatesError:
                 continue
-            found.append((sum(pricing.size for pricing in pricings.values()), number, pricings))
-        if not found:
-            return orders[0], {}
-        _, number, best = min(found, key=lambda row: row[:2])
-        return orders[number], best
+        return orders[0], {}
 
-    def raise_to(self, target: float, rounds: int, deadline: float) -> bool:
+    def raise_to(self, target: float, rounds: int, budget: Budget) -> bool:
         """Try to prove that no placement has all loads within `target`; False if the linear program cannot."""
         if not self.pricings or self.bound >= target:
             return bool(self.pricings)
@@ -69,8 +69,10 @@ class MaxLoadBound:
         point = self._profits if self._profits is not None else self._fair_profits()
         reached, center = 0.0, point
         for _ in range(rounds):
-            if time.perf_counter() > deadline:
+            if budget.is_spent():
                 return True
+            columns = CAP * self.share
+            budget.spend(PRICE_S + CELL_S * columns * sum(pricing.size for pricing in self.pricings.values()))
             self.rounds += 1
             added, proven = self._price(point, target, master)
             if proven > self.bound:
@@ -170,6 +172,19 @@ class MaxLoadBound:
         whole = np.zeros(self.nets.blocks, int)
         whole[self.order] = np.diff(rounded).astype(int)
         return [int(profit) for profit in whole]
+
+
+def _states_along(nets: Nets, order: list[int]) -> float:
+    """About how many states an order has, all places together: of each open net a few things may be known."""
+    left = [1 + len(consumers) for consumers in nets.consumers]
+    opened, found = set[int](), 0.0
+    for block in order:
+        for net in nets.nets_of[block]:
+            left[net] -= 1
+            opened.add(net)
+        opened = {net for net in opened if left[net]}
+        found += KNOWN ** len(opened)
+    return found
 
 
 def set_load(nets: Nets, members: frozenset[int], unit: int) -> float:

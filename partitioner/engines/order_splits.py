@@ -51,6 +51,13 @@ def stretch_loads(nets: Nets, unit: int, order: list[int]) -> Floats:
     return loads
 
 
+def splits(nets: Nets) -> int:
+    """Combinations of used units that `best_split` looks at."""
+    alike = nets.instance.alike
+    count = int(np.prod([alike.count(kind) + 1 for kind in set(alike)]))
+    return count if count <= MOST_COUNTS else len(alike)
+
+
 def best_split(nets: Nets, order: list[int]) -> list[int] | None:
     """Per block, its unit in the best cut of the order into stretches; None if no cut fits."""
     kinds = sorted(set(nets.instance.alike))

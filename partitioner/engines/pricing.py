@@ -33,6 +33,16 @@ class Step:
     first: Ints
     """Per state after, its first transition."""
 
+    later: tuple[tuple[Ints, Ints], ...]
+    """The states after that have a second transition, a third, and so on; and these transitions."""
+
+    def least(self, rows: Floats) -> Floats:
+        """The least row of each state's transitions; `np.minimum.reduceat`, but several times as fast."""
+        found = rows[self.first]
+        for states, transitions in self.later:
+            found[states] = np.minimum(found[states], rows[transitions])
+        return found
+
 
 class TooManyStatesError(Exception):
     """The nets are too entangled for this order."""
@@ -64,7 +74,7 @@ class Pricing:
                 shifted[:, most] = chosen[:, most - profit :].min(axis=1)
                 reached[step.is_in] = shifted
             reached += step.added[:, None]
-            table = np.minimum.reduceat(reached, step.first, axis=0)
+            table = step.least(reached)
             tables.append(table)
         return tables
 
@@ -124,17 +134,25 @@ def _steps(nets: Nets, unit: int, order: list[int]) -> list[Step]:
             raise TooManyStatesError
         moves.sort()
         targets = np.array([move[0] for move in moves])
+        first = np.flatnonzero(np.r_[True, targets[1:] != targets[:-1]])
         steps.append(
             Step(
                 block,
                 np.array([move[1] for move in moves]),
                 np.array([move[2] for move in moves], bool),
                 np.array([move[3] for move in moves]),
-                np.flatnonzero(np.r_[True, targets[1:] != targets[:-1]]),
+                first,
+                _later(first, len(moves)),
             )
         )
         states, opened = found, after
     return steps
+
+
+def _later(first: Ints, transitions: int) -> tuple[tuple[Ints, Ints], ...]:
+    count = np.diff(first, append=transitions)
+    more = [np.flatnonzero(count > k) for k in range(1, int(count.max(initial=1)))]
+    return tuple((states, first[states] + k) for k, states in enumerate(more, 1))
 
 
 def _seen(known: Known, is_in: bool, is_producer: bool, send: float, receive: float) -> tuple[Known, float]:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from partita.errors import ProblemError
 from partita.partitioner.engines.balance import Balance
 from partita.partitioner.engines.balance_program import BalanceProgram
+from partita.partitioner.engines.budget import Budget
 from partita.partitioner.engines.ideal_splits import difference_loads, ideals_of, serial_split
 from partita.partitioner.engines.max_load_bound import set_load
 from partita.partitioner.engines.nets import nets_of
@@ -85,7 +86,7 @@ def test_where_units_differ_the_program_finds_the_least_largest_load(instance: I
 @given(instances(memory=True))
 def test_no_load_is_less_than_weighted_sums_say(instance: Instance) -> None:
     balance = Balance(nets_of(instance))
-    balance.run(1e-6, inf)
+    balance.run(1e-6, Budget(inf, inf))
     assert balance.bound <= min(largest_load(instance, choice) for choice in choices(instance)) + 1e-9
 
 
