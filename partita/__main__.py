@@ -6,7 +6,10 @@ import sys
 def main() -> None:
     """Run `partita`."""
     try:
-        from partita.cli import main as run
+        if sys.argv[1:2] == ["solve"]:
+            from partita.solve import main as run  # needs no model and no Soc, so it need not load what reads them
+        else:
+            from partita.cli import main as run
 
         run()
     except KeyboardInterrupt:

@@ -1,13 +1,12 @@
 """The command line: arguments -> library -> printing. No logic of its own."""
 
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -19,12 +18,12 @@ from partita.calibration import EPILOG as CALIBRATE_EPILOG
 from partita.calibration import calibrate
 from partita.compare import EPILOG as COMPARE_EPILOG
 from partita.compare import compare
-from partita.errors import OutputError, PartitaError, PlacementError, SimulationError
+from partita.entry import run as run_app
+from partita.errors import OutputError, PlacementError, SimulationError
 from partita.export import EPILOG as EXPORT_EPILOG
 from partita.export import export
 from partita.files import check_outputs
 from partita.ops import EPILOG, ops
-from partita.reports.wording import printable
 from partita.scenario import Asked, ScenarioFile, run_scenario
 from partita.soc_commands import soc_app
 from partita.solve import EPILOG as SOLVE_EPILOG
@@ -59,11 +58,6 @@ app.command(epilog=SOLVE_EPILOG)(solve)
 app.command(epilog=EXPORT_EPILOG)(export)
 app.command(epilog=COMPARE_EPILOG)(compare)
 
-USAGE_ERRORS: type[Any] = typer.BadParameter.__mro__[2]
-"""Click's base of all usage errors, which Typer does not export."""
-
-STOPPED = 130
-"""The exit code after Ctrl-C, as shells have it."""
 PLOTS = (".png", ".svg", ".pdf")
 
 out = Console(soft_wrap=False)
@@ -353,27 +347,5 @@ def _say_written(paths: Sequence[str | None]) -> None:
 
 
 def main() -> None:
-    """Run the command line; bad input is one line on standard error and exit code 2."""
-    try:
-        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
-        if code == STOPPED:
-            typer.echo("partita: stopped", err=True)
-        sys.exit(code)
-    except PartitaError as error:
-        _fail(str(error))
-    except USAGE_ERRORS as error:
-        _fail(f"{error.format_message()}; see: partita --help")
-    except MemoryError:
-        _fail("this needs more memory than the machine has; are the shapes right?")
-    except BrokenPipeError:
-        # The reader of our output has gone; what is left to flush must not raise again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        _fail(f"cannot write the output: {error.strerror or error}")
-
-
-def _fail(message: str) -> NoReturn:
-    typer.echo(f"partita: error: {printable(' '.join(message.split()))}", err=True)
-    sys.exit(2)
+    """Run the command line."""
+    run_app(app, sys.argv[1:] or ["--help"])

@@ -6,14 +6,16 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from partita.errors import BackendError, ModelError, PlacementError
-from partita.graph.plan import Location
-from partita.partitioner import OfUnit, Rule, Wishes
 from partita.units import BYTES_PER_GB, BYTES_PER_KB, BYTES_PER_MB
+
+if TYPE_CHECKING:
+    from partita.graph.plan import Location
+    from partita.partitioner import OfUnit, Rule, Wishes
 
 Model = Annotated[
     str, typer.Argument(metavar="MODEL|PLAN", help="An ONNX model, or a plan that `partita place -o` wrote.")
@@ -204,8 +206,10 @@ class Placing:
         """Whether anything that a plan says itself was given."""
         return replace(self, random_weights=False) != Placing()
 
-    def wishes(self, *, explain: bool = False) -> Wishes:
+    def wishes(self, *, explain: bool = False) -> "Wishes":
         """What is asked of the placement; PlacementError says which text is not understood."""
+        from partita.partitioner import Wishes
+
         return Wishes(
             objective=self.objective,
             pins=parse_rules("--pin", self.pin),
@@ -259,8 +263,10 @@ def parse_shapes(texts: Sequence[str] | None) -> dict[str, int | tuple[int, ...]
     return shapes
 
 
-def parse_rules(option: str, texts: Sequence[str] | None) -> tuple[Rule, ...]:
+def parse_rules(option: str, texts: Sequence[str] | None) -> "tuple[Rule, ...]":
     """`["Softmax=cpu"]` as rules, `["@FILE"]` as those in its lines; PlacementError for anything else."""
+    from partita.partitioner import Rule
+
     rules: list[Rule] = []
     for text in (line for given in texts or () for line in _lines_of(option, given)):
         pattern, equals, unit = text.rpartition("=")
@@ -293,8 +299,10 @@ def parse_backends(texts: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def parse_locations(texts: Sequence[str] | None) -> tuple[Location, ...]:
+def parse_locations(texts: Sequence[str] | None) -> "tuple[Location, ...]":
     """`["npu:int8"]` as locations; PlacementError for anything else."""
+    from partita.graph.plan import Location
+
     locations: list[Location] = []
     for text in texts or ():
         unit, colon, dtype = text.rpartition(":")
@@ -304,8 +312,10 @@ def parse_locations(texts: Sequence[str] | None) -> tuple[Location, ...]:
     return tuple(locations)
 
 
-def parse_counts(option: str, texts: Sequence[str] | None) -> tuple[OfUnit, ...]:
+def parse_counts(option: str, texts: Sequence[str] | None) -> "tuple[OfUnit, ...]":
     """`["3", "npu=1"]` as counts; PlacementError for anything else."""
+    from partita.partitioner import OfUnit
+
     found: list[OfUnit] = []
     for text in texts or ():
         unit, _, count = text.rpartition("=")
@@ -318,8 +328,10 @@ def parse_counts(option: str, texts: Sequence[str] | None) -> tuple[OfUnit, ...]
 SIZES = {"": 1.0, "k": BYTES_PER_KB, "M": BYTES_PER_MB, "G": BYTES_PER_GB}
 
 
-def parse_sizes(option: str, texts: Sequence[str] | None) -> tuple[OfUnit, ...]:
+def parse_sizes(option: str, texts: Sequence[str] | None) -> "tuple[OfUnit, ...]":
     """`["npu=64MB"]` as bytes; PlacementError for anything else."""
+    from partita.partitioner import OfUnit
+
     found: list[OfUnit] = []
     for text in texts or ():
         match = re.fullmatch(r"(.+)=(\d+(?:\.\d+)?) ?([kMG]?)B?", text)

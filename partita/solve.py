@@ -1,6 +1,7 @@
 """The command `partita solve`: a placement problem in plain numbers, solved, with a bound."""
 
 import json
+import sys
 import time
 from typing import Annotated
 
@@ -8,6 +9,7 @@ import typer
 from rich.console import Console
 
 from partita import options as given
+from partita.entry import run
 from partita.errors import ProblemError
 from partita.files import check_outputs, write_atomically
 
@@ -38,7 +40,15 @@ def solve(  # noqa: PLR0913  (a command has one parameter per option)
         str,
         typer.Option("--order", metavar="given|free", help="Operators that take turns: in the file's order, or any."),
     ] = "given",
-    gap: Annotated[float, typer.Option("--gap", help="Stop when proven within this share of the best.")] = 1e-4,
+    gap: Annotated[
+        float | None,
+        typer.Option(
+            "--gap",
+            help="Stop when proven within this share of the best: 0.01 for throughput and for latency with subgraphs, "
+            "else 0.0001.",
+            show_default=False,
+        ),
+    ] = None,
     time_limit: Annotated[
         float, typer.Option("--time-limit", metavar="SECONDS", help="Stop after this time with the best so far.")
     ] = 600.0,
@@ -58,7 +68,7 @@ def solve(  # noqa: PLR0913  (a command has one parameter per option)
 ) -> None:
     """Solve a placement problem given in plain numbers: no model, no Soc."""
     from partita.partitioner.engines.outcome import Limits
-    from partita.partitioner.engines.solve import OBJECTIVES
+    from partita.partitioner.engines.solve import OBJECTIVES, default_gap
     from partita.partitioner.engines.solve import solve as solve_instance
     from partita.partitioner.problem_file import SOURCES, read_problem
     from partita.reports.solution import Solved, solution_document, solution_table
@@ -69,11 +79,12 @@ def solve(  # noqa: PLR0913  (a command has one parameter per option)
         raise ProblemError(f"--from {source}: there is no such format; there are {', '.join(SOURCES)}")
     if order not in ("given", "free"):
         raise ProblemError(f"--order {order}: there is no such choice; there are given, free")
-    if not 0 <= gap < 1 or not time_limit > 0 or not work > 0:
+    if (gap is not None and not 0 <= gap < 1) or not time_limit > 0 or not work > 0:
         raise ProblemError("--gap is a share from 0 to below 1, --time-limit and --work are seconds above 0")
     check_outputs([output], inputs=[problem])
     cpu, wall = time.process_time(), time.perf_counter()
     instance = read_problem(problem, source)
+    gap = default_gap(instance, objective) if gap is None else gap
     limits = Limits(gap=gap, time_s=time_limit, work_s=work)
     outcome = solve_instance(instance, objective, limits, order_is_free=order == "free")
     solved = Solved(instance, objective, outcome, time.process_time() - cpu, time.perf_counter() - wall)
@@ -81,3 +92,15 @@ def solve(  # noqa: PLR0913  (a command has one parameter per option)
     if output is not None:
         write_atomically(output, (text + "\n").encode())
     typer.echo(text) if as_json else out.print(solution_table(solved))
+
+
+def main() -> None:
+    """Run this command alone."""
+    app = typer.Typer(
+        add_completion=False,
+        rich_markup_mode="markdown",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.command(epilog=EPILOG)(solve)
+    run(app, sys.argv[2:], "partita solve")

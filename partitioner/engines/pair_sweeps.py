@@ -25,7 +25,9 @@ def swept(nets: Nets, start: Sequence[int], sweeps: int, seed: int) -> list[int]
     for turn in range(sweeps):
         ranked = sorted(range(nets.units), key=lambda u: (-search.loads[u], u))
         first = ranked[0] if turn % 3 else ranked[int(chance.random() * nets.units)]
-        near = [search.unit_of[other] for b, u in enumerate(search.unit_of) if u == first for other in search.neighbours[b]]
+        near = [
+            search.unit_of[other] for b, u in enumerate(search.unit_of) if u == first for other in search.neighbours[b]
+        ]
         near = [u for u in near if u != first] or [u for u in ranked if u != first]
         _cut_anew(search, first, near[int(chance.random() * len(near))], chance)
         if max(search.loads) < least * (1 - 1e-12):
@@ -79,7 +81,9 @@ def _order(search: Search, members: list[int], chance: random.Random) -> list[in
     order: list[int] = []
     while inside:
         if near:
-            block = min(near, key=lambda b: near[b] + sum((left[j] == whole[j]) - (left[j] == 1) for j in nets.nets_of[b]))
+            block = min(
+                near, key=lambda b: near[b] + sum((left[j] == whole[j]) - (left[j] == 1) for j in nets.nets_of[b])
+            )
         else:
             while fresh[-1] not in inside:
                 fresh.pop()

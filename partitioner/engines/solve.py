@@ -1,12 +1,15 @@
 """One entrance to all engines."""
 
 from collections.abc import Callable
+from importlib import import_module
 
 from partita.errors import ProblemError
-from partita.partitioner.engines import free_order, makespan, subgraph_latency, sums, throughput
 from partita.partitioner.engines.outcome import Limits, Outcome
 from partita.partitioner.instance import Instance
 
+Engine = Callable[[Instance, Limits], Outcome]
+ROUGH = 0.01
+"""Gap of what is searched in rounds and seldom proven exactly."""
 OBJECTIVES = ("throughput", "latency", "makespan", "sum")
 
 
@@ -20,20 +23,25 @@ def solve(instance: Instance, objective: str, limits: Limits, *, order_is_free: 
     if not instance.operators:
         return Outcome((), 0.0, 0.0, "optimal", "nothing to place")
     engine = _engine(instance, objective)
-    if instance.links and engine in (throughput.solve, subgraph_latency.solve):
+    if instance.links and engine in ("throughput", "subgraph_latency"):
         raise ProblemError(f"{objective} knows no links, only makespan does (and sum, where nothing waits for them)")
-    if engine is sums.solve and order_is_free and any(unit.call for unit in instance.units):
-        engine = free_order.solve
-    return engine(instance, limits)
+    if engine == "sums" and order_is_free and any(unit.call for unit in instance.units):
+        engine = "free_order"
+    run: Engine = import_module(f"partita.partitioner.engines.{engine}").solve  # the others need not be loaded
+    return run(instance, limits)
 
 
-def _engine(instance: Instance, objective: str) -> Callable[[Instance, Limits], Outcome]:
-    if objective == "throughput":
-        return throughput.solve
-    if objective == "makespan":
-        return makespan.solve
+def default_gap(instance: Instance, objective: str) -> float:
+    """The gap at which a search stops if nobody asks for another."""
+    return ROUGH if _engine(instance, objective) in ("throughput", "subgraph_latency") else Limits().gap
+
+
+def _engine(instance: Instance, objective: str) -> str:
+    """The module of the engine for an objective."""
+    if objective in ("throughput", "makespan"):
+        return objective
     if objective == "sum":
-        return sums.solve
+        return "sums"
     if objective == "latency":
-        return subgraph_latency.solve if any(u.subgraphs is not None for u in instance.units) else sums.solve
+        return "subgraph_latency" if any(u.subgraphs is not None for u in instance.units) else "sums"
     raise ProblemError(f"there is no objective {objective!r}; there are {', '.join(OBJECTIVES)}")

@@ -25,7 +25,8 @@ from partita.partitioner.instance import Floats, Instance
 SOLVER = "stretches of topological orders, then moves of single blocks; bound by separators and a path"
 MOST_IDEALS = 1500
 """Sets of blocks beyond which only some orders are cut."""
-ORDERS = 40
+FIRST_ORDERS, ORDERS = 4, 40
+"""Orders that are cut before anything is proven, and in all."""
 LARGEST = 3000
 MOST_MOVES = 4000
 
@@ -33,17 +34,24 @@ MOST_MOVES = 4000
 def solve(instance: Instance, limits: Limits) -> Outcome:
     """The placement of least latency found, with a bound. Raises ProblemError if none fits the memory."""
     deadline = time.perf_counter() + limits.least_s
-    model = LatencyModel(instance)
-    best = _best(model, [*_by_ideals(model), model.all_free()], None)
+    model, chance = LatencyModel(instance), random.Random(0)
+    found = _by_ideals(model) or _candidates(model, chance, range(FIRST_ORDERS), deadline)
+    best = _best(model, [*found, model.all_free()], None)
     least = model.latency(best) if best is not None else inf
-    bound = _bound(model, least, limits)
-    if relative_gap(least, bound) > max(limits.gap, NOISE):
-        best = _best(model, _candidates(model, deadline), best)
+    bound = max(model.longest_path(), separator_bound(model.nets, model.callers, model.free) * (1 - NOISE))
+
+    def is_open() -> bool:
+        return relative_gap(least, bound) > max(limits.gap, NOISE)
+
+    if best is not None and is_open():
+        best, least = _improved(model, best, deadline)
+    if is_open():
+        bound = max(bound, _bound_by_path(model))
+    if best is None or is_open():
+        best = _best(model, _candidates(model, chance, range(FIRST_ORDERS, ORDERS), deadline), best)
         if best is None:
             raise ProblemError("no placement was found whose subgraphs fit the accelerators' memory")
         best, least = _improved(model, best, deadline)
-    if best is None:
-        raise ProblemError("no placement was found whose subgraphs fit the accelerators' memory")
     starts, ends = model.schedule(best)
     return Outcome(
         choice=model.nets.choice(best),
@@ -72,15 +80,13 @@ def _by_ideals(model: "LatencyModel") -> list[list[int] | None]:
     return [] if ideals is None else [serial_split(model.nets, model.callers, model.free, ideals)]
 
 
-def _bound(model: "LatencyModel", least: float, limits: Limits) -> float:
-    """The best of the bounds, from the quickest on, until the gap asked for is reached."""
+def _bound_by_path(model: "LatencyModel") -> float:
+    """The closest of the bounds, and the slowest, where it applies."""
     nets, callers, free = model.nets, model.callers, model.free
-    bound = max(model.longest_path(), separator_bound(nets, callers, free) * (1 - NOISE))
-    if relative_gap(least, bound) > max(limits.gap, NOISE) and is_simple(model.instance):
-        order = _topological(model, random.Random(0), 0.0, False)
-        if len(order) == nets.blocks:
-            bound = max(bound, path_bound(nets, callers, core_times(nets, free), order) * (1 - NOISE))
-    return bound
+    order = _topological(model, random.Random(0), 0.0, False)
+    if not is_simple(model.instance) or len(order) < nets.blocks:
+        return 0.0
+    return path_bound(nets, callers, core_times(nets, free), order) * (1 - NOISE)
 
 
 @dataclass
@@ -180,13 +186,14 @@ def _run(
     return start, end
 
 
-def _candidates(model: LatencyModel, deadline: float) -> list[list[int]]:
+def _candidates(
+    model: "LatencyModel", chance: random.Random, numbers: Iterable[int], deadline: float
+) -> list[list[int] | None]:
     """Random topological orders of the blocks, each cut into stretches in the best way if nothing overlapped."""
     if not model.callers or model.nets.blocks > LARGEST:
         return []
-    chance = random.Random(0)
     found: dict[tuple[int, ...], None] = {}
-    for number in range(ORDERS):
+    for number in numbers:
         order = _topological(model, chance, 0.0 if not number else chance.choice([0.3, 1.0, 3.0]), bool(number % 2))
         if len(order) == model.nets.blocks:
             found[tuple(_serial_cut(model, order))] = None

@@ -6,7 +6,6 @@ asked for): pipelining over samples makes every set runnable.
 
 import random
 import time
-from collections.abc import Sequence
 from math import inf
 
 from partita.errors import ProblemError
