@@ -86,13 +86,15 @@ class Accounts:
     def close(self, run: Run, now_ns: int, *, overlaps: bool) -> None:
         """A slice has ended."""
         table, first = run.table, run.first
-        if first == run.piece and run.seen is table.readings[first] and run.odd is None and not (overlaps or run.solo):
-            weights, host_ns, size, track, time_ns = table.slices.get(first) or table.slice_from(first)
+        if run.seen is table.readings[first] and run.odd is None and not overlaps:
+            weights, host_ns, size, busy = table.drawn(first, run.end)
             self.meter.add_slice(weights, host_ns, size)
-            self.busy_ns[track] += time_ns
+            for track, time_ns in busy:
+                self.busy_ns[track] += time_ns
         else:
             self._draw(run, table.readings[run.end], overlaps=overlaps)
-        self.draw_extra(run, run.extra_ns, overlaps=overlaps)
+        if run.extra_ns != run.extra_seen_ns:
+            self.draw_extra(run, run.extra_ns, overlaps=overlaps)
         if run.odd is None:
             self.count(run, run.end)
         else:

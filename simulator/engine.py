@@ -12,15 +12,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from partita.simulator.accounts import Accounts, Recorder
-from partita.simulator.calm import CALM_AGAIN, Calm
+from partita.simulator.events import Act, Events
 from partita.simulator.flows import Flows
 from partita.simulator.meter import Meter
 from partita.simulator.program import NO_UNIT, PART_OF, PARTS, Program, Task
 from partita.simulator.rows import NEVER_NS
 from partita.simulator.sharing import Law
+from partita.simulator.slices import Slices
 from partita.simulator.speeds import Speeds
 from partita.simulator.tables import State, Table
-from partita.simulator.work import FLOW, SLICE, WAKING, Frame, Lane, Run, TaskLog, resume
+from partita.simulator.work import FLOW, SLICE, Frame, Lane, Run, TaskLog
 
 QUEUE, WAKE = PART_OF["queue"], PART_OF["wake"]
 
@@ -39,28 +40,27 @@ class Engine:
         in_one_go: bool = True,
     ) -> None:
         """`in_one_go` allows slices that are one event."""
-        self.now_ns = 0
         self.frame_ended: Callable[[Frame], None] = lambda frame: None
-        self.flows = Flows(law, len(tracks))
-        self.flows.passes_on = self._passes_on
+        self.events = Events()
+        self.flows = Flows(law, len(tracks), closes=in_one_go)
         self.accounts = Accounts(meter, self.flows.rows, len(tracks), len(state.clocks), record)
         self.speeds = Speeds(law, state)
-        self._heap: list[Any] = []
-        self._asked = 0
+        self._slices = Slices(self.events, self.flows, self.speeds, self.accounts, in_one_go=in_one_go)
         self._lanes = [Lane() for _ in tracks]
-        self._runs: list[Run] = []
+        self._vacated: list[int] = []
+        """The track, if others wait for it, that a run has left which went over to its next task."""
         self._in_one_go = in_one_go
-        self._calm = Calm(self.speeds, in_one_go=in_one_go)
-        self._overlap_counts = meter.counts_overlap
-        self._at_work = 0
-        """Units that run tasks."""
+        self._looks_between = meter.counts_overlap or not in_one_go
+        """Whether something has to be looked at or booked between two tasks."""
         self._solo: Run | None = None
         self._frames = 0
+        self._slices.ended = self._advance
+        self.flows.passes_on, self.flows.pauses = self._passes_on, self._vacated
 
     def add(self, program: Program) -> None:
         """Make a program known before its first inference."""
         self.accounts.add_program(program)
-        self._calm.look_ahead(tuple(self.accounts.open_parts))
+        self._slices.look_ahead()
 
     def forget(self, program: Program, whole: Program) -> None:
         """A variant of `whole` has run for the only time; what it came to counts as that of `whole`."""
@@ -69,34 +69,40 @@ class Engine:
 
     # Events
 
-    def at(self, time_ns: int, act: Callable[[Any, int], None], subject: Any = None, version: int = 0) -> None:
-        """Call `act(subject, version)` at `time_ns`; calls of the same time come in the order of asking."""
-        heapq.heappush(self._heap, (time_ns, self._asked, act, subject, version))
-        self._asked += 1
+    @property
+    def now_ns(self) -> int:
+        return self.events.now_ns
+
+    def at(self, time_ns: int, act: Act, subject: Any = None) -> None:
+        """Call `act(subject, 0)` at `time_ns`; calls of the same time come in the order of asking."""
+        self.events.at(time_ns, act, subject)
 
     def run(self) -> None:
         """Go on until nothing is left to happen."""
-        heap, pop, flows = self._heap, heapq.heappop, self.flows
+        events, heap, pop, flows = self.events, self.events.heap, heapq.heappop, self.flows
         while True:
             if flows.runs:
                 ended = flows.advance(heap[0][0] if heap else NEVER_NS)
-                if ended is not None:
-                    self.now_ns = flows.now_ns
-                    self._end_slice(ended)
+                if ended is not None or self._vacated:
+                    events.now_ns = flows.now_ns
+                    if ended is not None:
+                        self._end_slice(ended)
+                    else:
+                        self._serve(self._vacated.pop())
                     continue
             if not heap:
                 return
-            self.now_ns, _, act, subject, version = pop(heap)
+            events.now_ns, _, act, subject, version = pop(heap)
             act(subject, version)
 
     def stop(self) -> None:
         """Nothing more happens."""
-        self._heap.clear()
+        self.events.heap.clear()
         self.flows.clear()
 
     @property
     def is_over(self) -> bool:
-        return not self._heap and not self.flows.runs
+        return not self.events.heap and not self.flows.runs
 
     # Frames
 
@@ -119,9 +125,8 @@ class Engine:
         run.base_ns, run.seen, run.solo = self.now_ns, table.readings[0], True
         run.extras = defaultdict(int)
         self._solo = run
-        self._runs.append(run)
-        self._calm.is_calm = True
-        self.at(self.now_ns + table.at_ns[-1], self._advance, run, 0)
+        self._slices.runs.append(run)
+        self.at(self.now_ns + table.at_ns[-1], self._advance, run)
 
     def _end_frame(self, frame: Frame) -> None:
         self._frames -= 1
@@ -145,7 +150,8 @@ class Engine:
             return
         _, _, task, frame, since_ns = heapq.heappop(lane.waiting)
         program = frame.program
-        run = Run(frame, self.speeds.table(program), task, track)
+        run = frame.run or Run(frame, self.speeds.table(program), task, track)
+        run.task, run.track = task, track
         if not program.sequential:
             ready_ns, cause = frame.cause[task]
             run.log = frame.logs[task] = TaskLog(ready_ns, self.now_ns, 0, cause, [0] * len(PARTS))
@@ -156,59 +162,15 @@ class Engine:
     def _start_task(self, run: Run, lane: Lane, task: Task) -> None:
         lane.run = run
         run.piece = task.first
-        if task.unit != NO_UNIT:
-            self._change_at_work(1)
-        self._runs.append(run)
-        self._calm.may_be_calmer = True
-        if self._calm.is_calm and not self._calm.never_short and self._calm.look_around(self._runs):
-            self._open_all()
+        if self._slices.counts_overlap and task.unit != NO_UNIT:
+            self._slices.count_at_work(1)
+        self._slices.runs.append(run)
         woken = self.speeds.wake_ns(task.unit, self.now_ns) if task.unit != NO_UNIT and self.speeds.sleeps else 0
         if woken:
             self.accounts.parts_of(run)[WAKE] += woken
-            self._wake(run, woken)
+            self._slices.wake(run, woken)
         else:
-            self._begin(run)
-
-    def _change_at_work(self, by: int) -> None:
-        """What runs is booked before several units are at work, or no longer are, where that makes a difference."""
-        after = self._at_work + by
-        if self._overlap_counts and (after > 1) != (self._at_work > 1):
-            self.account()
-        self._at_work = after
-
-    def _wake(self, run: Run, wake_ns: int) -> None:
-        run.phase, run.wake_ns = WAKING, self.now_ns
-        run.version += 1
-        self.at(self.now_ns + wake_ns, self._advance, run, run.version)
-
-    def _begin(self, run: Run) -> None:
-        """Start a slice with the piece `run.piece`: in one go if nothing can disturb it, else as a flow."""
-        piece = run.piece
-        program = run.table.program
-        table = run.table = self.speeds.table(program)
-        goes = self._in_one_go and (table.most_demand[piece] == 0 or self._is_calm_now())
-        if not goes:
-            table = run.table = self.speeds.free_table(program)
-        run.first, run.end, run.seen = piece, program.stop[piece], table.readings[piece]
-        run.base_ns = self.now_ns - table.at_ns[piece]
-        self._go(run, in_one_go=goes)
-
-    def _is_calm_now(self) -> bool:
-        return self._calm.is_found(self._runs, self.flows.calm)
-
-    def _go(self, run: Run, *, in_one_go: bool) -> None:
-        """Run a slice from where it is."""
-        run.extra_ns = run.extra_seen_ns = 0
-        if self.accounts.records or run.odd is not None:
-            run.extras = defaultdict(int)
-        if in_one_go:
-            run.phase = SLICE
-            run.version += 1
-            self.at(run.base_ns + run.table.at_ns[run.end], self._advance, run, run.version)
-            return
-        self.flows.join(run, self.now_ns)
-        if not self.accounts.records and run.odd is None:
-            run.extras = run.row.extra_ns
+            self._slices.begin(run)
 
     def _advance(self, run: Run, version: int) -> None:
         """The end of a slice, or of waking up."""
@@ -216,16 +178,17 @@ class Engine:
             return
         if run.phase == SLICE:
             if not run.solo and self._passes_on(run):
-                heapq.heappush(self._heap, (run.base_ns + run.stop_ns, self._asked, self._advance, run, version))
-                self._asked += 1
+                self.events.at(run.base_ns + run.stop_ns, self._advance, run, version)
+                if self._vacated:
+                    self._serve(self._vacated.pop())
             else:
                 self._end_slice(run)
         else:
             self.accounts.book_wake(run, self.now_ns)
-            self._begin(run)
+            self._slices.begin(run)
 
     def _end_slice(self, run: Run) -> None:
-        self.accounts.close(run, self.now_ns, overlaps=self._overlaps())
+        self._slices.close(run)
         if run.solo:
             self._end_alone(run)
         else:
@@ -233,7 +196,7 @@ class Engine:
 
     def _end_alone(self, run: Run) -> None:
         self._solo = None
-        self._runs.remove(run)
+        self._slices.runs.remove(run)
         for _, unit, _, end in run.table.uses:
             self.speeds.last_end_ns[unit] = run.base_ns + end
         self._end_frame(run.frame)
@@ -245,7 +208,7 @@ class Engine:
         if piece + 1 < task.end:
             self._release(frame, program, piece)
             run.piece = piece + 1
-            self._begin(run)
+            self._slices.begin(run)
             return
         self._leave(run, task)
         if not program.sequential:
@@ -262,11 +225,11 @@ class Engine:
 
     def _leave(self, run: Run, task: Task) -> None:
         if task.unit != NO_UNIT:
-            self._change_at_work(-1)
             self.speeds.last_end_ns[task.unit] = self.now_ns
-        self._runs.remove(run)
+            if self._slices.counts_overlap:
+                self._slices.count_at_work(-1)
+        self._slices.runs.remove(run)
         self._lanes[run.track].run = None
-        self._calm.may_be_calmer = True
         if run.log is not None:
             run.log.end_ns = self.now_ns
 
@@ -278,39 +241,40 @@ class Engine:
             run.task, run.track = run.task + 1, task.track
             self._start_task(run, lane, task)
         else:
+            run.frame.run = run
             self._offer(run.frame, run.task + 1, NO_UNIT)
 
     def _passes_on(self, run: Run) -> bool:
         """Whether a run whose units take turns goes over to its next task without further ado; if so, it has."""
         program, following = run.table.program, run.task + 1
-        if following == len(program.tasks) or not program.sequential or run.odd is not None or not self._may_pass(run):
+        tasks = program.tasks
+        if self._looks_between or following == len(tasks) or not program.sequential or run.odd is not None:
             return False
-        task, unit = program.tasks[following], program.tasks[run.task].unit
+        if run.phase != FLOW and not self._slices.never_short:
+            return False
+        task = tasks[following]
         old, new = self._lanes[run.track], self._lanes[task.track]
-        if old.waiting or new.waiting or not (new.run is None or new is old):
+        if new.waiting or not (new.run is None or new is old):
             return False
-        if task.unit != NO_UNIT and self.speeds.sleeps and self.speeds.wake_ns(task.unit, self.now_ns):
+        if self.speeds.sleeps and not self._stays_awake(run, tasks[run.task].unit, task.unit):
             return False
-        if unit != NO_UNIT:
-            self.speeds.last_end_ns[unit] = self.now_ns
-        self._at_work += (task.unit != NO_UNIT) - (unit != NO_UNIT)
         if run.extra_ns != run.extra_seen_ns:
             self.accounts.draw_extra(run, run.extra_ns, overlaps=False)
+        if old.waiting:
+            self._vacated.append(run.track)
         old.run, new.run = None, run
         run.task, run.track, run.piece, run.end = following, task.track, task.first, task.end
         run.stop_ns = run.table.at_ns[task.end]
-        self._calm.may_be_calmer = True
         return True
 
-    def _may_pass(self, run: Run) -> bool:
-        """Whether nothing has to be looked at or booked between two tasks."""
-        if self._overlap_counts or not self._in_one_go:
+    def _stays_awake(self, run: Run, unit: int, following: int) -> bool:
+        """Whether the next unit starts without waking up; if so, the first one is done."""
+        now_ns = self.flows.now_ns if run.phase == FLOW else self.now_ns
+        if following != NO_UNIT and self.speeds.wake_ns(following, now_ns):
             return False
-        if run.phase == SLICE:
-            return self._calm.never_short
-        self.now_ns = self.flows.now_ns
-        self.flows.calm += 1
-        return not self._calm.is_calm and self.flows.calm <= CALM_AGAIN
+        if unit != NO_UNIT:
+            self.speeds.last_end_ns[unit] = now_ns
+        return True
 
     def _release(self, frame: Frame, program: Program, piece: int) -> None:
         for task in program.releases[piece]:
@@ -337,90 +301,20 @@ class Engine:
         run.track = task.track
         for _, unit, _, end in (use for use in table.uses if use[0] < task.first):
             self.speeds.last_end_ns[unit] = run.base_ns + end
-        self.account()
-        self._at_work += task.unit != NO_UNIT
-        self.accounts.count(run, piece)
-        run.first, run.piece, run.end = piece, piece, program.stop[piece]
+        self._slices.account()
+        self._slices.at_work += task.unit != NO_UNIT
         self._lanes[run.track].run = run
-        if table.wakes:
-            self._move(run)
-        else:
-            run.version += 1
-            self.at(run.base_ns + table.at_ns[run.end], self._advance, run, run.version)
-
-    def _open_all(self) -> None:
-        for run in self._runs:
-            if run.phase == SLICE and run.piece < run.end and run.table.most_demand[run.piece] > 0:
-                self._open(run)
-
-    def _open(self, run: Run) -> None:
-        """Others may slow a slice from now on."""
-        if run.table.at_ns[run.end] + run.base_ns == self.now_ns:
-            return  # it ends at this very moment
-        if run.table is self.speeds.free_table(run.table.program) and run.odd is None:
-            run.version += 1
-            self.flows.join(run, self.now_ns)
-            if not self.accounts.records:
-                run.extras = run.row.extra_ns
-        else:
-            self._account(run)
-            self._move(run)
-
-    def _move(self, run: Run) -> None:
-        """Go on by the table that holds now, from the middle of a slice that is in the books."""
-        old, now_ns = run.table, self.now_ns
-        offset, _ = run.position(now_ns)
-        piece = old.piece_at(offset)
-        if piece >= run.end:
-            return  # it ends at this very moment
-        odd = self.accounts.open(run, now_ns)
-        if run.odd is None:
-            self.accounts.count(run, piece)
-        if run.phase == FLOW:
-            self.flows.leave(run)
-        wake_ns = dict(old.wakes).get(piece, 0)
-        into_ns = offset - old.at_ns[piece] - wake_ns
-        run.version += 1
-        run.first = run.piece = piece
-        if into_ns < 0:
-            self._wake(run, -into_ns)
-            return
-        run.odd = odd
-        table = self.speeds.table(old.program)
-        goes = self._in_one_go and (table.most_demand[piece] == 0 or self._calm.is_calm)
-        if not goes:
-            table = self.speeds.free_table(old.program)
-        resume(run, odd, table, into_ns, wake_ns, self.now_ns)
-        self._go(run, in_one_go=goes)
-
-    # Accounting
-
-    def account(self) -> None:
-        """Book everything that runs, up to now."""
-        for run in self._runs:
-            self._account(run)
-
-    def _account(self, run: Run) -> None:
-        if run.phase == WAKING:
-            self.accounts.book_wake(run, self.now_ns)
-        else:
-            self.accounts.book(run, self.now_ns, overlaps=self._overlaps())
-
-    def _overlaps(self) -> bool:
-        """Whether several units are at work, and that makes a difference."""
-        return self._overlap_counts and self._at_work > 1
+        self._slices.narrow(run, piece)
 
     # Changes of clocks and background
 
     def change(self, state: State, background_gb_per_s: float) -> None:
         """Other clocks, loads or background traffic from now on; what runs goes on at its new speed."""
-        self.account()
+        self._slices.account()
         if self._solo is not None:
             self._end_solitude(self._solo)
-        self.speeds.change(state, background_gb_per_s)
-        self.flows.change(background_gb_per_s, self.now_ns)
-        self._calm.look_ahead(tuple(self.accounts.open_parts))
-        self._calm.forget()
-        for run in list(self._runs):
-            if run.phase != WAKING and not run.solo:
-                self._move(run)
+        self._slices.change(state, background_gb_per_s)
+
+    def account(self) -> None:
+        """Book everything that runs, up to now."""
+        self._slices.account()

@@ -7,6 +7,8 @@ from partita.simulator.tables import Table
 
 NEVER_NS = 1 << 62
 MOST_CLASSES = 100_000
+CODE_BITS = 32
+"""Enough to count all that is ever asked for on one track."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,15 +21,16 @@ class Row:
     pieces: tuple[int, ...]
     """The piece that each is part of; a piece has at most one."""
     asked: tuple[Demand, ...]
-    classes: tuple[int, ...]
-    """A number above 0 for each thing that is asked for."""
-    first: tuple[int, ...]
-    """By piece: the first stretch in it or after it."""
+    codes: tuple[int, ...]
+    """A number for each thing that is asked for on each track; no two sums of those of several tracks are the same."""
+    most_asked: tuple[Demand, ...]
+    """By piece: the most that its task asks for, and the number of that, 0 if that is nothing."""
+    most_codes: tuple[int, ...]
     extra_ns: list[int]
     """By piece: what contention has cost all its runs so far."""
 
 
-NO_ROW = Row((NEVER_NS,), (NEVER_NS,), (), (), (), (), [])
+NO_ROW = Row((NEVER_NS,), (NEVER_NS,), (), (), (), (), (), [])
 
 
 class Rows:
@@ -47,24 +50,23 @@ class Rows:
 
     def _made(self, table: Table) -> Row:
         busy = [index for index, demand in enumerate(table.demand_gb_per_s) if demand > 0 and table.work_ns[index]]
-        first, stretch = [], 0
-        for piece in range(len(table.program.pieces)):
-            first.append(stretch)
-            stretch += stretch < len(busy) and busy[stretch] == piece
         return Row(
             starts_ns=(*(table.at_ns[p] + table.fixed_ns[p] for p in busy), NEVER_NS),
             ends_ns=(*(table.at_ns[p + 1] for p in busy), NEVER_NS),
             pieces=tuple(busy),
             asked=tuple(table.asked[p] for p in busy),
-            classes=tuple(self._class(table.asked[p]) for p in busy),
-            first=tuple(first),
+            codes=tuple(self._code(table.asked[p], table, p) for p in busy),
+            most_asked=table.most_asked,
+            most_codes=tuple(self._code(asked, table, p) for p, asked in enumerate(table.most_asked)),
             extra_ns=[0] * len(table.program.pieces),
         )
 
-    def _class(self, asked: Demand) -> int:
+    def _code(self, asked: Demand, table: Table, piece: int) -> int:
+        if not asked[1]:
+            return 0
         if asked not in self._class_of:
             if len(self._class_of) >= MOST_CLASSES:
                 self._class_of.clear()
             self._count += 1
             self._class_of[asked] = self._count
-        return self._class_of[asked]
+        return self._class_of[asked] << CODE_BITS * table.track(piece)

@@ -21,6 +21,8 @@ class Speeds:
         self.last_end_ns = [0] * len(state.clocks)
         """When each unit ended its last task."""
         self._law = law
+        self.sleeps = False
+        """Whether units fall asleep."""
         self._sleepy: list[UnitPower] = []
         self._wake_from_ns: list[int | None] = []
         self._tables: dict[Program, dict[tuple[State, Wakes, float], Table]] = {}
@@ -29,17 +31,12 @@ class Speeds:
 
     def let_sleep(self, units: Sequence[UnitPower]) -> None:
         """Units fall asleep when idle and wake up as these records say; without this they never do."""
-        self._sleepy = list(units)
+        self._sleepy, self.sleeps = list(units), bool(units)
         self._wake_from_ns = [ns(u.wake[0].after_idle_us.value) if u.wake else None for u in units]
 
     def change(self, state: State, background_gb_per_s: float) -> None:
         self.state, self.background_gb_per_s = state, background_gb_per_s
         self._table_of.clear()
-
-    @property
-    def sleeps(self) -> bool:
-        """Whether units fall asleep."""
-        return bool(self._sleepy)
 
     def table(self, program: Program, wakes: Wakes = ()) -> Table:
         """How long each piece takes from now on, and what it draws."""

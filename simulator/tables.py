@@ -15,6 +15,10 @@ from partita.simulator.sharing import Demand
 Reading = tuple[int, ...]
 """Since the first piece began: weight by unit (ppm of its active power, times ns), then host core ns, bytes of DRAM,
 and the ns that each track was busy."""
+Drawn = tuple[tuple[tuple[int, int], ...], int, int, tuple[tuple[int, int], ...]]
+"""The same between two readings: weights by unit, host ns, bytes, ns by track; without those that are 0."""
+MOST_DRAWN = 2_000
+"""So many are remembered."""
 Wakes = tuple[tuple[int, int], ...]
 """(piece, ns) for each time a unit wakes up."""
 
@@ -147,11 +151,12 @@ class Table:
                 now[piece.unit] += self.weight(index, work, 1.0)
             now[units] += fixed + (work if self.host_works[index] else 0)
             now[units + 1] += piece.dram_bytes
-            now[units + 2 + self._track(index)] += fixed + work
+            now[units + 2 + self.track(index)] += fixed + work
             found.append(tuple(now))
         return tuple(found)
 
-    def _track(self, piece: int) -> int:
+    def track(self, piece: int) -> int:
+        """The track that a piece runs on."""
         return self.program.tasks[self.program.task_of[piece]].track
 
     def reading(self, offset_ns: int) -> Reading:
@@ -164,7 +169,7 @@ class Table:
         elapsed = offset_ns - self.at_ns[index]
         worked = max(0, elapsed - self.fixed_ns[index])
         now[units] += elapsed if self.host_works[index] else elapsed - worked
-        now[units + 2 + self._track(index)] += elapsed
+        now[units + 2 + self.track(index)] += elapsed
         if worked:
             done = worked / self.work_ns[index]
             now[units + 1] += int(piece.dram_bytes * done)
@@ -179,19 +184,20 @@ class Table:
         return tuple((task.first, task.unit, self.at_ns[task.first], self.at_ns[task.end]) for task in tasks)
 
     @cached_property
-    def slices(self) -> dict[int, tuple[tuple[tuple[int, int], ...], int, int, int, int]]:
-        """Of whole slices by their first piece: weights by unit, host ns, bytes, track, ns; filled by `slice_from`."""
+    def _drawn(self) -> dict[tuple[int, int], Drawn]:
         return {}
 
-    def slice_from(self, piece: int) -> tuple[tuple[tuple[int, int], ...], int, int, int, int]:
-        """What the slice that begins with `piece` draws in all."""
-        found = self.slices.get(piece)
+    def drawn(self, first: int, end: int) -> Drawn:
+        """What the pieces from `first` up to, not including, `end` draw in all; that of the same ones is remembered."""
+        found = self._drawn.get((first, end))
         if found is None:
-            end, units = self.program.stop[piece], len(self.state.clocks)
-            drawn = [b - a for a, b in zip(self.readings[piece], self.readings[end], strict=True)]
-            weights = tuple((unit, drawn[unit]) for unit in range(units) if drawn[unit])
-            time_ns = self.at_ns[end] - self.at_ns[piece]
-            found = self.slices[piece] = (weights, drawn[units], drawn[units + 1], self._track(piece), time_ns)
+            if len(self._drawn) >= MOST_DRAWN:
+                self._drawn.clear()
+            units = len(self.state.clocks)
+            rest = [b - a for a, b in zip(self.readings[first], self.readings[end], strict=True)]
+            weights = tuple((unit, rest[unit]) for unit in range(units) if rest[unit])
+            busy = tuple((track, time_ns) for track, time_ns in enumerate(rest[units + 2 :]) if time_ns)
+            found = self._drawn[first, end] = (weights, rest[units], rest[units + 1], busy)
         return found
 
     def piece_at(self, offset_ns: int) -> int:

@@ -54,6 +54,8 @@ class Frame:
     cause: dict[int, tuple[int, int]] = field(default_factory=dict)
     """Of each task that became ready: when, and by which piece."""
     logs: dict[int, TaskLog] = field(default_factory=dict)
+    run: "Run | None" = None
+    """Of an inference whose units take turns, once it has waited for a track."""
 
 
 @dataclass(slots=True, eq=False)
@@ -108,6 +110,10 @@ class Run:
     """In phase FLOW: its stretches, the next or present one, and the offset at which the slice ends."""
     stretch: int = 0
     stop_ns: int = 0
+    most_code: int = 0
+    """What stands for the most that the slice asks for."""
+    is_closed: bool = False
+    """Whether nothing can slow the slice as long as nobody else begins one."""
     speed: float = 0.0
     """In a stretch, at most 1; 0 outside of any."""
     left: float = 0.0
