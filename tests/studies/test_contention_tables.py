@@ -107,6 +107,21 @@ def test_no_gain_is_shown_where_sharing_costs_more_than_it_gains() -> None:
     assert rows["SmallNet, CoDL CPU+GPU (image)"].predicted == 1
 
 
+def test_sharing_by_buffers_goes_by_the_other_networks_of_the_chip_never_by_its_own_row(tmp_path: Path) -> None:
+    def speed_up_of_first(own_ms: float) -> float:
+        table = tmp_path / "codl_models.csv"
+        lines = ["model,chip,method,precision,latency_ms,how"]
+        for model, buffer_ms in (("First", own_ms), ("Second", 300), ("Third", 500), ("Fourth", 310)):
+            times = (("MACE CPU", 200), ("MACE GPU", 200), ("CoDL buffer-based", buffer_ms))
+            lines += [f"{model},Kirin 2,{method},fp32,{time_ms},x" for method, time_ms in times]
+        table.write_text("\n".join(lines) + "\n")
+        row = by_name(validate(table))["First, CoDL buffer-based"]
+        assert not row.in_sample
+        return row.predicted
+
+    assert speed_up_of_first(250) == speed_up_of_first(900) == pytest.approx(200 / 310)
+
+
 def test_a_split_is_not_predicted_without_the_times_alone() -> None:
     reasons = validate(DATA / "codl" / "models.csv").unpredicted
     assert reasons["one unit alone: what the prediction starts from"] == 4
