@@ -224,11 +224,11 @@ class Engine:
             self._end_frame(frame)
 
     def _leave(self, run: Run, task: Task) -> None:
+        self._slices.runs.remove(run)
         if task.unit != NO_UNIT:
             self.speeds.last_end_ns[task.unit] = self.now_ns
             if self._slices.counts_overlap:
                 self._slices.count_at_work(-1)
-        self._slices.runs.remove(run)
         self._lanes[run.track].run = None
         if run.log is not None:
             run.log.end_ns = self.now_ns

@@ -130,6 +130,16 @@ def check_energy(outcome: Outcome) -> None:
         assert curve_mj == pytest.approx(energy.total_mj, rel=1e-9)
 
 
+def test_work_that_takes_no_time_is_booked_once() -> None:
+    assert SOC.power is not None
+    several = SOC.power.several_share.model_copy(update={"value": 0.9, "low": None, "high": None})
+    soc = SOC.model_copy(update={"power": SOC.power.model_copy(update={"several_share": several}), "thermal": None})
+    short = make_plan([step("a", "cpu", "x", 1.0)], [])
+    at_once = make_plan([step("a", "gpu", "x", 0.0), step("b", "cpu", "a", 0.0)], [], Fees(dram_bytes=1))
+    stream = {"mode": "single_stream", "queries": 1}
+    check_energy(simulate_scenario([short, at_once], soc, scenario(stream, stream)))
+
+
 def check_times(outcome: Outcome) -> None:
     """What the path of an inference is made of adds up to its latency, and no part is below 0."""
     for stream, asked in zip(outcome.streams, outcome.scenario.streams, strict=True):

@@ -49,12 +49,18 @@ def test_streams_over_separate_buffers_run_until_each_has_moved_its_part() -> No
     rows = by_name(validate(DATA / "pairs.csv"))
     even, alone_for_long = (rows[f"Snapdragon SM8850: stream, separate buffers, 100 MB, GPU share {s}, NPU"].predicted
                             for s in ("0.5", "0.1"))  # fmt: skip
-    endless = rows["Snapdragon SM8850: stream, one shared buffer, 100 MB, GPU share 0.1, NPU"].predicted
-    assert even == pytest.approx(endless, abs=0.01)  # the NPU ends first, beside the GPU all the time
-    contended_share = 1 / 9 / endless  # of its time alone: while the GPU moves its tenth at a lower rate
-    assert endless < contended_share + 0.8 < alone_for_long + 0.1 < 1.1
-    gpu = rows["Snapdragon SM8850: stream, one shared buffer, 100 MB, GPU share 0.1, GPU"].predicted
-    assert endless / gpu == pytest.approx(1.17, abs=1e-3)  # the weight of the NPU
+    beside_gpu = 0.81 * 84.8 * 1.31 / 2.31 / (50 * 2**30 / 1e9)  # GB/s of both, the NPU's part by weight
+    assert even == pytest.approx(beside_gpu, abs=0.01)  # it ends first, beside the GPU all the time
+    contended_share = 1 / 9 / beside_gpu  # of its time alone: while the GPU moves its tenth at a lower rate
+    assert beside_gpu < contended_share + 0.8 < alone_for_long + 0.1 < 1.1
+
+
+def test_streams_in_one_shared_buffer_go_on_side_by_side_and_get_more() -> None:
+    rows = by_name(validate(DATA / "pairs.csv"))
+    gpu, npu = (rows[f"Snapdragon SM8850: stream, one shared buffer, 100 MB, GPU share 0.1, {unit}"].predicted
+                for unit in ("GPU", "NPU"))  # fmt: skip
+    assert npu / gpu == pytest.approx(1.05, abs=1e-3)  # the weight of the NPU
+    assert gpu + npu == pytest.approx(0.905 * 84.8 / (50 * 2**30 / 1e9), rel=1e-3)
 
 
 def test_rows_that_no_law_is_for_say_why() -> None:
