@@ -95,7 +95,8 @@ def _without_calls_us(problem: Problem, instance: Instance, units: Sequence[int]
 
 def shortest_in_any_order(problem: Problem, limits: Limits) -> Relaxed:
     """The shortest schedule of units side by side, without shared memory and with links for everybody."""
-    return _read(problem, makespan.solve(_instance(problem, waits_for_calls=True), limits))
+    is_plain = len(set(problem.unit_of_location)) == len(problem.unit_of_location)
+    return _read(problem, makespan.solve(_instance(problem, waits_for_calls=not is_plain), limits))
 
 
 def _read(problem: Problem, outcome: Outcome) -> Relaxed:
@@ -133,7 +134,8 @@ def _instance(problem: Problem, *, waits_for_calls: bool) -> Instance:
     """Units are locations, and last the host, on which a first operator gives the inputs and a last takes the outputs.
 
     With `waits_for_calls` no call is paid; but what crosses to a unit, or begins there, waits for a call of that unit:
-    a segment's call comes after all that the segment reads from elsewhere.
+    a segment's call comes after all that the segment reads from elsewhere. The engine for makespans knows that calls
+    keep a unit busy too, if a unit is one location only.
     """
     calls = [problem.call_us[u] for u in problem.unit_of_location]
     host = len(calls)

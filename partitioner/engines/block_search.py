@@ -13,7 +13,7 @@ from math import inf
 import numpy as np
 
 from partita.partitioner.engines.budget import Budget
-from partita.partitioner.engines.labels import Ints, Labels, Rules, narrowed, together
+from partita.partitioner.engines.labels import COVERED, Bools, Ints, Labels, Rules, narrowed, together
 from partita.partitioner.engines.schedules import Schedule, Tasks, quickest_heads, quickest_tails, timed
 from partita.partitioner.instance import Floats
 
@@ -46,6 +46,8 @@ class Step:
     """The labels that it may follow."""
     start: Floats
     """Per such label, when it begins."""
+    is_called: Bools | None = None
+    """Per such label, whether its unit is called for it."""
 
 
 class BlockSearch:
@@ -88,6 +90,7 @@ class BlockSearch:
                         self.place[t, u] = len(matters)
                         makers.append(1 << producer)
                         matters.append(sum(1 << i for i in readers))
+        self.places_on = [np.array([n for (_, b), n in self.place.items() if b == u], int) for u in range(self.units)]
         self.rules = Rules(np.array(makers, np.int64), np.array(matters, np.int64), self.slack)
 
     def _choose_weights(self) -> None:
@@ -176,24 +179,42 @@ class BlockSearch:
                 start = labels.free[u]
                 for _, tensor in self.tasks.inputs[i]:
                     start = np.maximum(start, labels.arrival[self.place[tensor, u]])
+                called = self._called(labels, i, u)
+                if called is not None:
+                    start = np.where(called, np.maximum(start, labels.free[u] + self.tasks.calls[u]), start)
                 time_left = self.limit - self.slack - self.tails[i][u] - self.tasks.times[i][u]
                 at = np.flatnonzero(waits & (start < time_left))
                 if len(at):
-                    steps.append(Step(i * self.units + u, at, start[at]))
+                    steps.append(Step(i * self.units + u, at, start[at], None if called is None else called[at]))
         return self._promising(self._begun(labels, steps)) if steps else labels.of(np.zeros(0, np.int64))
+
+    def _called(self, labels: Labels, i: int, u: int) -> Bools | None:
+        """Where operator i on unit u waits for a call: it reads what arrived since the last; None if nowhere."""
+        if not self.tasks.calls or not self.tasks.calls[u] or i in self.tasks.uncalled:
+            return None
+        found = np.zeros(len(labels), bool)
+        for _, tensor in self.tasks.inputs[i]:
+            arrival = labels.arrival[self.place[tensor, u]]
+            found |= (arrival != COVERED) & (arrival < inf)
+        return found
 
     def _begun(self, labels: Labels, steps: list[Step]) -> Labels:
         child, columns = self._children(labels, steps)
         for step, own in zip(steps, columns, strict=True):
             i, u = divmod(step.action, self.units)
             end = step.start + self.tasks.times[i][u]
+            if step.is_called is not None:
+                there = child.arrival[self.places_on[u], own]
+                there[(there <= step.start) & step.is_called] = COVERED
+                child.arrival[self.places_on[u], own] = there
             child.done[own] |= self.bits[i]
             child.free[u, own] = end
             for t in self.made[i]:
                 child.source[t, own] = u
                 for b, move in enumerate(self.tasks.moves[t][u]):
                     if (t, b) in self.place and self._link(t, u, b) < 0:
-                        child.arrival[self.place[t, b], own] = end + move
+                        is_here = b == u and self.tasks.calls
+                        child.arrival[self.place[t, b], own] = COVERED if is_here else end + move
         return child
 
     def _link(self, tensor: int, a: int, b: int) -> int:
@@ -250,6 +271,9 @@ class BlockSearch:
                 start = labels.free[u]
                 for producer, tensor in self.tasks.inputs[i]:
                     start = np.maximum(start, self._ready(labels, ends, waits, producer, tensor, u))
+                called = self._called(labels, i, u)
+                if called is not None:
+                    start = np.where(called, np.maximum(start, labels.free[u] + self.tasks.calls[u]), start)
                 ends[i, u] = start + self.tasks.times[i][u]
                 if i != last:
                     np.minimum(begin[u], start, out=begin[u], where=waits[i])

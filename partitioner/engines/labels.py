@@ -13,6 +13,7 @@ RIVALS = 48
 """Labels of the same operators that each label is compared with, on either side."""
 ROWS = 4
 """Rows that are compared at a time."""
+COVERED = -1.0
 FAR = 1e15
 """So many times the slack stands for what has not arrived, when sums are compared."""
 
@@ -28,7 +29,8 @@ class Labels:
     free: Floats
     """[unit or link, label]: from when on it is free, `now` at the earliest."""
     arrival: Floats
-    """[place, label]: when a tensor is on a unit; infinite before it is made or, over a link, copied."""
+    """[place, label]: when a tensor is on a unit; infinite before it is made or, over a link, copied. COVERED where
+    units are called, and nobody there has to wait or to call for it any more."""
     source: Ints
     """[tensor, label]: the unit that made it, -1 before."""
     action: Ints
@@ -104,7 +106,8 @@ def _states(labels: Labels, rules: Rules, at: Ints) -> Floats:
     needed = ((rules.matters[:, None] & ~kinds) != 0) & ((rules.makers[:, None] & kinds) != 0)
     count = needed.sum(axis=0)
     places = np.argsort(~needed, axis=0, kind="stable")[: count.max()]
-    there = np.maximum(labels.arrival[places[:, kind], at], now)
+    there = labels.arrival[places[:, kind], at]
+    there = np.where(there == COVERED, there, np.maximum(there, now))
     there[np.arange(len(places))[:, None] >= count[kind]] = 0.0
     return np.concatenate([labels.free[:, at], now[None], there])
 

@@ -248,7 +248,8 @@ class _Chain:
             inputs.append([(i, NONE - i) for i in ends])
             times.append([0.0 if u == 0 else inf for u in range(tasks.units)])
         inputs = [[(p, number_of[t]) for p, t in row] for row in inputs]
-        return Tasks(times, inputs, moves, tasks.units, links=tasks.links)
+        uncalled = frozenset([len(times) - 1] if last == count else [])
+        return Tasks(times, inputs, moves, tasks.units, links=tasks.links, calls=tasks.calls, uncalled=uncalled)
 
     def _tensors(self, k: int) -> list[int]:
         """The tensors made and read within block k."""

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
 
+import numpy as np
+
 from partita.partitioner.engines.budget import Budget
 from partita.partitioner.engines.carrying import Carrying, Copy, LinkTable
 from partita.partitioner.instance import Instance
@@ -34,6 +36,11 @@ class Tasks:
     """Of operators that must share a unit with others: all of them."""
     links: LinkTable = ()
     """Empty: moving delays the reader and keeps nothing busy."""
+    calls: tuple[float, ...] = ()
+    """Per unit, how long a call keeps it busy; `moves` to it have that in them. An operator that reads from elsewhere
+    what arrives after the unit's last call waits for another one. Empty: nobody calls."""
+    uncalled: frozenset[int] = frozenset()
+    """Operators that wait for no call."""
 
     @property
     def outputs(self) -> list[list[tuple[int, int]]]:
@@ -80,8 +87,13 @@ def tasks_of(instance: Instance) -> Tasks:
                 partners[i] = together
                 for u in refused:
                     times[i][u] = inf
-    moves = [move.tolist() for move in instance.moves]
-    return Tasks(times, inputs, moves, len(instance.units), partners, instance.link_table)
+    calls = () if instance.links else tuple(unit.call for unit in instance.units)
+    if not any(calls):
+        moves = [move.tolist() for move in instance.moves]
+        return Tasks(times, inputs, moves, len(instance.units), partners, instance.link_table)
+    waits = np.array(calls)[None, :] * (1.0 - np.eye(len(calls)))
+    moves = [(move + waits).tolist() for move in instance.moves]
+    return Tasks(times, inputs, moves, len(instance.units), partners, calls=calls)
 
 
 def joined(tasks: Tasks, units: Sequence[int]) -> list[int]:
@@ -102,6 +114,8 @@ def timed(tasks: Tasks, units: Sequence[int], order: Sequence[int]) -> Schedule:
     """
     if tasks.links:
         return _timed_on_links(tasks, units, order)
+    if tasks.calls:
+        return _timed_with_calls(tasks, units, order)
     ends = [0.0] * len(units)
     free = [0.0] * tasks.units
     times, inputs, moves = tasks.times, tasks.inputs, tasks.moves
@@ -113,6 +127,22 @@ def timed(tasks: Tasks, units: Sequence[int], order: Sequence[int]) -> Schedule:
             if arrival > start:
                 start = arrival
         ends[i] = free[unit] = start + times[i][unit]
+    return Schedule(tuple(units), tuple(order), tuple(ends))
+
+
+def _timed_with_calls(tasks: Tasks, units: Sequence[int], order: Sequence[int]) -> Schedule:
+    ends, free, called = [0.0] * len(units), [0.0] * tasks.units, [-inf] * tasks.units
+    for i in order:
+        unit = units[i]
+        last = -inf
+        for producer, tensor in tasks.inputs[i]:
+            source = units[producer]
+            if source != unit:
+                last = max(last, ends[producer] + tasks.moves[tensor][source][unit])
+        start = max(free[unit], last)
+        if last > called[unit] and i not in tasks.uncalled:
+            start = called[unit] = max(start, free[unit] + tasks.calls[unit])
+        ends[i] = free[unit] = start + tasks.times[i][unit]
     return Schedule(tuple(units), tuple(order), tuple(ends))
 
 

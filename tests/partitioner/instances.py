@@ -95,7 +95,10 @@ def largest_load(instance: Instance, choice: tuple[int, ...]) -> float:
 
 
 def makespan(instance: Instance, choice: tuple[int, ...]) -> float:
-    """The shortest schedule of a choice: every order of the operators tried."""
+    """The shortest schedule of a choice: every order of the operators tried.
+
+    An operator that reads from elsewhere what arrived after its unit's last call began waits for a call.
+    """
     best = inf
     producers: list[list[tuple[int, int]]] = [[] for _ in choice]
     for producer, consumer, tensor in instance.edges:
@@ -103,12 +106,18 @@ def makespan(instance: Instance, choice: tuple[int, ...]) -> float:
     for order in itertools.permutations(range(len(choice))):
         ends: dict[int, float] = {}
         free = [0.0] * len(instance.units)
+        called = [-inf] * len(instance.units)
         for i in order:
             if any(p not in ends for p, _ in producers[i]):
                 break
             unit = choice[i]
             arrivals = [ends[p] + float(instance.moves[t][choice[p], unit]) for p, t in producers[i]]
-            ends[i] = free[unit] = max([free[unit], *arrivals]) + float(instance.times[i, unit])
+            ready = max([free[unit], *arrivals])
+            elsewhere = [a for a, (p, _) in zip(arrivals, producers[i], strict=True) if choice[p] != unit]
+            if any(arrival > called[unit] for arrival in elsewhere):
+                called[unit] = ready
+                ready += instance.units[unit].call
+            ends[i] = free[unit] = ready + float(instance.times[i, unit])
         else:
             best = min(best, max(ends.values()))
     return best

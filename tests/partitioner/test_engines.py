@@ -100,7 +100,7 @@ def test_weighted_sums_nearly_settle_a_long_chain_on_units_that_differ() -> None
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
-@given(instances(most_operators=5))
+@given(instances(most_operators=5) | instances(most_operators=5, calls=True))
 def test_no_schedule_is_shorter_than_the_one_found(instance: Instance) -> None:
     found = solve(instance, "makespan", Limits(gap=1e-6, time_s=10.0))
     best = min(makespan(instance, choice) for choice in choices(instance))
