@@ -26,7 +26,7 @@ from partita.partitioner.engines.nets import nets_of
 from partita.partitioner.engines.outcome import Limits, relative_gap
 from partita.partitioner.engines.prepared import Changes, Prepared
 from partita.partitioner.engines.schedules import earliest_finish, tasks_of
-from partita.partitioner.engines.solve import solve
+from partita.partitioner.engines.solve import default_gap, solve
 from partita.partitioner.engines.sum_program import solve_program
 from partita.partitioner.engines.sums import by_elimination
 from partita.partitioner.extra import Extra
@@ -268,7 +268,7 @@ def makespan_rows(effort: Effort) -> Iterator[Row]:
         rule = earliest_finish(tasks_of(instance), look_ahead=False).length
 
         def run(instance: Instance = instance, rule: float = rule) -> Found:
-            found = solve(instance, "makespan", Limits(gap=1e-4, time_s=effort.seconds(60.0)))
+            found = solve(instance, "makespan", Limits(gap=1e-4, work_s=effort.seconds(60.0)))
             return found.objective, found.gap, f"HEFT {rule:.6g}"
 
         yield measured(f"makespan, {'one bus' if links else 'delays'}, 1000, long skips {skips:g}", run)
@@ -280,7 +280,7 @@ def throughput_rows(effort: Effort) -> Iterator[Row]:
         instance = network(count)
 
         def run(instance: Instance = instance) -> Found:
-            found = solve(instance, "throughput", Limits(gap=5e-3, time_s=effort.seconds(60.0)))
+            found = solve(instance, "throughput", Limits(gap=5e-3, work_s=effort.seconds(60.0)))
             return found.objective, found.gap, found.log[0]
 
         yield measured(f"throughput, {count}", run)
@@ -294,10 +294,14 @@ def msr_rows(effort: Effort, folder: Path) -> Iterator[Row]:
             grain = "layer" if path.parent.name.startswith("Layer") else "operator"
             own = [r for r in rows if (r["workload"], r["granularity"], r["mode"]) == (path.stem, grain, mode)]
             peers = sorted((float(r["value_ms"]), r["algorithm"], r["optimizer_cpu_s"]) for r in own if r["value_ms"])
-            best = f"best row: {peers[0][0]:g} ({peers[0][1]}, {peers[0][2] or '?'} CPU-s)" if peers else "no row"
+            best = f"best row: {peers[0][0]:g} ({peers[0][1]})" if peers else "no row"
+            spent = ", ".join(f"{algorithm} {cpu_s}" for _, algorithm, cpu_s in peers if cpu_s)
+            best += f"; CPU-s of theirs: {spent}" if spent else ""
 
             def run(path: Path = path, mode: str = mode, best: str = best) -> Found:
-                found = solve(read_problem(path), mode, Limits(time_s=effort.seconds(60.0)))
+                instance = read_problem(path)
+                limits = Limits(gap=default_gap(instance, mode), work_s=effort.seconds(60.0))
+                found = solve(instance, mode, limits)
                 return found.objective, found.gap, best
 
             yield measured(f"{mode}, {path.stem} {grain}", run)
@@ -308,7 +312,7 @@ def moirai_rows(effort: Effort, folder: Path) -> Iterator[Row]:
         rule = earliest_finish(tasks_of(read_problem(path)), look_ahead=False).length
 
         def run(path: Path = path, rule: float = rule) -> Found:
-            found = solve(read_problem(path), "makespan", Limits(time_s=effort.seconds(60.0)))
+            found = solve(read_problem(path), "makespan", Limits(work_s=effort.seconds(60.0)))
             return found.objective, found.gap, f"HEFT {rule:.6g}; {found.status}"
 
         yield measured(f"makespan, {path.stem}", run)

@@ -15,7 +15,7 @@ from partita.partitioner.engines import free_order, makespan, sums
 from partita.partitioner.engines.elimination import TooWideError
 from partita.partitioner.engines.nets import nets_of
 from partita.partitioner.engines.outcome import Limits, Outcome
-from partita.partitioner.instance import Instance, Operator, Tensor, Unit
+from partita.partitioner.instance import Instance, Link, Operator, Tensor, Unit
 from partita.partitioner.problem import HOST, Problem
 
 Table = tuple[tuple[float, ...], ...]
@@ -94,9 +94,22 @@ def _without_calls_us(problem: Problem, instance: Instance, units: Sequence[int]
 
 
 def shortest_in_any_order(problem: Problem, limits: Limits) -> Relaxed:
-    """The shortest schedule of units side by side, without shared memory and with links for everybody."""
-    is_plain = len(set(problem.unit_of_location)) == len(problem.unit_of_location)
-    return _read(problem, makespan.solve(_instance(problem, waits_for_calls=not is_plain), limits))
+    """The shortest schedule of units side by side, without shared memory; links carry one tensor after another."""
+    if len(set(problem.unit_of_location)) < len(problem.unit_of_location):
+        return _read(problem, makespan.solve(_instance(problem, waits_for_calls=True), limits))
+    instance = _instance(problem, waits_for_calls=False)
+    return _read(problem, makespan.solve(replace(instance, links=_links(problem)), limits))
+
+
+def _links(problem: Problem) -> tuple[Link, ...]:
+    """One for each way from a unit to another; the place of inputs and outputs is the host's unit."""
+    places = [*range(len(problem.unit_of_location)), problem.host]
+    pairs: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for a, source in enumerate(places):
+        for b, target in enumerate(places):
+            if source != target:
+                pairs.setdefault((source, target), []).append((a, b))
+    return tuple(Link(f"{source}->{target}", tuple(found)) for (source, target), found in pairs.items())
 
 
 def _read(problem: Problem, outcome: Outcome) -> Relaxed:

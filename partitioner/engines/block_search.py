@@ -90,6 +90,7 @@ class BlockSearch:
                         self.place[t, u] = len(matters)
                         makers.append(1 << producer)
                         matters.append(sum(1 << i for i in readers))
+        self.tensors_on = [np.array([t for t, b in self.place if b == u], int) for u in range(self.units)]
         self.places_on = [np.array([n for (_, b), n in self.place.items() if b == u], int) for u in range(self.units)]
         self.rules = Rules(np.array(makers, np.int64), np.array(matters, np.int64), self.slack)
 
@@ -195,7 +196,7 @@ class BlockSearch:
         found = np.zeros(len(labels), bool)
         for _, tensor in self.tasks.inputs[i]:
             arrival = labels.arrival[self.place[tensor, u]]
-            found |= (arrival != COVERED) & (arrival < inf)
+            found |= (arrival != COVERED) & (arrival < inf) & (labels.source[tensor] != u)
         return found
 
     def _begun(self, labels: Labels, steps: list[Step]) -> Labels:
@@ -204,8 +205,8 @@ class BlockSearch:
             i, u = divmod(step.action, self.units)
             end = step.start + self.tasks.times[i][u]
             if step.is_called is not None:
-                there = child.arrival[self.places_on[u], own]
-                there[(there <= step.start) & step.is_called] = COVERED
+                there, elsewhere = child.arrival[self.places_on[u], own], child.source[self.tensors_on[u], own] != u
+                there[(there <= step.start) & step.is_called & elsewhere] = COVERED
                 child.arrival[self.places_on[u], own] = there
             child.done[own] |= self.bits[i]
             child.free[u, own] = end
@@ -213,13 +214,12 @@ class BlockSearch:
                 child.source[t, own] = u
                 for b, move in enumerate(self.tasks.moves[t][u]):
                     if (t, b) in self.place and self._link(t, u, b) < 0:
-                        is_here = b == u and self.tasks.calls
-                        child.arrival[self.place[t, b], own] = COVERED if is_here else end + move
+                        child.arrival[self.place[t, b], own] = end + move
         return child
 
     def _link(self, tensor: int, a: int, b: int) -> int:
         """The link that the tensor takes from a to b, -1 for none."""
-        return self.tasks.links[a][b] if self.tasks.links and self.tasks.moves[tensor][a][b] > 0 else -1
+        return self.tasks.links[a][b] if self.tasks.links and self.tasks.carried(tensor, a, b) > 0 else -1
 
     # One more copy
 
@@ -246,13 +246,14 @@ class BlockSearch:
                 if link >= 0 and len(at):
                     start = np.maximum(labels.free[self.units + link, at], labels.arrival[self.place[t, a], at])
                     steps.append(Step((self.count + t) * self.units + b, at, start))
-                    carried.append((self.units + link, place, start + self.tasks.moves[t][a][b]))
+                    ends = start + self.tasks.carried(t, a, b), start + self.tasks.moves[t][a][b]
+                    carried.append((self.units + link, place, *ends))
         if not steps:
             return labels.of(np.zeros(0, np.int64))
         child, columns = self._children(labels, steps)
-        for own, (link, place, end) in zip(columns, carried, strict=True):
+        for own, (link, place, end, arrival) in zip(columns, carried, strict=True):
             child.free[link, own] = end
-            child.arrival[place, own] = end
+            child.arrival[place, own] = arrival
         return self._promising(child)
 
     # Bounds

@@ -17,6 +17,7 @@ from partita.partitioner.engines.carrying import Carrying, Copy, LinkTable
 from partita.partitioner.instance import Instance
 
 Rows = list[list[float]]
+ROUNDING = 1e-12
 MOVE_S = 0.16e-6
 """Work of trying one move in annealing, for each operator of the schedule."""
 
@@ -50,6 +51,14 @@ class Tasks:
             for producer, tensor in inputs:
                 found[producer].append((consumer, tensor))
         return found
+
+    def carried(self, tensor: int, a: int, b: int) -> float:
+        """How long moving a tensor keeps a link busy: without the call that follows."""
+        move = self.moves[tensor][a][b]
+        if not self.calls or a == b:
+            return move
+        carried = move - self.calls[b]
+        return carried if carried > ROUNDING * move else 0.0
 
     def copying(self, tensor: int, unit: int) -> int:
         """The number that stands, in an order of operators, for carrying a tensor to a unit."""
@@ -87,13 +96,13 @@ def tasks_of(instance: Instance) -> Tasks:
                 partners[i] = together
                 for u in refused:
                     times[i][u] = inf
-    calls = () if instance.links else tuple(unit.call for unit in instance.units)
+    calls = tuple(unit.call for unit in instance.units)
     if not any(calls):
         moves = [move.tolist() for move in instance.moves]
         return Tasks(times, inputs, moves, len(instance.units), partners, instance.link_table)
     waits = np.array(calls)[None, :] * (1.0 - np.eye(len(calls)))
     moves = [(move + waits).tolist() for move in instance.moves]
-    return Tasks(times, inputs, moves, len(instance.units), partners, calls=calls)
+    return Tasks(times, inputs, moves, len(instance.units), partners, instance.link_table, calls)
 
 
 def joined(tasks: Tasks, units: Sequence[int]) -> list[int]:
@@ -112,10 +121,8 @@ def timed(tasks: Tasks, units: Sequence[int], order: Sequence[int]) -> Schedule:
 
     Over links, copies go in the first gap, in the order in which operators need them, or stand in `order`.
     """
-    if tasks.links:
-        return _timed_on_links(tasks, units, order)
-    if tasks.calls:
-        return _timed_with_calls(tasks, units, order)
+    if tasks.links or tasks.calls:
+        return _timed_in_runs(tasks, units, order)
     ends = [0.0] * len(units)
     free = [0.0] * tasks.units
     times, inputs, moves = tasks.times, tasks.inputs, tasks.moves
@@ -130,41 +137,40 @@ def timed(tasks: Tasks, units: Sequence[int], order: Sequence[int]) -> Schedule:
     return Schedule(tuple(units), tuple(order), tuple(ends))
 
 
-def _timed_with_calls(tasks: Tasks, units: Sequence[int], order: Sequence[int]) -> Schedule:
-    ends, free, called = [0.0] * len(units), [0.0] * tasks.units, [-inf] * tasks.units
-    for i in order:
-        unit = units[i]
-        last = -inf
-        for producer, tensor in tasks.inputs[i]:
-            source = units[producer]
-            if source != unit:
-                last = max(last, ends[producer] + tasks.moves[tensor][source][unit])
-        start = max(free[unit], last)
-        if last > called[unit] and i not in tasks.uncalled:
-            start = called[unit] = max(start, free[unit] + tasks.calls[unit])
-        ends[i] = free[unit] = start + tasks.times[i][unit]
-    return Schedule(tuple(units), tuple(order), tuple(ends))
-
-
-def _timed_on_links(tasks: Tasks, units: Sequence[int], order: Sequence[int]) -> Schedule:
+def _timed_in_runs(tasks: Tasks, units: Sequence[int], order: Sequence[int]) -> Schedule:
+    """Over links, and in runs from a call of a unit to its next; operators are told run by run, by their calls."""
     ends, free = [0.0] * len(units), [0.0] * tasks.units
+    calls = tasks.calls or (0.0,) * tasks.units
+    called, run_of = [-inf] * tasks.units, [0.0] * len(units)
     carrying = Carrying(tasks.links)
     producer_of = {tensor: producer for row in tasks.inputs for producer, tensor in row}
+
+    def arrival(tensor: int, producer: int, unit: int) -> float:
+        source = units[producer]
+        if not tasks.links:
+            return ends[producer] + tasks.moves[tensor][source][unit]
+        move = tasks.carried(tensor, source, unit)
+        return carrying.arrival(tensor, source, unit, ends[producer], move) + (calls[unit] if source != unit else 0.0)
+
     for i in order:
         if i >= len(units):
             tensor, unit = divmod(i - len(units), tasks.units)
-            producer = producer_of[tensor]
-            source = units[producer]
-            carrying.arrival(tensor, source, unit, ends[producer], tasks.moves[tensor][source][unit])
+            arrival(tensor, producer_of[tensor], unit)
             continue
         unit = units[i]
-        start = free[unit]
+        last = -inf
         for producer, tensor in sorted(tasks.inputs[i], key=lambda pair: ends[pair[0]]):
-            source = units[producer]
-            move = tasks.moves[tensor][source][unit]
-            start = max(start, carrying.arrival(tensor, source, unit, ends[producer], move))
+            if units[producer] != unit:
+                last = max(last, arrival(tensor, producer, unit))
+        start = max(free[unit], last)
+        if calls[unit] and last > called[unit] and i not in tasks.uncalled:
+            start = called[unit] = max(start, free[unit] + calls[unit])
         ends[i] = free[unit] = start + tasks.times[i][unit]
-    return Schedule(tuple(units), tuple(i for i in order if i < len(units)), tuple(ends), carrying.copies)
+        run_of[i] = called[unit] if calls[unit] else start
+    operators = [i for i in order if i < len(units)]
+    if tasks.calls:
+        operators.sort(key=run_of.__getitem__)
+    return Schedule(tuple(units), tuple(operators), tuple(ends), carrying.copies)
 
 
 def quickest_tails(tasks: Tasks) -> Rows:

@@ -25,7 +25,7 @@ EXACT = Limits(gap=0.0, time_s=20.0)
 @st.composite
 def linked(draw: st.DrawFn) -> Instance:
     """Small instances in which every pair of units, or only pairs with the first, or each pair alone, has a link."""
-    instance = draw(instances(most_operators=4, groups=False))
+    instance = draw(instances(most_operators=4, groups=False, calls=draw(st.booleans())))
     count = len(instance.units)
     pairs = [(a, b) for a in range(count) for b in range(count) if a != b]
     kind = draw(st.sampled_from(["bus", "star", "apart"]))
@@ -56,10 +56,13 @@ def jobs_of(instance: Instance, choice: tuple[int, ...]) -> list[Job]:
 
 
 def shortest(instance: Instance, choice: tuple[int, ...], best: float = inf) -> float:
-    """The least end, if below `best`, over all orders in which operators and copies begin as soon as they can."""
+    """The least end, if below `best`, over all orders in which operators and copies begin as soon as they can.
+
+    An operator that reads from elsewhere what arrived after its unit's last call began waits for a call.
+    """
     jobs = jobs_of(instance, choice)
 
-    def go_on(ends: dict[int, float], free: dict[int, float]) -> None:
+    def go_on(ends: dict[int, float], free: dict[int, float], called: dict[int, float]) -> None:
         nonlocal best
         if max(ends.values(), default=0.0) >= best:
             return
@@ -68,9 +71,14 @@ def shortest(instance: Instance, choice: tuple[int, ...], best: float = inf) -> 
         for number, (place, time, needs) in enumerate(jobs):
             if number not in ends and all(need in ends for need, _ in needs):
                 start = max([free.get(place, 0.0), *(ends[need] + delay for need, delay in needs)])
-                go_on({**ends, number: start + time}, {**free, place: start + time})
+                elsewhere = [ends[need] + delay for need, delay in needs if jobs[need][0] != place]
+                calls = called
+                if number < len(choice) and max(elsewhere, default=-1.0) > called.get(place, -1.0):
+                    calls = {**called, place: start}
+                    start += instance.units[place].call
+                go_on({**ends, number: start + time}, {**free, place: start + time}, calls)
 
-    go_on({}, {})
+    go_on({}, {}, {})
     return best
 
 
