@@ -4,7 +4,7 @@ Measurements are often published as times of groups of layers, or of whole opera
 such steps; chains that run at the same time share units and memory by the same engine and the same laws as plans do.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from partita.simulator.engine import Engine
@@ -55,6 +55,20 @@ class ChainRun:
 def in_a_row(steps: Sequence[Step]) -> Chain:
     """Each step waits for the one before it."""
     return tuple(replace(step, after=(i - 1,) if i else ()) for i, step in enumerate(steps))
+
+
+def joined(steps: Iterable[Step]) -> Iterator[Step]:
+    """Steps that follow each other on one unit, with the same traffic and nothing fixed between them, as one."""
+    last: Step | None = None
+    for step in steps:
+        if last is not None and (step.unit, step.gb_per_s, step.fixed_us) == (last.unit, last.gb_per_s, 0.0):
+            last = replace(last, work_us=last.work_us + step.work_us)
+            continue
+        if last is not None:
+            yield last
+        last = step
+    if last is not None:
+        yield last
 
 
 def sliced(steps: Sequence[Step], slice_us: float) -> Iterator[Step]:

@@ -2,7 +2,7 @@ import pytest
 
 from partita.simulator.memory import Machine, MemoryLimits
 from partita.simulator.sharing import FairShare
-from partita.simulator.steps import ChainRun, Step, in_a_row, run_chains, sliced
+from partita.simulator.steps import ChainRun, Step, in_a_row, joined, run_chains, sliced
 
 MACHINE = Machine(
     name="two", units=("cpu", "gpu"), links=(), memory=MemoryLimits(one_gb_per_s=50.0, several_gb_per_s=60.0)
@@ -32,6 +32,18 @@ def test_a_step_waits_for_the_steps_it_names_and_for_its_unit() -> None:
     ]
     first, second = run(chain, chain)
     assert (first.times_us[0][1], second.times_us[0][1]) == (16.0, 26.0)
+
+
+def test_steps_in_a_row_on_one_unit_are_one_unless_something_lies_between() -> None:
+    gpu = Step(unit="gpu", name="a", work_us=10.0)
+    handed_over = Step(unit="gpu", name="b", work_us=5.0, fixed_us=1.0)
+    other = Step(unit="cpu", name="c", work_us=2.0)
+    found = list(joined([gpu, gpu, handed_over, gpu, other]))
+    assert [(step.name, step.work_us, step.fixed_us) for step in found] == [
+        ("a", 20.0, 0.0),
+        ("b", 15.0, 1.0),
+        ("c", 2.0, 0.0),
+    ]
 
 
 def test_networks_that_repeat_in_turn_divide_a_unit_evenly() -> None:

@@ -6,7 +6,9 @@ from rich.table import Table
 from partita.studies.validation.prediction import Prediction
 from partita.studies.validation.report import validation_document, validation_texts
 from partita.studies.validation.summary import summarise
+from partita.studies.validation.tables.haxconn_networks import whole_network
 from partita.studies.validation.tables.pccs import cell_is_fitted
+from partita.studies.validation.tables.resnet_layers import layers_of
 from partita.studies.validation.validate import Validation, validate
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "contention"
@@ -97,6 +99,22 @@ def test_one_unknown_network_is_learnt_from_the_run_on_the_gpu_alone() -> None:
         "its schedule is not told": 1,
         "no times of groups of layers on this device": 1,
     }
+
+
+def test_a_resnet_is_spread_over_its_layers_by_their_work() -> None:
+    layers = layers_of("resnet101")
+    assert layers is not None
+    assert len(layers) == 345
+    assert sum(layer.macs for layer in layers) == pytest.approx(7.57e9, rel=1e-3)
+    assert sum(layer.weight_bytes for layer in layers) == pytest.approx(2 * 44.44e6, rel=1e-3)
+    network = whole_network("ResNet101", 1, 6.0, 9.0, {"gpu": 76, "dla": 38})
+    assert network.ms_of("gpu", 0, network.end) == pytest.approx(6.0)
+    assert network.ms_of("dla", 0, network.end) == pytest.approx(9.0)
+    last_stage = 309  # a tenth of the layers, more than a third of the weights, which the DLA waits for
+    assert 0.15 < network.ms_of("dla", last_stage, network.end) / 9.0 < 0.2
+    assert network.ms_of("gpu", last_stage, network.end) / 6.0 < network.ms_of("dla", last_stage, network.end) / 9.0
+    even = whole_network("NewNet", 10, 6.0, 9.0, {"gpu": 76, "dla": 38})
+    assert even.ms_of("dla", 5, 10) == pytest.approx(4.5)
 
 
 def test_a_split_network_gains_what_both_units_do_together_less_the_sharing() -> None:

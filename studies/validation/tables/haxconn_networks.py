@@ -2,16 +2,21 @@
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from statistics import median
 
+from partita.devices import load_soc
 from partita.studies.validation.table import Records, number, read_records, where
+from partita.studies.validation.tables.resnet_layers import LayerWork, layers_of
+from partita.units import compute_us, transfer_us
 
 GROUPS, TRANSITIONS = "haxconn_layer_groups.csv", "haxconn_transitions.csv"
 WHOLE_RUN = -1
 """In place of a layer: the network as a whole."""
+SOC = "xavier-agx-tensorrt"
 UNITS = ("gpu", "dla")
 
 Transitions = dict[tuple[str, str, int], tuple[float, float]]
@@ -70,21 +75,49 @@ class Inputs:
 def inputs_beside(folder: Path) -> Inputs:
     """From the sister tables in `folder`, if they are there, and the facts shipped with this module."""
     facts = tomllib.loads(Path(__file__).with_name("haxconn.toml").read_text(encoding="utf-8"))
-    networks = {name.lower(): _evenly(name, found) for name, found in facts["networks"].items()}
+    traffic = {unit: facts["traffic"][unit]["value"] for unit in UNITS}
+    networks = {name.lower(): _known(name, found, traffic) for name, found in facts["networks"].items()}
     transitions = _transitions(folder / TRANSITIONS)
     if (folder / GROUPS).is_file():
         for network in _grouped(read_records(folder / GROUPS), transitions):
             networks[network.name.lower()] = network
-    return Inputs(networks, transitions, {unit: facts["traffic"][unit]["value"] for unit in UNITS})
+    return Inputs(networks, transitions, traffic)
 
 
-def even_network(name: str, layers: int, gpu_ms: float, dla_ms: float) -> Network:
-    """A network of which only whole times are known."""
-    return Network(name, (LayerGroup(0, layers, {"gpu": gpu_ms, "dla": dla_ms}),))
+def _known(name: str, found: dict[str, dict[str, float]], traffic: Mapping[str, float]) -> Network:
+    whole = {key: number["value"] for key, number in found.items()}
+    return whole_network(name, int(whole["layers"]), whole["gpu_ms"], whole["dla_ms"], traffic)
 
 
-def _evenly(name: str, found: dict[str, dict[str, float]]) -> Network:
-    return even_network(name, int(found["layers"]["value"]), found["gpu_ms"]["value"], found["dla_ms"]["value"])
+def whole_network(name: str, layers: int, gpu_ms: float, dla_ms: float, gb_per_s: Mapping[str, float]) -> Network:
+    """A network of which only whole times are known: spread by the work of its layers, or evenly if that is not known.
+
+    The GPU computes and moves weights and tensors. The DLA moves weights only: its tensors stay in the 4 MiB of SRAM
+    that the Xavier's engines share (NVIDIA TensorRT documentation, DLA memory pools).
+    """
+    works = layers_of(name.lower())
+    if works is None:
+        return Network(name, (LayerGroup(0, layers, {"gpu": gpu_ms, "dla": dla_ms}),))
+    gpu = _spread(gpu_ms, works, "gpu", gb_per_s["gpu"], [w.weight_bytes + w.tensor_bytes for w in works])
+    dla = _spread(dla_ms, works, "dla", gb_per_s["dla"], [w.weight_bytes for w in works])
+    return Network(name, tuple(LayerGroup(index, index + 1, {"gpu": a, "dla": b})
+                               for index, (a, b) in enumerate(zip(gpu, dla, strict=True))))  # fmt: skip
+
+
+def _spread(
+    total_ms: float, works: Sequence[LayerWork], unit: str, gb_per_s: float, moved_bytes: Sequence[int]
+) -> list[float]:
+    """A whole time over layers, by multiply-accumulates at the unit's peak and bytes at its traffic."""
+    peak = _peak_gmac_per_s(unit)
+    parts = [compute_us(work.macs, peak) + transfer_us(size, gb_per_s)
+             for work, size in zip(works, moved_bytes, strict=True)]  # fmt: skip
+    return [total_ms * part / sum(parts) for part in parts]
+
+
+@cache
+def _peak_gmac_per_s(unit: str) -> float:
+    (found,) = (u for u in load_soc(SOC).units if u.name == unit)
+    return found.peak_gmac_per_s["float16"].value
 
 
 def _transitions(path: Path) -> Transitions:
