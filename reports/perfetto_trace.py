@@ -37,8 +37,9 @@ CLEARED = 1
 """TracePacket.sequence_flags: nothing that went before is known."""
 SUFFIX = ".pftrace"
 PROCESS_UUID = 1
-FIRST_TRACK = 100
-FIRST_COUNTER = 10_000
+FIRST_TRACK = 1 << 24
+FIRST_COUNTER = 1 << 40
+"""Far apart, as numbers of processes, tracks and counters must not meet."""
 SEQUENCE_ID = 1
 
 

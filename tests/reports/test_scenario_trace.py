@@ -34,6 +34,16 @@ def test_every_interval_of_every_stream_is_read_back_on_its_own_track() -> None:
     )
 
 
+def test_however_many_streams_there_are_no_two_tracks_share_a_number() -> None:
+    stream = {"mode": "single_stream", "queries": 1}
+    content = {"format": "partita-scenario/1", "name": "many", "streams": [stream] * 120, "window": {"length_s": 1.0}}
+    many = simulate_scenario([plan_under()] * 120, SOC, scenario_from(content))
+    packets = [message(packet) for packet in message(scenario_perfetto_bytes(many))[1]]
+    numbers = [message(packet[60][0])[1][0] for packet in packets if 60 in packet]
+    assert len(numbers) == 1 + 120 * (1 + len(many.tracks)) + len(many.curves)
+    assert len(set(numbers)) == len(numbers)
+
+
 def test_power_clock_and_temperature_are_read_back() -> None:
     packets = [message(packet) for packet in message(scenario_perfetto_bytes(outcome()))[1]]
     events = [(packet[8][0], message(packet[11][0])) for packet in packets if 11 in packet]
