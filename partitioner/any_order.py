@@ -14,7 +14,7 @@ from math import inf
 from partita.partitioner.engines import free_order, makespan, sums
 from partita.partitioner.engines.elimination import TooWideError
 from partita.partitioner.engines.nets import nets_of
-from partita.partitioner.engines.outcome import Limits, Outcome
+from partita.partitioner.engines.outcome import Limits, Outcome, OutOfTimeError
 from partita.partitioner.instance import Instance, Link, Operator, Tensor, Unit
 from partita.partitioner.problem import HOST, Problem
 
@@ -34,10 +34,16 @@ class Relaxed:
 
 
 def least_in_any_order(problem: Problem, limits: Limits) -> Relaxed | None:
-    """The least sum over all orders; None if a unit has several locations, between which no call is paid."""
+    """The least sum over all orders.
+
+    None if a unit has several locations, between which no call is paid, or if nothing was found in time.
+    """
     if _has_units_of_several_locations(problem):
         return None
-    return _read(problem, free_order.solve(_instance(problem, waits_for_calls=False), limits))
+    try:
+        return _read(problem, free_order.solve(_instance(problem, waits_for_calls=False), limits))
+    except OutOfTimeError:
+        return None
 
 
 def least_in_this_order(problem: Problem) -> tuple[tuple[int, ...], float] | None:

@@ -118,14 +118,20 @@ class Placing:
         if value - bound > allowed:
             relaxed = least_in_any_order(priced(self.formulation.problem, quantity), limits)
         if relaxed is None:
-            return self, replace(solution, any_order=bound)
+            return self, self._bounded(solution, bound)
         placing, bound = self, max(bound, relaxed.bound_us)
         if value - bound > allowed:
             other, start = self._in_order(relaxed.order, solution.chosen)
             again = other.solved([start])
             if again.objective_us < value * (1 - BETTER):
                 placing, solution = other, again
-        return placing, replace(solution, any_order=min(bound, solution.objective_us))
+        return placing, self._bounded(solution, min(bound, solution.objective_us))
+
+    def _bounded(self, solution: ilp.Solution, bound: float) -> ilp.Solution:
+        """The solution with a bound over all orders, which holds for its own order too."""
+        value, best = solution.objective_us, max(bound, solution.bound_us)
+        is_proven = value - best <= self.wishes.gap_share * value
+        return replace(solution, any_order=bound, bound_us=best, status="optimal" if is_proven else solution.status)
 
     def _scheduled(self, solution: ilp.Solution, relaxed: Relaxed) -> "tuple[Placing, ilp.Solution]":
         """The solution, or the units and the order of a schedule if the simulator ends them sooner."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from math import inf
 
+from partita.errors import ProblemError
 from partita.partitioner.engines.carrying import Copy
 
 OPTIMAL = "optimal"
@@ -11,6 +12,10 @@ STOPPED = "stopped"
 """The engine has done all that it knows, and a gap is left."""
 NOISE = 1e-9
 """Relative differences below this are rounding."""
+
+
+class OutOfTimeError(ProblemError):
+    """Time was up before any answer was found."""
 
 
 @dataclass(frozen=True, slots=True)

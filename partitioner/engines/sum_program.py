@@ -7,7 +7,7 @@ import numpy as np
 
 from partita.errors import ProblemError
 from partita.partitioner.engines.nets import Nets
-from partita.partitioner.engines.outcome import Limits, Outcome, status_of
+from partita.partitioner.engines.outcome import Limits, Outcome, OutOfTimeError, status_of
 from partita.partitioner.instance import Floats
 from partita.partitioner.program import Program
 
@@ -15,14 +15,14 @@ from partita.partitioner.program import Program
 def solve_program(nets: Nets, limits: Limits, least: float | None, order: Sequence[int] | None = None) -> Outcome:
     """The best assignment that fits the memory; `least` is a bound known already. Calls are paid along `order`.
 
-    Raises ProblemError if there is none, or none was found in time.
+    Raises ProblemError if there is none, OutOfTimeError if none was found in time.
     """
     model = SumProgram(nets, nets.instance.order if order is None else order)
     answer = model.program.solve(gap=limits.gap, time_limit_s=limits.least_s)
     if answer.is_infeasible:
         raise ProblemError("no assignment fits: the operators need more memory than the units that run them have")
     if not len(answer.values):
-        raise ProblemError(f"no assignment was found within {limits.least_s:g} s; give a longer --time-limit")
+        raise OutOfTimeError(f"no assignment was found within {limits.least_s:g} s; give a longer --time-limit")
     unit_of = model.units(answer.values)
     bound = min(max(answer.bound, least or 0.0, 0.0), answer.objective)
     return Outcome(

@@ -124,6 +124,16 @@ def test_a_plan_says_how_good_it_is_over_all_orders() -> None:
     assert pinned.proof.any_order == plan.proof.any_order
 
 
+def test_when_time_is_up_before_anything_is_found_there_is_no_bound_and_no_error() -> None:
+    pairs = list(itertools.combinations(range(40), 2))
+    tangled = Problem(
+        operators=40, unit_of_location=(0, 1, 2), host=0, call_us=(1.0, 1.0, 1.0), fixed_us=0.0,
+        candidates=tuple(Candidate((i,), a, 1.0 + (i + a) % 3) for i in range(40) for a in range(3)),
+        tensors=tuple(Tensor(i, (j,), ((0.0, 1.0, 2.0), (1.0, 0.0, 2.0), (2.0, 1.0, 0.0))) for i, j in pairs),
+    )  # fmt: skip
+    assert least_in_any_order(tangled, Limits(gap=0.0, time_s=0.0)) is None
+
+
 def test_a_simple_rule_that_is_proven_the_best_needs_no_program() -> None:
     b = GraphBuilder("small")
     b.output(b.node("Relu", b.input("x", "float32", (1, 8)), name="y"))
