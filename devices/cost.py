@@ -270,7 +270,7 @@ def transfer_cost(soc: Soc, value: Value, source: Location, target: Location) ->
     converter = soc.unit_named(source.unit if target.unit == soc.host else target.unit)
     convert_us, moved = 0.0, 2 * size
     if stored.dtype != wanted.dtype:
-        convert_us += converter.dispatch_us.value + transfer_us(size, converter.cast_gb_per_s.value)
+        convert_us += converter.dispatch_us.value + transfer_us(size, cast_rate(converter, min(size, new_size)).value)
         moved += size + new_size
     if changes_layout(soc, value, source, target):
         smaller = min(size, new_size)
@@ -283,6 +283,14 @@ def transfer_cost(soc: Soc, value: Value, source: Location, target: Location) ->
         dram_bytes=moved,
         size_bytes=size,
     )
+
+
+def cast_rate(unit: Unit, size_bytes: int) -> Number:
+    """Rate in GB/s at which a unit casts a tensor whose smaller form takes so many bytes."""
+    law = unit.npu_law
+    if law is None or law.spilled_cast_gb_per_s is None or size_bytes <= law.working_bytes.value:
+        return unit.cast_gb_per_s
+    return law.spilled_cast_gb_per_s
 
 
 def changes_layout(soc: Soc, value: Value, source: Location, target: Location) -> bool:

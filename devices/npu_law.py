@@ -2,7 +2,8 @@
 
     latency = dispatch / speed + (work^p + memory^p)^(1/p)
     work    = sum over terms: count / (rate * factor of the dtype * speed)
-    memory  = weights / weights' rate + (activations / DRAM's rate if they do not fit into fast memory)
+    memory  = weights / weights' rate + (activations / DRAM's rate if they do not fit into fast memory, less those that
+              are handed on piece by piece: `devices.npu_tiles`)
 
 The rates hold for the unit's own numbers as they were when it was rated (`at`), and change with them. The exponent p
 says how far weights stream in behind the work of matrix and vector units (2: about half).
@@ -52,7 +53,7 @@ def _cost(terms: Terms, work: Work, unit: Unit, law: NpuLaw, dtype: str) -> Cost
     fixed = law.token_dispatch_us if terms.is_token else unit.dispatch_us
     dispatch_us = fixed.value * factors.dispatch.value / law.speed.value
     compute_us = work_us(terms, law, dtype, unit)
-    spilled = work.input_bytes + work.output_bytes if spills(terms, law, dtype) else 0
+    spilled = spilled_bytes(terms, work, law, dtype)
     weights_rate = (unit.weights_gb_per_s or unit.bandwidth_gb_per_s).value
     memory_us = transfer_us(work.weight_bytes, weights_rate) + transfer_us(spilled, unit.bandwidth_gb_per_s.value)
     more = factors.overlap.value if factors.overlap is not None else 1.0
@@ -77,7 +78,8 @@ def work_us(terms: Terms, law: NpuLaw, dtype: str, unit: Unit) -> float:
         if term not in law.rate_g_per_s:
             raise SocError(f"npu_law.rate_g_per_s.{term} is missing; every term of devices.npu_terms needs a rate")
         factor = factors.matrix if term in MATRIX_TERMS else factors.vector
-        rate = law.rate_g_per_s[term].value * factor.value * law.speed.value * change(term, law, dtype, unit)
+        speed = law.speed if term in MATRIX_TERMS else law.vector_speed or law.speed
+        rate = law.rate_g_per_s[term].value * factor.value * speed.value * change(term, law, dtype, unit)
         total_us += count / (rate * COUNTS_PER_US_AT_1_G_PER_S)
     return total_us
 
@@ -95,6 +97,13 @@ def change(term: str, law: NpuLaw, dtype: str, unit: Unit) -> float:
 
 def spills(terms: Terms, law: NpuLaw, dtype: str) -> bool:
     return size_bytes(terms.padded_elements, dtype) > law.working_bytes.value
+
+
+def spilled_bytes(terms: Terms, work: Work, law: NpuLaw, dtype: str) -> int:
+    """What crosses to and from DRAM beside weights: nothing, or all but what stays on chip piece by piece."""
+    if not spills(terms, law, dtype):
+        return 0
+    return max(0, work.input_bytes + work.output_bytes - size_bytes(terms.kept_elements, dtype))
 
 
 def combined(work_us: float, memory_us: float, overlap: float) -> float:

@@ -45,10 +45,15 @@ class NpuLaw(Strict):
     """What each term of `devices.npu_terms` counts, 10^9 a second."""
     speed: Positive
     """Of everything but memory, beside the rates and fixed costs: 1 on the chip they were fitted on."""
+    vector_speed: Positive | None = None
+    """Of the terms of the vector units, if it is not `speed`: their number may have changed by another factor."""
     token_dispatch_us: Number
     """Fixed cost of an operator that works on tokens; `dispatch_us` is that of one on images."""
     working_bytes: Positive
     """Fast memory: an operator that touches more than this reads and writes DRAM."""
+    spilled_cast_gb_per_s: Positive | None = None
+    """Rate of casting an input or output that does not fit into fast memory, if it is not the unit's
+    `cast_gb_per_s`; in bytes of the tensor as it is read."""
     overlap: Positive
     """Exponent p of (work^p + memory^p)^(1/p): 1 adds, a large one hides the shorter behind the longer."""
     dtypes: dict[str, DtypeFactors]

@@ -10,7 +10,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from partita.graph.images import FIRST, channel_axes, is_layout_turn, lies_between_images
+from partita.devices.npu_tiles import stays_on_chip
+from partita.graph.images import FIRST, IMAGE_RANK, channel_axes, is_layout_turn, lies_between_images
 from partita.graph.ir import Graph, Node, Shape
 from partita.graph.op_class import CONVOLUTIONS, FIRST_CONV_CHANNELS, conv_weight
 from partita.graph.products import Matmul
@@ -68,6 +69,8 @@ class Terms:
     """Of what it reads and writes, channels in whole blocks."""
     is_token: bool
     """Whether it works on tokens rather than on images."""
+    kept_elements: int = 0
+    """Of what it reads and writes, what `devices.npu_tiles` keeps in fast memory however large it is."""
 
 
 def terms_of(graph: Graph, node: Node, work: Work, dtype: str) -> Terms | None:
@@ -118,7 +121,8 @@ class _Reader:
         counts = self._counts()
         if counts and self.ops & _TRANSCENDENTAL and self.work.op_class != SOFTMAX:
             counts = {**counts, "transcendental": self.written}
-        return Terms(counts, self.read + self.written, self.is_token)
+        kept = [name for name in (*self.inputs, *self.outputs) if stays_on_chip(self.graph, name)]
+        return Terms(counts, self.read + self.written, self.is_token, sum(map(self._elements, kept)))
 
     def _counts(self) -> dict[str, float]:
         op_class, touched = self.work.op_class, self.read + self.written
@@ -161,7 +165,7 @@ class _Reader:
         if self.work.op_class == NORM:
             return self._normalisation(touched)
         smaller = self._broadcast_operands()
-        if self.is_token:
+        if self.is_token and (smaller or not self._lies_in_blocks()):
             return {"token_broadcast" if smaller else "token_elementwise": touched}
         if not smaller:
             return {"image_elementwise": touched}
@@ -173,6 +177,10 @@ class _Reader:
             return {"image_elementwise": touched} if self.is_quantised else {CHANNEL_BROADCAST: 2 * math.prod(dims)}
         return {"image_broadcast": touched}
 
+    def _lies_in_blocks(self) -> bool:
+        """Tokens taken apart into heads have the axes of an image, and fill its blocks as well."""
+        return len(self._dims(self.outputs[0])) >= IMAGE_RANK
+
     def _normalisation(self, touched: int) -> dict[str, float]:
         """A BatchNormalization that is not folded is one pass over an image, but quantised a product and a sum.
 
@@ -183,18 +191,25 @@ class _Reader:
         return {"image_broadcast": 2 * touched} if self.is_quantised else {"image_elementwise": touched}
 
     def _broadcast_operands(self) -> list[str]:
-        """Operands that are repeated to fit the result; one number for all elements needs no repeating."""
+        """Operands that are repeated to fit the result.
+
+        One number for all elements needs no repeating, and whole blocks of the last two axes only have to be read again
+        for each of the outer ones, as a mask is for each head.
+        """
         first = self.node.op.partition("+")[0]
         if first not in _BINARY or len(self.node.present_inputs) < 2:
             return []
-        whole = math.prod(self._dims(self.outputs[0]))
+        dims = self._dims(self.outputs[0])
         sizes = {name: math.prod(self._dims(name)) for name in self.node.present_inputs}
-        return [name for name, size in sizes.items() if 1 < size != whole]
+        repeated = [name for name, size in sizes.items() if 1 < size != math.prod(dims)]
+        if len(dims) < IMAGE_RANK or dims[-1] % BLOCK:
+            return repeated
+        return [name for name in repeated if self._dims(name)[-2:] != dims[-2:]]
 
     def _movement(self, touched: int) -> dict[str, float]:
         op = self.node.op
         if op == "Transpose":
-            if _moves_nothing(self._dims(self.node.inputs[0]), self.node) or is_layout_turn(self.graph, self.node):
+            if self._turns_nothing():
                 return {}
             return {"image_permute" if lies_between_images(self.graph, self.node) else "token_move": touched}
         if op in ("DepthToSpace", "SpaceToDepth"):
@@ -204,6 +219,13 @@ class _Reader:
         if self._takes_what_lies_together():
             return {}
         return {"token_move" if self.is_token or self.work.op_class == GATHER else "image_move": 2 * self.written}
+
+    def _turns_nothing(self) -> bool:
+        """Where elements keep their order, or a product reads its operand by columns instead of by rows."""
+        if _moves_nothing(self._dims(self.node.inputs[0]), self.node) or is_layout_turn(self.graph, self.node):
+            return True
+        readers = self.graph.consumers_of.get(self.outputs[0], ())
+        return bool(readers) and _swaps_rows(self.node) and all(reader.op == "MatMul" for reader in readers)
 
     def _takes_what_lies_together(self) -> bool:
         """One entry of the outermost axis is part of the tensor as it lies."""
@@ -224,6 +246,9 @@ class _Reader:
         if kernel is None and self.main.op in CONVOLUTIONS:
             kernel = self._dims(conv_weight(self.main))[2:]
         return math.prod(kernel or ())
+
+    def _elements(self, name: str) -> int:
+        return math.prod(self._dims(name))
 
     def _padded(self, name: str) -> int:
         value = self.graph.values.get(name)
@@ -268,3 +293,9 @@ def _moves_nothing(dims: Shape, node: Node) -> bool:
     order = node.attributes.get("perm") or tuple(reversed(range(len(dims))))
     longer = [axis for axis in order if dims[axis] > 1]
     return longer == sorted(longer)
+
+
+def _swaps_rows(node: Node) -> bool:
+    """Whether a Transpose only exchanges the last two axes."""
+    order = tuple(node.attributes.get("perm", ()))
+    return order == (*range(len(order) - 2), len(order) - 1, len(order) - 2)

@@ -1,6 +1,6 @@
 """Which tensors are images, and where their channels stand: accelerators store images in blocks of channels."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from weakref import WeakKeyDictionary
 
 from partita.graph.ir import Graph, Node
@@ -12,6 +12,8 @@ LAST = -1
 """Channels behind the pixels, after a Transpose that asks for that."""
 IMAGE_RANK = 4
 """Fewest dimensions of an image: batch, channels and two more."""
+TOKENS_RANK = 3
+"""Fewest dimensions of its pixels in a row: batch, and pixels and channels in either order."""
 
 _SPATIAL = frozenset((
     *CONVOLUTIONS, "ConvTranspose", "DepthToSpace", "SpaceToDepth",
@@ -84,20 +86,51 @@ def _mark(graph: Graph, axes: dict[str, int], names: Iterable[str], axis: int) -
 
 
 def is_layout_turn(graph: Graph, node: Node) -> bool:
-    """Whether a Transpose only moves an image's channels to the other end: nothing, where images lie channels last."""
-    axes = channel_axes(graph)
-    known = axes.get(node.inputs[0])
-    return known is not None and (known, tuple(node.attributes.get("perm", ()))) in _TURNS
+    """Whether a Transpose only moves an image's channels to the other end: nothing, where images lie channels last.
+
+    The image may be flattened to tokens, whose order is that of its pixels: before the channels move, or behind it.
+    """
+    order = tuple(node.attributes.get("perm", ()))
+    before, after = node.inputs[0], node.outputs[0]
+    known = channel_axes(graph).get(before)
+    if known is not None and (known, order) in _TURNS:
+        return True
+    if len(order) < TOKENS_RANK:
+        return False
+    first_to_last = (0, *range(2, len(order)), 1)
+    last_to_first = (0, len(order) - 1, *range(1, len(order) - 1))
+    return (order == first_to_last and _is_flat_image(graph, before, _sources(graph, before))) or (
+        order == last_to_first and _is_flat_image(graph, after, _targets(graph, after))
+    )
+
+
+def _is_flat_image(graph: Graph, name: str, views: Iterable[str]) -> bool:
+    """Whether one of the views of a tensor is an image with the tensor's second axis as channels."""
+    axes, channels = channel_axes(graph), graph.value(name).dims[FIRST]
+    return any(axes.get(view) == FIRST and graph.value(view).dims[FIRST] == channels for view in views)
+
+
+def _sources(graph: Graph, name: str) -> Iterator[str]:
+    """The tensor and those of which it is a reshaped view."""
+    yield name
+    while (producer := graph.producer_of.get(name)) is not None and producer.op in _RESHAPES:
+        name = producer.inputs[0]
+        yield name
+
+
+def _targets(graph: Graph, name: str) -> Iterator[str]:
+    """The tensor and the reshaped views of it, as long as it has no other reader."""
+    yield name
+    while len(readers := graph.consumers_of.get(name, ())) == 1 and readers[0].op in _RESHAPES:
+        name = readers[0].outputs[0]
+        yield name
 
 
 def lies_between_images(graph: Graph, node: Node) -> bool:
     """Whether what the node moves comes from an image and becomes one, reshapes in between not counted."""
     axes = channel_axes(graph)
-    before, after = node.inputs[0], node.outputs[0]
-    while (producer := graph.producer_of.get(before)) is not None and producer.op in _RESHAPES:
-        before = producer.inputs[0]
-    while len(readers := graph.consumers_of.get(after, ())) == 1 and readers[0].op in _RESHAPES:
-        after = readers[0].outputs[0]
+    *_, before = _sources(graph, node.inputs[0])
+    *_, after = _targets(graph, node.outputs[0])
     return before in axes and after in axes
 
 

@@ -61,7 +61,7 @@ class Stack:
         self.activations_kb = np.concatenate([sample.activations_kb for sample in samples])
         self.padded_kb = np.concatenate([sample.padded_kb for sample in samples])
         self.is_token = np.concatenate([sample.is_token for sample in samples])
-        fields = ("syncs_in", "syncs_out", "in_kb", "out_kb", "cast_kb", "layout_kb", "conversions")
+        fields = ("syncs_in", "syncs_out", "in_kb", "out_kb", "cast_kb", "spilled_cast_kb", "layout_kb", "conversions")
         self.border = {name: np.array([getattr(s.border, name) for s in samples], float) for name in fields}
 
     def without(self, terms: Sequence[str]) -> "Stack":
@@ -97,6 +97,7 @@ def _border_us(border: Mapping[str, Array], p: Mapping[str, float]) -> Array:
         + border["in_kb"] / p["copy_in_gb_per_s"]
         + border["out_kb"] / p["copy_out_gb_per_s"]
         + border["cast_kb"] / p["cast_gb_per_s"]
+        + border["spilled_cast_kb"] / p["spilled_cast_gb_per_s"]
         + border["layout_kb"] / p["layout_gb_per_s"]
         + border["conversions"] * p["dispatch_us"]
     )

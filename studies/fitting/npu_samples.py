@@ -30,6 +30,7 @@ class Sample:
     weights_kb: Array
     """Per kernel, in 10^3 bytes."""
     activations_kb: Array
+    """Read and written, without what stays in fast memory piece by piece."""
     padded_kb: Array
     is_token: NDArray[np.bool_]
     border: "Border"
@@ -45,6 +46,8 @@ class Border:
     in_kb: float = 0.0
     out_kb: float = 0.0
     cast_kb: float = 0.0
+    """Of tensors that fit into fast memory; those that do not are in `spilled_cast_kb`."""
+    spilled_cast_kb: float = 0.0
     layout_kb: float = 0.0
     conversions: int = 0
 
@@ -83,24 +86,28 @@ def _rows(graph: Graph, node: Node, dtype: str) -> list[Row]:
         return []
     counts = [float(terms.counts.get(term, 0.0)) for term in TERMS]
     padded = size_bytes(terms.padded_elements, dtype)
-    return [(counts, work.weight_bytes, work.input_bytes + work.output_bytes, padded, terms.is_token, work.macs)]
+    crossing = max(0, work.input_bytes + work.output_bytes - size_bytes(terms.kept_elements, dtype))
+    return [(counts, work.weight_bytes, crossing, padded, terms.is_token, work.macs)]
 
 
 def _border(whole: Placed, soc: Soc) -> Border:
     host = Location(soc.host, HOST_DTYPE)
+    law = soc.unit_named(whole.location.unit).npu_law
     total = Border()
     for value, source, target in borders(whole.formulation.graph, host, whole.location):
         handed = handed_over(value, whole.location)
         stored, wanted = source.stored(handed), target.stored(handed)
         is_input, size_kb = source == host, stored.size_bytes / 1e3
         is_cast = stored.dtype != wanted.dtype
+        spills = law is not None and min(stored.size_bytes, wanted.size_bytes) > law.working_bytes.value
         is_turned = is_floating(handed.dtype) and changes_layout(soc, handed, source, target)
         total = Border(
             syncs_in=total.syncs_in + is_input,
             syncs_out=total.syncs_out + (not is_input),
             in_kb=total.in_kb + size_kb * is_input,
             out_kb=total.out_kb + size_kb * (not is_input),
-            cast_kb=total.cast_kb + size_kb * is_cast,
+            cast_kb=total.cast_kb + size_kb * (is_cast and not spills),
+            spilled_cast_kb=total.spilled_cast_kb + size_kb * (is_cast and spills),
             layout_kb=total.layout_kb + min(size_kb, wanted.size_bytes / 1e3) * is_turned,
             conversions=total.conversions + is_cast + is_turned,
         )

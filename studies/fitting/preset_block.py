@@ -50,6 +50,7 @@ def law_tables(p: Mapping[str, float], records: Mapping[str, Record], source: st
         f"speed = {number(1)}",
         f"token_dispatch_us = {number(p['token_dispatch_us'])}",
         f"working_bytes = {working}",
+        f"spilled_cast_gb_per_s = {number(p['spilled_cast_gb_per_s'])}",
         f"overlap = {number(p['overlap'])}",
         "", "[units.npu_law.at]",
         f"peak_gmac_per_s = {value_text({dtype: unit.peak_gmac_per_s[dtype].value for dtype in dtypes})}",

@@ -1,6 +1,6 @@
 """A whole model on an accelerator in one dtype, inputs and outputs in the types in which a runtime hands them over."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 
 from partita.devices import Soc, transfer_cost
@@ -45,14 +45,24 @@ class Placed:
         return all(locations[problem.candidates[c].location] == self.location for c in self.chosen)
 
 
-def placed(graph: Graph, matches: Sequence[Match], soc: Soc, location: Location, *, on_host: int = 0) -> Placed:
+def placed(
+    graph: Graph,
+    matches: Sequence[Match],
+    soc: Soc,
+    location: Location,
+    *,
+    on_host: int = 0,
+    states: tuple[str, ...] = (),
+) -> Placed:
     """The model at `location`; what that does not take at another of the unit, and else at the host.
+
+    Inputs whose names match `states` stay on the unit, as `partitioner.Wishes` has them.
 
     `on_host` operators stay on the host whatever the unit takes, spread evenly over the model, at most every second.
     """
     unit = soc.unit_named(location.unit)
     allow = () if location.dtype in unit.dtypes else (location,)
-    formulation = formulate(graph, soc, matches, Wishes(allow=allow))
+    formulation = formulate(graph, soc, matches, Wishes(allow=allow, states=states))
     problem = formulation.problem
     index = {each.name: u for u, each in enumerate(soc.units)}
     kept_back = _spread_evenly(formulation.graph, on_host)
@@ -92,17 +102,24 @@ def total_us(whole: Placed, soc: Soc) -> float:
     if whole.location.dtype not in SCHEMES or not whole.is_whole:
         return time_us
     host = Location(soc.host, HOST_DTYPE)
-    for value, source, target in borders(whole.formulation.graph, host, whole.location):
+    states = whole.formulation.states
+    for value, source, target in borders(whole.formulation.graph, host, whole.location, {*states, *states.values()}):
         handed = handed_over(value, whole.location)
         time_us += transfer_cost(soc, handed, source, target).latency_us
         time_us -= transfer_cost(soc, value, source, target).latency_us
     return time_us
 
 
-def borders(graph: Graph, host: Location, location: Location) -> list[tuple[Value, Location, Location]]:
-    """Each model input and output with the way it goes."""
-    inputs = [(graph.value(name), host, location) for name in graph.inputs if name in graph.consumers_of]
-    return inputs + [(graph.value(name), location, host) for name in graph.outputs]
+def borders(
+    graph: Graph, host: Location, location: Location, staying: Container[str] = ()
+) -> list[tuple[Value, Location, Location]]:
+    """Each model input and output with the way it goes; those that stay go none."""
+    inputs = [name for name in graph.inputs if name in graph.consumers_of and name not in staying]
+    outputs = [name for name in graph.outputs if name not in staying]
+    return [
+        *((graph.value(name), host, location) for name in inputs),
+        *((graph.value(name), location, host) for name in outputs),
+    ]
 
 
 def handed_over(value: Value, location: Location) -> Value:

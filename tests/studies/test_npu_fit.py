@@ -42,6 +42,7 @@ def parameters(unit: Unit) -> dict[str, float]:
     inward, outward = SOC.link("cpu", "npu"), SOC.link("npu", "cpu")
     p = {term: rate.value for term, rate in law.rate_g_per_s.items()}
     p |= {"token_dispatch_us": law.token_dispatch_us.value, "dispatch_us": unit.dispatch_us.value}
+    p["spilled_cast_gb_per_s"] = (law.spilled_cast_gb_per_s or unit.cast_gb_per_s).value
     p |= {"working_bytes": law.working_bytes.value, "overlap": law.overlap.value, "call_us": unit.call_us.value}
     p |= {"bandwidth_gb_per_s": unit.bandwidth_gb_per_s.value, "cast_gb_per_s": unit.cast_gb_per_s.value}
     p |= {"layout_gb_per_s": unit.layout_gb_per_s.value, "sync_us": inward.sync_us.value}
