@@ -211,21 +211,45 @@ class _Reader:
         if op == "Transpose":
             if self._turns_nothing():
                 return {}
-            return {"image_permute" if lies_between_images(self.graph, self.node) else "token_move": touched}
+            in_blocks = lies_between_images(self.graph, self.node) or self._moves_whole_blocks()
+            return {"image_permute" if in_blocks else "token_move": touched}
         if op in ("DepthToSpace", "SpaceToDepth"):
             return {"image_permute": touched}
         if op == "Concat":
-            return {} if self._joins_whole_blocks() else {"token_move" if self.is_token else "image_move": touched}
+            return {} if self._joins_whole_blocks() else {self._move_term(): touched}
         if self._takes_what_lies_together():
             return {}
-        return {"token_move" if self.is_token or self.work.op_class == GATHER else "image_move": 2 * self.written}
+        return {self._move_term() if self.work.op_class == MOVEMENT else "token_move": 2 * self.written}
+
+    def _move_term(self) -> str:
+        if not self.is_token:
+            return "image_move"
+        return "image_permute" if self._moves_whole_blocks() else "token_move"
+
+    def _moves_whole_blocks(self) -> bool:
+        """Whether tokens move in whole blocks, as heads of 64 channels do and windows of 49 pixels do not.
+
+        Channels stay last and fill their blocks, tokens fill rows of blocks. A product reads its operand by columns.
+        """
+        touched = [self._dims(name) for name in (*self.inputs, *self.outputs)]
+        last = len(touched[0]) - 1
+        if self.node.op == "Transpose":
+            if not self._feeds_products() and tuple(self.node.attributes.get("perm", (-1,)))[-1] != last:
+                return False
+            touched = touched[:1]
+        elif self.node.attributes.get("axis") not in (-1, last):
+            return False
+        return all(dims[-1] % BLOCK == 0 and max(dims[:-1], default=0) % TILE_ROWS == 0 for dims in touched if dims)
+
+    def _feeds_products(self) -> bool:
+        readers = self.graph.consumers_of.get(self.outputs[0], ())
+        return bool(readers) and all(reader.op == "MatMul" for reader in readers)
 
     def _turns_nothing(self) -> bool:
         """Where elements keep their order, or a product reads its operand by columns instead of by rows."""
         if _moves_nothing(self._dims(self.node.inputs[0]), self.node) or is_layout_turn(self.graph, self.node):
             return True
-        readers = self.graph.consumers_of.get(self.outputs[0], ())
-        return bool(readers) and _swaps_rows(self.node) and all(reader.op == "MatMul" for reader in readers)
+        return _swaps_rows(self.node) and self._feeds_products()
 
     def _takes_what_lies_together(self) -> bool:
         """One entry of the outermost axis is part of the tensor as it lies."""
