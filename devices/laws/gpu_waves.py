@@ -2,148 +2,35 @@
 
     physical  = fixed + bytes read / rate + bytes written / rate + weights / rate + MACs / rate
                 + sum over (tile, wave) of cost * depth * ceil(tiles of the output / wave)
+                + what the delegate launches: groups, and cost * steps of a thread * waves, by what the tile reads
     kernel    = physical * exp(correction), the correction fading out beyond the sizes that it was fitted on
 
-All coefficients are at least 0, so that the physical part grows with every size. The correction (trees over sizes,
-tiles and the physical part) is made monotone between usual sizes: a kernel lies half way between the longest that one
-with fewer channels or pixels takes and the shortest that one with more takes. Channels are stored in slices of four
-(TensorFlow Lite's GPU delegate, `tflite/delegates/gpu`).
+All coefficients are at least 0, so that the physical part grows with every size. Each kernel that the delegate has for
+an operator (by its tile, see `delegate`) has coefficients of its own where enough of it was measured, else those of its
+kind. The correction (trees over sizes, launches and the physical part) is made monotone between usual sizes: a kernel
+lies half way between the longest that one with fewer channels or pixels takes and the shortest that one with more does.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from partita.devices import kernel_shape as ks
-from partita.devices.kernel_shape import KernelShape
+from partita.devices.laws import delegate
+from partita.devices.laws.delegate import Gpu, Launch
+from partita.devices.laws.gpu_kernels import BASE, COLUMN_OF, KINDS, Columns
 from partita.devices.laws.trees import Floats, Trees
 
-KINDS = ("conv", "winograd", "grouped", "depthwise", "fully_connected", "concat", "mean", "max_pool", "average_pool")
-SLICE = 4
-"""Channels that are stored side by side."""
-SIZE_BYTES = 2.0
 TILES = ((1, 1, 1), (2, 1, 1), (2, 1, 2), (2, 2, 1), (2, 2, 2), (1, 1, 2), (1, 1, 4), (4, 1, 1))
 """Width, height and slices of the output that one thread computes."""
 WAVES = (32, 64, 128, 256, 512, 1024, 2048)
 """Threads that run at a time."""
-WINOGRAD_SLICES, WINOGRAD_TILES, WINOGRAD_TILE = 16, 32, 4
-"""Source: LiteRT f674577, tflite/delegates/gpu/common: 3x3, stride 1, 16 slices in and out, 32 tiles of 4x4."""
-
-BASE = (
-    "kind", "height", "width", "in_channels", "channels", "side", "taps", "stride", "groups", "inputs", "links",
-    "extra", "sigmoid", "hard_swish", "relu",
-)  # fmt: skip
-"""The columns from which everything else follows."""
-_AT = {name: index for index, name in enumerate(BASE)}
+WAVES_AT_ONCE = (1, 2, 4, 8, 16, 32, 64)
+"""Of real launches, on one unit."""
 
 
-def kind_of(shape: KernelShape, *, has_winograd: bool) -> str | None:
-    """The delegate's kernel for a shape, None for element-wise ones, which the trees do not know."""
-    if shape.kind == ks.CONV:
-        if shape.pixels == 1 and shape.taps == 1:
-            return "fully_connected"
-        return "winograd" if has_winograd and is_winograd(shape) else "conv"
-    if shape.kind == ks.GEMM:
-        return "fully_connected" if shape.pixels == 1 else "conv"
-    return {
-        ks.GROUPED: "grouped", ks.DEPTHWISE: "depthwise", ks.CONCAT: "concat", ks.MEAN: "mean", ks.MAX_POOL: "max_pool",
-        ks.AVERAGE_POOL: "average_pool",
-    }.get(shape.kind)  # fmt: skip
-
-
-def is_winograd(shape: KernelShape) -> bool:
-    """Whether the delegate takes a 3x3 convolution for its 4x4 Winograd kernel, where a GPU has one."""
-    tiles = -(-shape.height // WINOGRAD_TILE) * -(-shape.width // WINOGRAD_TILE)
-    deep = min(-(-shape.in_channels // SLICE), -(-shape.channels // SLICE)) >= WINOGRAD_SLICES
-    return (shape.taps, shape.side, shape.stride) == (9, 3, 1) and deep and tiles >= WINOGRAD_TILES
-
-
-def base_row(shape: KernelShape, kind: str) -> list[float]:
-    """One row of `BASE`; a Winograd kernel has nothing linked to it."""
-    links = () if kind == "winograd" else shape.followers
-    extra = 0 if kind == "winograd" else shape.extra_inputs
-    affine = sum(link in ("BatchNormalization", "Mul", "Add") for link in links)
-    return [
-        KINDS.index(kind), shape.height, shape.width,
-        shape.channels if kind == "concat" else shape.in_channels, shape.channels,
-        shape.side if kind != "mean" else 1, shape.taps if kind != "concat" else 1, shape.stride, shape.groups,
-        shape.inputs if kind == "concat" else 1, len(links), max(extra, affine),
-        any(link in ("Sigmoid", "HardSigmoid") for link in links), any("Swish" in link for link in links),
-        bool(links) and links[-1] in ("Relu", "Clip"),
-    ]  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Columns:
-    """What follows from rows of `BASE`, a column each."""
-
-    base: Floats
-
-    def __getitem__(self, name: str) -> Floats:
-        column: Floats = self.base[:, _AT[name]]
-        return column
-
-    def is_kind(self, *kinds: str) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-        return np.isin(self["kind"], [KINDS.index(kind) for kind in kinds])
-
-    @property
-    def in_slices(self) -> Floats:
-        return np.ceil(self["in_channels"] / SLICE)
-
-    @property
-    def slices(self) -> Floats:
-        return np.ceil(self["channels"] / SLICE)
-
-    @property
-    def depth(self) -> Floats:
-        """Steps of the innermost loop of a thread: taps times slices read."""
-        grouped = np.ceil(self["in_channels"] / np.maximum(self["groups"], 1) / SLICE)
-        slices = np.where(self.is_kind("grouped"), grouped, self.in_slices)
-        windows = self.is_kind("depthwise", "mean", "max_pool", "average_pool")
-        result: Floats = np.where(self.is_kind("concat"), 1.0, self["taps"] * np.where(windows, 1.0, slices))
-        return result
-
-    @property
-    def macs(self) -> Floats:
-        """Multiply-accumulates on whole slices; window elements where nothing is multiplied."""
-        per_slice = np.where(self.is_kind("conv", "winograd", "fully_connected", "grouped"), SLICE * SLICE, SLICE)
-        result: Floats = self["height"] * self["width"] * self.slices * self.depth * per_slice
-        return np.where(self.is_kind("concat"), 0.0, result)
-
-    @property
-    def read_bytes(self) -> Floats:
-        tall = (self["height"] - 1) * self["stride"] + self["side"]
-        wide = (self["width"] - 1) * self["stride"] + self["taps"] / np.maximum(self["side"], 1)
-        pixels = np.where(self.is_kind("mean"), self["taps"], tall * wide)
-        pixels = np.where(self.is_kind("concat"), self["height"] * self["width"], pixels)
-        return pixels * self.in_slices * SLICE * SIZE_BYTES
-
-    @property
-    def written_bytes(self) -> Floats:
-        return self["height"] * self["width"] * self.slices * SLICE * SIZE_BYTES
-
-    @property
-    def weight_bytes(self) -> Floats:
-        dense = self["taps"] * self.in_slices * self.slices * SLICE * SLICE
-        grouped = self["taps"] * self["in_channels"] / np.maximum(self["groups"], 1) * self["channels"]
-        depthwise = self["taps"] * self.in_slices * SLICE
-        chosen = np.select(
-            [self.is_kind("conv", "winograd", "fully_connected"), self.is_kind("grouped"), self.is_kind("depthwise")],
-            [dense, grouped, depthwise],
-            0.0,
-        )
-        return chosen * SIZE_BYTES
-
-    def tiles(self, tile: Sequence[int]) -> Floats:
-        """Tiles of an output, each the work of one thread."""
-        wide, tall, deep = tile
-        result: Floats = np.ceil(self["width"] / wide) * np.ceil(self["height"] / tall) * np.ceil(self.slices / deep)
-        return result
-
-
-def physical_terms(columns: Columns) -> Floats:
-    """[rows, terms]: what the coefficients of the physical part multiply; every one grows with every size."""
+def physical_terms(columns: Columns, launch: Launch, gpu: Gpu) -> Floats:
+    """[rows, terms]: what the coefficients of the physical part multiply."""
     one = np.ones(len(columns.base))
     pixels = columns["height"] * columns["width"]
     terms = [one, columns.read_bytes, columns.written_bytes, columns.weight_bytes, columns.macs, columns.depth,
@@ -152,34 +39,93 @@ def physical_terms(columns: Columns) -> Floats:
         tiles, steps = columns.tiles(tile), columns.depth * float(np.prod(tile))
         terms += [steps * np.ceil(tiles / wave) for wave in WAVES]
         terms.append(steps * tiles)
-    return np.stack(terms, axis=1)
+    return np.stack([*terms, *_launch_terms(columns, launch, gpu)], axis=1)
 
 
-def features(columns: Columns, log_physical: Floats) -> Floats:
+def _launch_terms(columns: Columns, launch: Launch, gpu: Gpu) -> list[Floats]:
+    """Of what runs: arithmetic, and reads of the input (by pixels of the tile) and of the weights (by its slices)."""
+    steps = steps_of(columns, launch)
+    work, weights = steps * launch.tile, steps * launch.tile_slices
+    reads = steps * launch.tile_width * launch.tile_height
+    strided, window = (columns["stride"] > 1).astype(float), (columns["taps"] > 1).astype(float)
+    terms = []
+    for lanes in delegate.LANES[gpu.vendor]:
+        waves = launch.waves(lanes)
+        for most in WAVES_AT_ONCE:
+            turns = np.ceil(waves / (gpu.units * most))
+            terms += [work * turns, steps * turns]
+        terms += [each * waves for each in (work, steps, reads + weights, weights, reads, np.ones(len(work)))]
+        terms += [kind * each * waves for kind in (strided, window) for each in (work, reads)]
+    threads = launch.threads
+    return [*terms, work * launch.groups * launch.group, work * threads, launch.groups, steps, work, threads,
+            reads * threads, weights * threads, steps * threads, strided * columns.read_bytes,
+            window * columns.read_bytes, strided * work]  # fmt: skip
+
+
+def steps_of(columns: Columns, launch: Launch) -> Floats:
+    """Turns of the innermost loop of a thread; a group shares those of a mean and of a fully connected layer."""
+    side = np.round(np.sqrt(columns["taps"]))
+    shared = np.ceil(side / launch.group_x) * np.ceil(side / launch.group_y)
+    steps = np.where(columns.is_kind("fully_connected"), np.ceil(columns.in_slices / 4), columns.depth)
+    result: Floats = np.where(columns.is_kind("mean") & (launch.variant == delegate.SPECIAL), shared, steps)
+    return result
+
+
+def kernel_names(columns: Columns, launch: Launch) -> np.ndarray[tuple[int], np.dtype[np.str_]]:
+    """Each row's kernel: its kind, and the tile or variant of it by which the delegate's programs differ."""
+    kinds = columns["kind"].astype(int)
+    tiled = columns.is_kind("conv", "grouped")
+    special = (launch.variant == delegate.SPECIAL) | ~tiled
+    code = np.where(special, 0, launch.tile_width * 100 + launch.tile_height * 10 + launch.tile_slices)
+    code = (code + 1000 * launch.variant * (launch.variant == delegate.SPECIAL)).astype(int)
+    whole, place = np.unique(np.stack([kinds, code]), axis=1, return_inverse=True)
+    names = np.array([KINDS[kind] + _variant_name(code) for kind, code in whole.T.tolist()])
+    result: np.ndarray[tuple[int], np.dtype[np.str_]] = names[place.reshape(-1)]
+    return result
+
+
+def _variant_name(code: int) -> str:
+    if code == 0:
+        return ""
+    return " special" if code >= 1000 else f" {code // 100}x{code // 10 % 10}x{code % 10}"
+
+
+def features(columns: Columns, launch: Launch, gpu: Gpu, log_physical: Floats) -> Floats:
     """[rows, features]: what the trees look at."""
-    height, width, slices = columns["height"], columns["width"], columns.slices
-    macs, pixels = columns.macs, height * width
+    width, slices = columns["width"], columns.slices
+    macs, pixels = columns.macs, columns["height"] * columns["width"]
     moved = columns.read_bytes + columns.written_bytes + columns.weight_bytes
-    tiled = columns.tiles((2, 2, 2))
     found = [
         *(columns[name] for name in BASE), columns.in_slices, slices, columns.depth, macs, columns.read_bytes,
         columns.written_bytes, columns.weight_bytes, pixels, macs / np.maximum(moved, 1),
-        macs / np.maximum(pixels * slices, 1), *(columns.tiles(tile) for tile in (*TILES, (4, 1, 2), (2, 2, 4))),
-        np.ceil(np.ceil(width / 2) / 8) * np.ceil(np.ceil(height / 2) / 4) * np.ceil(slices / 2),
-        np.ceil(width / 16) * np.ceil(height / 4) * slices, np.ceil(width / 4) * np.ceil(height / 4) * slices,
-        np.ceil(width / 8) * np.ceil(height / 8), tiled * 8 / (pixels * slices), macs * tiled * 8 / (pixels * slices),
-        slices % 2, columns.in_slices % 2, slices % 4, columns.in_slices % 4, width % 4, columns["channels"] % 4,
-        columns["in_channels"] % 4, log_physical,
+        macs / np.maximum(pixels * slices, 1), slices % 2, columns.in_slices % 2, slices % 4, columns.in_slices % 4,
+        width % 4, columns["channels"] % 4, columns["in_channels"] % 4, log_physical,
+        *_launch_features(columns, launch, gpu),
     ]  # fmt: skip
     return np.stack(found, axis=1)
+
+
+def _launch_features(columns: Columns, launch: Launch, gpu: Gpu) -> list[Floats]:
+    steps, whole = steps_of(columns, launch), launch.groups * launch.group
+    on_units = launch.groups / gpu.units
+    found = [
+        launch.tile_width, launch.tile_height, launch.tile_slices, steps, launch.unrolled, launch.variant,
+        launch.threads, launch.group, launch.groups, launch.grid_x, launch.grid_y, launch.grid_z, launch.group_x,
+        launch.group_y, launch.group_z, launch.tile, whole / launch.threads, whole, on_units,
+        np.ceil(on_units) / on_units, steps * launch.tile * whole,
+    ]  # fmt: skip
+    for lanes in delegate.LANES[gpu.vendor]:
+        found += [launch.waves(lanes) / gpu.units, launch.group / lanes / np.ceil(launch.group / lanes)]
+    return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KernelLaw:
     """The fitted law of one GPU."""
 
+    gpu: Gpu
     coefficients: Mapping[str, Floats]
-    """Kind -> microseconds per unit of each physical term."""
+    """Kind, or kernel of `kernel_names` -> microseconds per unit of each physical term."""
     trees: Trees | None
     longest_us: Mapping[str, float]
     """Kind -> the largest physical time that it was fitted on."""
@@ -189,32 +135,42 @@ class KernelLaw:
     def log_us(self, base: Floats) -> Floats:
         """Logarithm of each row's time, without the envelope."""
         columns = Columns(base)
-        physical = self.log_physical(columns)
+        launch = delegate.launched(columns, self.gpu)
+        physical = self.log_physical(columns, launch)
         if self.trees is None:
             return physical
-        correction = np.clip(self.trees.predict(features(columns, physical)), -MOST_CORRECTION, MOST_CORRECTION)
+        seen = features(columns, launch, self.gpu, physical)
+        correction = np.clip(self.trees.predict(seen), -MOST_CORRECTION, MOST_CORRECTION)
         longest = np.array([np.log(self.longest_us.get(kind, 1e-9)) for kind in KINDS])
         beyond = np.maximum(0.0, physical - longest[columns["kind"].astype(int)])
         result: Floats = physical + correction / (1 + beyond / self.fade)
         return result
 
-    def log_physical(self, columns: Columns) -> Floats:
-        terms = physical_terms(columns)
+    def log_physical(self, columns: Columns, launch: Launch) -> Floats:
+        """Logarithm of each row's time by the physical part alone."""
+        terms = physical_terms(columns, launch, self.gpu)
         result = np.zeros(len(terms))
-        kinds = columns["kind"].astype(int)
-        for index in np.unique(kinds):
-            inside = kinds == index
-            result[inside] = terms[inside] @ self.coefficients[KINDS[index]]
+        names = kernel_names(columns, launch)
+        for name in np.unique(names).tolist():
+            inside = names == name
+            result[inside] = terms[inside] @ self.coefficients.get(name, self.coefficients[name.partition(" ")[0]])
         return np.log(np.maximum(result, SHORTEST_US))
 
     def us(self, base: Floats) -> Floats:
         """Time of each row, made monotone: between the most of smaller kernels and the least of larger ones."""
         rows, place = np.unique(base, axis=0, return_inverse=True)
-        smaller, larger = neighbours(rows, -1), neighbours(rows, 1)
-        at_least = _extreme(np.maximum, self.log_us(smaller.rows), smaller.owners, len(rows))
-        at_most = _extreme(np.minimum, self.log_us(larger.rows), larger.owners, len(rows))
+        at_least = _extreme(np.maximum, *self._among(rows, -1), len(rows))
+        at_most = _extreme(np.minimum, *self._among(rows, 1), len(rows))
         result: Floats = np.exp((at_least + at_most) / 2)[place.reshape(-1)]
         return result
+
+    def _among(self, rows: Floats, direction: int) -> tuple[Floats, np.ndarray[tuple[int], np.dtype[np.int64]]]:
+        """Logarithms of the times of smaller or larger kernels, and whose neighbours they are."""
+        found = neighbours(rows, direction)
+        columns = Columns(found.rows)
+        names = kernel_names(columns, delegate.launched(columns, self.gpu))
+        forgiven = OF_ANOTHER_KERNEL * (names != names[: len(rows)][found.owners])
+        return self.log_us(found.rows) + direction * forgiven, found.owners
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -234,6 +190,8 @@ def _extreme(
 
 
 MOST_CORRECTION = 1.5
+OF_ANOTHER_KERNEL = 0.05
+"""By how much, as a logarithm, more work may be quicker where the delegate goes over to another kernel."""
 SHORTEST_US = 0.5
 USUAL_CHANNELS = np.array(
     [4, 8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 72, 80, 88, 96, 112, 120, 128, 144, 160, 176, 192, 208, 224, 240,
@@ -253,18 +211,22 @@ STEPS = (
 
 def neighbours(base: Floats, direction: int) -> Neighbours:
     """The rows, then each again with fewer (-1) or more (1) channels or pixels."""
-    kinds = base[:, _AT["kind"]]
+    kinds = base[:, COLUMN_OF["kind"]]
     tied = np.isin(kinds, [KINDS.index(name) for name in ("depthwise", "mean", "max_pool", "average_pool", "concat")])
     fixed_channels = kinds == KINDS.index("grouped")
     found, owners = [base], [np.arange(len(base))]
     for channels, in_channels, pixels in STEPS:
         row = base.copy()
-        row[:, _AT["channels"]] = _usual(row[:, _AT["channels"]], USUAL_CHANNELS, direction * channels)
-        row[:, _AT["in_channels"]] = _usual(row[:, _AT["in_channels"]], USUAL_CHANNELS, direction * in_channels)
-        row[tied, _AT["in_channels"]] = row[tied, _AT["channels"]]
+        row[:, COLUMN_OF["channels"]] = _usual(row[:, COLUMN_OF["channels"]], USUAL_CHANNELS, direction * channels)
+        row[:, COLUMN_OF["in_channels"]] = _usual(
+            row[:, COLUMN_OF["in_channels"]], USUAL_CHANNELS, direction * in_channels
+        )
+        row[tied, COLUMN_OF["in_channels"]] = row[tied, COLUMN_OF["channels"]]
         for name in ("height", "width"):
-            moved = _usual(row[:, _AT[name]], USUAL_PIXELS, direction * pixels)
-            row[:, _AT[name]] = np.where(row[:, _AT[name]] > 1, np.maximum(moved, 2), row[:, _AT[name]])
+            moved = _usual(row[:, COLUMN_OF[name]], USUAL_PIXELS, direction * pixels)
+            row[:, COLUMN_OF[name]] = np.where(
+                row[:, COLUMN_OF[name]] > 1, np.maximum(moved, 2), row[:, COLUMN_OF[name]]
+            )
         keep = (kinds != KINDS.index("winograd")) & ~(fixed_channels & (channels + in_channels > 0))
         keep &= (row != base).any(axis=1)
         found.append(row[keep])

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from partita.devices.kernel_shape import DEPTHWISE, KernelShape
-from partita.devices.laws import gpu_waves, thread_pool
+from partita.devices.kernel_shape import KernelShape
+from partita.devices.laws import gpu_kernels, thread_pool
+from partita.devices.laws.delegate import Gpu
 from partita.devices.laws.gpu_waves import KernelLaw
 from partita.devices.laws.thread_pool import KernelColumns
 from partita.devices.laws.trees import Floats, Trees
@@ -121,7 +122,7 @@ def kernel_interval(unit: Unit, dtype: str, shape: KernelShape) -> Interval:
     """Factors for one kernel, by its kind where enough of that were measured."""
     content = law_file(unit.law or "")
     part = content["dtypes"][dtype] if content["law"] == "thread_pool" else content
-    kind = gpu_waves.kind_of(shape, has_winograd=bool(content.get("winograd"))) or EVERY_KIND
+    kind = gpu_kernels.kind_of(shape, has_winograd=bool(content.get("winograd"))) or EVERY_KIND
     intervals = part["interval"]
     low, high = intervals.get(kind, intervals[EVERY_KIND])
     return low, high
@@ -167,26 +168,21 @@ def _on_gpu(name: str, shapes: Sequence[KernelShape]) -> Floats:
     """In a model: kernels times what the queue adds, and the kernels that this runtime makes of one operator."""
     content = law_file(name)
     law = gpu_law(name)
-    per_kernel_us, us_per_byte, pad_us_per_byte = content["elementwise"]
-    kinds = [gpu_waves.kind_of(shape, has_winograd=content["winograd"]) for shape in shapes]
-    result = np.zeros(len(shapes))
+    kinds = [gpu_kernels.kind_of(shape, has_winograd=content["winograd"]) for shape in shapes]
+    result = np.full(len(shapes), float(content["gap_us"]))
     known = [index for index, kind in enumerate(kinds) if kind is not None]
     if known:
-        rows = [gpu_waves.base_row(shapes[index], kinds[index] or "") for index in known]
-        result[known] = law.us(np.array(rows, dtype=np.float64)) * content["scale"]
+        rows = [gpu_kernels.base_row(shapes[index], kinds[index] or "") for index in known]
+        result[known] += law.us(np.array(rows, dtype=np.float64)) * content["scale"]
     for index, (shape, kind) in enumerate(zip(shapes, kinds, strict=True)):
-        unlinked = 1 if kind is None else 0
-        if kind == "winograd" and shape.followers:
-            unlinked = 1  # nothing is linked to the Winograd kernels
-        moved = (shape.read_elements if kind is None else shape.elements) + shape.elements * (1 + shape.extra_inputs)
-        result[index] += unlinked * (per_kernel_us + us_per_byte * moved * gpu_waves.SIZE_BYTES)
-        if shape.kind == DEPTHWISE and shape.pads:
-            result[index] += per_kernel_us + pad_us_per_byte * 2 * shape.read_elements * gpu_waves.SIZE_BYTES
+        moved = gpu_kernels.unlinked_bytes(shape, kind)
+        result[index] += sum(content["us_per_byte"][name] * size for name, size in moved.items())
+        result[index] += content["elementwise_us"] if kind is None else 0.0
     return result
 
 
 def gpu_kernel_us(unit: Unit, rows: Floats) -> Floats:
-    """Time of kernels alone in a queue, as profilers report it, without what a model adds; rows of `gpu_waves.BASE`."""
+    """Time of kernels alone in a queue, as profilers report it, without what a model adds; of `gpu_kernels.BASE`."""
     return gpu_law(unit.law or "").us(rows)
 
 
@@ -194,6 +190,8 @@ def gpu_kernel_us(unit: Unit, rows: Floats) -> Floats:
 def gpu_law(name: str) -> KernelLaw:
     """The law of a GPU with its trees."""
     content = law_file(name)
+    if "vendor" not in content:
+        raise SocError(f"{name}: fitted by an earlier version; fit it again with `partita calibrate`")
     with np.load(_path(name).with_suffix(".npz")) as arrays:
         trees = Trees(
             feature=arrays["feature"].astype(np.int64),
@@ -205,7 +203,7 @@ def gpu_law(name: str) -> KernelLaw:
             depth=int(arrays["depth"]),
         )
     coefficients = {kind: np.asarray(values, dtype=np.float64) for kind, values in content["coefficients"].items()}
-    return KernelLaw(coefficients, trees, content["longest_us"])
+    return KernelLaw(Gpu(content["vendor"], content["units"]), coefficients, trees, content["longest_us"])
 
 
 @cache

@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 
 from partita.devices.laws import gpu_waves
-from partita.devices.laws.gpu_waves import KINDS, Columns, KernelLaw
+from partita.devices.laws.delegate import Gpu, launched
+from partita.devices.laws.gpu_kernels import KINDS, Columns
+from partita.devices.laws.gpu_waves import KernelLaw
 from partita.devices.laws.trees import Floats, Trees
 
 TREES = 280
@@ -15,50 +17,55 @@ SETTINGS = {
     "bagging_fraction": 0.8, "bagging_freq": 1, "lambda_l2": 1, "max_depth": 9, "seed": 1, "num_threads": 1,
     "deterministic": True, "force_row_wise": True, "verbose": -1,
 }  # fmt: skip
-RIDGE = 0.003
+RIDGE = 0.02
 SMALLEST_RESIDUAL = 0.03
 """Relative errors below it weigh alike."""
 PASSES = 3
+FEWEST_OF_A_KERNEL = 60
+"""Fewer rows of a kernel of a kind have the kind's coefficients."""
 FEWEST_OF_A_KIND = 60
 """Fewer held-out errors than this give no interval of their own."""
 SHARE_BELOW, SHARE_ABOVE = 0.05, 0.95
 
 
-def fit_kernels(base: Floats, measured_us: Floats) -> KernelLaw:
-    """The law that fits kernels best; `base` has rows of `gpu_waves.BASE`."""
+def fit_kernels(base: Floats, measured_us: Floats, chip: Gpu) -> KernelLaw:
+    """The law that fits kernels of a GPU best; `base` has rows of `gpu_kernels.BASE`."""
     import lightgbm
 
-    kinds = base[:, 0].astype(int)
-    coefficients = fit_physical(gpu_waves.physical_terms(Columns(base)), kinds, measured_us)
-    columns = Columns(base)
-    physical = KernelLaw(coefficients, None, {}).log_physical(columns)
-    data = lightgbm.Dataset(gpu_waves.features(columns, physical), np.log(measured_us) - physical)
-    trees = flattened(lightgbm.train(SETTINGS, data, TREES))
+    kinds, columns = base[:, 0].astype(int), Columns(base)
+    launch = launched(columns, chip)
+    terms, names = gpu_waves.physical_terms(columns, launch, chip), gpu_waves.kernel_names(columns, launch)
+    coefficients = fit_physical(terms, np.array([KINDS[kind] for kind in kinds]), measured_us)
+    known = np.array([(names == name).sum() >= FEWEST_OF_A_KERNEL for name in names])
+    coefficients |= fit_physical(terms[known], names[known], measured_us[known])
+    physical = KernelLaw(chip, coefficients, None, {}).log_physical(columns, launch)
+    seen = gpu_waves.features(columns, launch, chip, physical)
+    trees = flattened(lightgbm.train(SETTINGS, lightgbm.Dataset(seen, np.log(measured_us) - physical), TREES))
     longest = {KINDS[kind]: float(np.exp(physical[kinds == kind].max())) for kind in np.unique(kinds)}
-    return KernelLaw(coefficients, trees, longest)
+    return KernelLaw(chip, coefficients, trees, longest)
 
 
-def trees_alone_us(known: Columns, measured_us: Floats, asked: Columns) -> Floats:
+def trees_alone_us(known: Columns, measured_us: Floats, asked: Columns, chip: Gpu) -> Floats:
     """What trees say that are fitted to the logarithm of time, without a physical part beneath them."""
     import lightgbm
 
-    nothing = np.zeros(len(measured_us)), np.zeros(len(asked.base))
-    data = lightgbm.Dataset(gpu_waves.features(known, nothing[0]), np.log(measured_us))
-    predicted = lightgbm.train(SETTINGS, data, TREES).predict(gpu_waves.features(asked, nothing[1]))
+    seen, wanted = (gpu_waves.features(c, launched(c, chip), chip, np.zeros(len(c.base))) for c in (known, asked))
+    predicted = lightgbm.train(SETTINGS, lightgbm.Dataset(seen, np.log(measured_us)), TREES).predict(wanted)
     result: Floats = np.exp(np.asarray(predicted))
     return result
 
 
-def fit_physical(terms: Floats, kinds: np.ndarray[Any, Any], measured_us: Floats) -> dict[str, Floats]:
-    """Non-negative coefficients by kind, for small relative errors (re-weighted towards absolute ones)."""
+def fit_physical(terms: Floats, names: np.ndarray[Any, Any], measured_us: Floats) -> dict[str, Floats]:
+    """Non-negative coefficients by name, for small relative errors (re-weighted towards absolute ones)."""
     from scipy.optimize import nnls
 
     found: dict[str, Floats] = {}
-    for kind in np.unique(kinds):
-        inside = kinds == kind
-        scale = np.abs(terms[inside]).mean(axis=0)
+    for name in np.unique(names).tolist():
+        inside = names == name
+        relative = terms[inside] / measured_us[inside][:, None]
+        scale = relative.mean(axis=0)
         scale[scale == 0] = 1.0
-        relative = terms[inside] / scale / measured_us[inside][:, None]
+        relative /= scale
         ridge = np.eye(relative.shape[1]) * RIDGE * np.sqrt(len(relative))
         weights = np.ones(len(relative))
         for _ in range(PASSES + 1):
@@ -66,7 +73,7 @@ def fit_physical(terms: Floats, kinds: np.ndarray[Any, Any], measured_us: Floats
             target = np.concatenate([weights, np.zeros(relative.shape[1])])
             solution, _ = nnls(stacked, target, maxiter=5000)
             weights = 1 / np.sqrt(np.maximum(np.abs(relative @ solution - 1), SMALLEST_RESIDUAL))
-        found[KINDS[kind]] = solution / scale
+        found[name] = solution / scale
     return found
 
 

@@ -136,12 +136,12 @@ def _part(measured: cpu.Measured) -> dict[str, Any]:
         "parameters": {k: np.round(v, DIGITS).tolist() for k, v in unpack(vector, measured.types).items()},
         "model_interval": [round(float(low), DIGITS), round(float(high), DIGITS)],
         "interval": {"all": OF_ONE_KERNEL},
-        "fit": record_of(inside, np.abs(1 / ratio - 1), dict(zip(sets, of_set.tolist(), strict=True)))
+        "fit": record_of(inside, np.abs(1 / ratio - 1), dict(zip(sets, of_set.tolist(), strict=True)), FOLDS)
         | {"cross_validated_coverage": round(covered, DIGITS)},
     }
 
 
-def record_of(inside: Floats, left_out: Floats, parts: Mapping[str, float]) -> dict[str, Any]:
+def record_of(inside: Floats, left_out: Floats, parts: Mapping[str, float], folds: int) -> dict[str, Any]:
     """What a fit says of itself: errors in sample, on models left out, and the latter by part."""
     return {
         "rows": int(np.isfinite(inside).sum()),
@@ -149,6 +149,6 @@ def record_of(inside: Floats, left_out: Floats, parts: Mapping[str, float]) -> d
         "cross_validated_mape": round(float(np.nanmean(left_out)), DIGITS),
         "cross_validated_median": round(float(np.nanmedian(left_out)), DIGITS),
         "cross_validated_within_10pct": round(float(np.nanmean(left_out <= 0.1)), DIGITS),
-        "folds": FOLDS,
+        "folds": folds,
         "cross_validated_mape_of": {name: round(float(error), DIGITS) for name, error in parts.items()},
     }

@@ -5,7 +5,7 @@ import pytest
 
 from partita.devices import load_soc, operator_cost
 from partita.devices.kernel_shape import CONV, DEPTHWISE, GEMM, KernelShape, kernel_shape
-from partita.devices.laws import gpu_waves
+from partita.devices.laws import gpu_kernels
 from partita.devices.laws.law import fitted_kernel, kernel_times_us, law_file, names_of_laws, whole_model_interval
 from partita.devices.laws.parameters import pack, shapes_of, unpack
 from partita.devices.laws.trees import Trees
@@ -167,10 +167,10 @@ def test_a_kernel_alone_is_within_its_interval() -> None:
 
 
 def test_winograd_is_chosen_for_deep_3x3_convolutions_on_many_tiles() -> None:
-    assert gpu_waves.is_winograd(conv(28, 64, 64))
-    assert not gpu_waves.is_winograd(conv(14, 64, 64))
-    assert not gpu_waves.is_winograd(conv(28, 32, 64))
-    assert not gpu_waves.is_winograd(conv(28, 64, 64, taps=1))
+    assert gpu_kernels.is_winograd(conv(28, 64, 64))
+    assert not gpu_kernels.is_winograd(conv(14, 64, 64))
+    assert not gpu_kernels.is_winograd(conv(28, 32, 64))
+    assert not gpu_kernels.is_winograd(conv(28, 64, 64, taps=1))
 
 
 def test_parameters_survive_packing() -> None:

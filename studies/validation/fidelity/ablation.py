@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from partita.devices import load_soc
-from partita.devices.laws.gpu_waves import Columns, KernelLaw
+from partita.devices.laws.gpu_kernels import Columns
+from partita.devices.laws.gpu_waves import KernelLaw
 from partita.devices.laws.trees import Floats
 from partita.files import write_atomically
 from partita.studies.fitting import cpu, gpu, npu
@@ -106,8 +107,8 @@ def _of_gpu(data: Path, say: Callable[[str], None]) -> Iterator[dict[str, Any]]:
             whole = kernels.but(held)
             known, asked = Columns(kernels.base[~held]), kernels.base[held]
             held_us["nothing: the law as it is"][held] = whole.us(asked)
-            held_us["trees"][held] = KernelLaw(whole.coefficients, None, {}).us(asked)
-            held_us["waves"][held] = gpu.trees_alone_us(known, kernels.time_us[~held], Columns(asked))
+            held_us["trees"][held] = KernelLaw(kernels.chip, whole.coefficients, None, {}).us(asked)
+            held_us["waves"][held] = gpu.trees_alone_us(known, kernels.time_us[~held], Columns(asked), kernels.chip)
         yield from _lines_of_gpu(chip, kernels, held_us)
 
 

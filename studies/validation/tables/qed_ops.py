@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from partita.devices import load_soc
-from partita.devices.laws.gpu_waves import KINDS
+from partita.devices.laws.gpu_kernels import KINDS
 from partita.devices.laws.law import gpu_kernel_us, law_file
 from partita.devices.soc import Unit
 from partita.errors import StudyError
@@ -93,7 +93,7 @@ def why_not(record: Record) -> str:
 
 
 def base_row_of(record: Record, at: str) -> list[float]:
-    """A row of `gpu_waves.BASE`; what it reads over is as large as its windows need."""
+    """A row of `gpu_kernels.BASE`; what it reads over is as large as its windows need."""
     kind = KIND_OF_OP[record["op"]]
     kind = next((name for start, name in KIND_OF_KERNEL if record["gpu_kernel"].startswith(start)), kind)
 
