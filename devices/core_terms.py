@@ -6,10 +6,10 @@ weights, everything else by operator. A fused operator is its main kernel and, f
 """
 
 import math
-from collections.abc import Container
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from partita.graph.dtypes import size_bytes
+from partita.graph.dtypes import is_floating, size_bytes
 from partita.graph.ir import Graph, Node
 from partita.graph.op_class import (
     BATCHED_MATMUL,
@@ -24,7 +24,7 @@ from partita.graph.op_class import (
     SOFTMAX,
     conv_weight,
 )
-from partita.graph.products import Matmul
+from partita.graph.products import Matmul, products_of
 from partita.graph.work import Work, work_of
 
 THOUSAND, MILLION = 1e3, 1e6
@@ -40,7 +40,8 @@ LARGEST_KEPT_BYTES = 32 << 20
 """Larger tensors get pages from the system each time. Source: mallopt(3), M_MMAP_THRESHOLD, its largest value."""
 WINOGRAD_CHANNELS, WINOGRAD_POSITIONS = 48, 144
 """Least channels and positions for which a 3x3 convolution is usually computed by Winograd's transforms."""
-VIEW, TAIL = "view", "tail_"
+VIEW, TAIL, SWISH, ATTENTION = "view", "tail_", "Swish", "Attention"
+MAP_RANK, BIAS = 4, 2
 CHAIN = "+"
 
 Counts = dict[str, float]
@@ -70,10 +71,7 @@ def kernels_of(graph: Graph, node: Node, dtype: str, cache_bytes: float, known: 
     told = replace(body, missing=body.missing | _constants_given(graph, node, body))
     if len(links) == 1:
         return tuple(k for inner in told.nodes for k in kernels_of(told, inner, dtype, cache_bytes, known))
-    main, work = told.nodes[0], work_of(graph, node, dtype)
-    extra = max(0, work.input_bytes - work_of(told, main, dtype).input_bytes)
-    steps = (_step(op, work.output_bytes, 0 if i else extra) for i, op in enumerate(links[1:]))
-    return _kernel(told, main, dtype, cache_bytes), *steps
+    return _kernel(told, told.nodes[0], dtype, cache_bytes), *_steps(told, links[1:], dtype)
 
 
 def _constants_given(graph: Graph, node: Node, body: Graph) -> frozenset[str]:
@@ -82,18 +80,58 @@ def _constants_given(graph: Graph, node: Node, body: Graph) -> frozenset[str]:
 
 
 def _whole(graph: Graph, node: Node, dtype: str, cache_bytes: float) -> Kernel:
-    """A fused operator with a kernel of its own: what goes over its border, and its multiplications."""
+    """A fused operator with a kernel of its own: what goes over its border, and what it has to do inside."""
     work = work_of(graph, node, dtype)
     counts = _moved(work, cache_bytes)
     if work.macs:
         counts["mmacs"] = work.macs / MILLION
-    return Kernel(node.op, work.op_class, counts)
+    return Kernel(node.op, work.op_class, counts | _attended(graph, node, cache_bytes) | _inner(graph, node, work))
 
 
-def _step(op: str, result_bytes: int, extra_bytes: int) -> Kernel:
-    """A link behind a main kernel: over the result, and over what else it reads."""
-    counts = {"calls": 1.0, "mb_out": result_bytes / MILLION, "mb_in": extra_bytes / MILLION}
-    return Kernel(TAIL + op, ELEMENTWISE, counts)
+def _attended(graph: Graph, node: Node, cache_bytes: float) -> Counts:
+    """Of attention: heads, scores, those of a head that do not stay in the cache, and those that a mask is added to."""
+    body = node.body
+    if body is None:
+        products = products_of(graph, node) if node.op == ATTENTION else ()
+        shapes: list[tuple[int, ...]] = [(p.batch, p.m, p.n) for p in products[:1]]
+        masked = len(node.inputs) > 3 and bool(node.inputs[3])
+    else:
+        shares = [inner for inner in body.nodes if inner.op == "Softmax" and _is_concrete(body, inner.outputs[0])]
+        shapes = [body.value(inner.outputs[0]).dims for inner in shares]
+        masked = any(inner.op in ("Add", "Where") for inner in body.nodes)
+    if not shapes:
+        return {}
+    scores, last = math.prod(shapes[0]), math.prod(shapes[0][-2:])
+    heads, head_bytes = scores // max(1, last), size_bytes(last, "float32")
+    return {
+        "kgroups": heads / THOUSAND,
+        "mops": scores / MILLION,
+        "mops_masked": scores / MILLION if masked else 0.0,
+        "mb_spilled_scores": heads * max(0.0, head_bytes - cache_bytes) / MILLION,
+    }
+
+
+def _steps(body: Graph, names: Sequence[str], dtype: str) -> Iterator[Kernel]:
+    """The links behind a main kernel: each goes over the result, and over what else it reads.
+
+    A name is an operator's own, or that of an activation which several operators spell out: as many as are left for
+    it when every later name takes one. x * Sigmoid(x) goes by two names, and is one link.
+    """
+    waiting, left, result = list(body.nodes[1:]), list(names), body.nodes[0].outputs[0]
+    result_bytes = _result_bytes(body, body.nodes[0], dtype)
+    while left and waiting:
+        op, used, count = left[0], 1, 1
+        if left[:2] == ["Sigmoid", "Mul"] and len(waiting) > 1 and result in waiting[1].inputs:
+            op, used, count = SWISH, 2, 2
+        elif waiting[0].op != op:
+            count = max(1, len(waiting) - len(left) + 1)
+        link, waiting, left = waiting[:count], waiting[count:], left[used:]
+        inside = {result, *(name for node in link for name in node.present_outputs)}
+        others = {name for node in link for name in node.present_inputs if name not in inside}
+        extra_bytes = sum(_size_bytes(body, name, dtype) for name in others if not body.is_constant(name))
+        result = link[-1].outputs[0]
+        counts = {"calls": 1.0, "mb_out": result_bytes / MILLION, "mb_in": extra_bytes / MILLION}
+        yield Kernel(TAIL + op, ELEMENTWISE, counts)
 
 
 def _kernel(graph: Graph, node: Node, dtype: str, cache_bytes: float) -> Kernel:
@@ -103,10 +141,12 @@ def _kernel(graph: Graph, node: Node, dtype: str, cache_bytes: float) -> Kernel:
     counts = _moved(work, cache_bytes)
     if work.macs:
         counts["mmacs"] = work.macs / MILLION
+    if node.op == ATTENTION:
+        return Kernel(node.op, work.op_class, counts | _attended(graph, node, cache_bytes))
     if node.regions or work.matmul is None:
-        return Kernel(node.op, work.op_class, counts | _inner(graph, node, work))
+        return Kernel(_kind(node), work.op_class, counts | _inner(graph, node, work))
     if node.op in CONVOLUTIONS:
-        return _convolution(graph, node, work, work.matmul, counts)
+        return _convolution(graph, node, work, work.matmul, counts, cache_bytes)
     if work.op_class == RECURRENT:
         steps = work.matmul.batch
         counts |= {"ksteps": steps / THOUSAND, "mb_weights_again": work.weight_bytes * steps / MILLION}
@@ -114,6 +154,11 @@ def _kernel(graph: Graph, node: Node, dtype: str, cache_bytes: float) -> Kernel:
     if node.op in SECOND_OPERAND or work.op_class in (GEMM, BATCHED_MATMUL):
         return _product(work, work.matmul, counts)
     return Kernel(node.op, work.op_class, counts)
+
+
+def _kind(node: Node) -> str:
+    mode = node.attributes.get("mode", "nearest")
+    return f"{node.op}_{mode}" if node.op in ("Resize", "Upsample") else node.op
 
 
 def _moved(work: Work, cache_bytes: float) -> Counts:
@@ -134,6 +179,8 @@ def _inner(graph: Graph, node: Node, work: Work) -> Counts:
     shapes = [graph.values[name].dims for name in node.present_inputs if _is_concrete(graph, name)]
     if work.op_class in (SOFTMAX, NORM, REDUCE) and shapes and shapes[0]:
         return {"krows": math.prod(shapes[0][:-1]) / THOUSAND}
+    if node.op in ("Concat", "Split") and shapes and shapes[0]:
+        return {"krows": _pieces(node, shapes) / THOUSAND}
     if work.op_class == ELEMENTWISE and _is_concrete(graph, node.outputs[0]):
         output = graph.values[node.outputs[0]].dims
         if any(dims != output and math.prod(dims) > 1 for dims in shapes):
@@ -141,24 +188,40 @@ def _inner(graph: Graph, node: Node, work: Work) -> Counts:
     return {}
 
 
+def _pieces(node: Node, shapes: Sequence[tuple[int, ...]]) -> int:
+    """Runs of memory that are copied one by one: maps lie with their channels last, other tensors as written."""
+    dims, axis = shapes[0], int(node.attributes.get("axis", 0)) % len(shapes[0])
+    behind = dims[:1] + dims[2:] if len(dims) == MAP_RANK and axis == 1 else dims[:axis]
+    return math.prod(behind) * max(len(shapes), len(node.outputs))
+
+
 def _is_concrete(graph: Graph, name: str) -> bool:
     return name in graph.values and graph.values[name].is_concrete
 
 
-def _convolution(graph: Graph, node: Node, work: Work, product: Matmul, counts: Counts) -> Kernel:
+def _convolution(
+    graph: Graph, node: Node, work: Work, product: Matmul, counts: Counts, cache_bytes: float
+) -> Kernel:
     weight = graph.value(conv_weight(node)).dims
     groups, taps = int(node.attributes.get("group", 1)), math.prod(weight[2:])
     strided = max(node.attributes.get("strides") or (1,)) > 1
     kind = _kind_of_convolution(node, weight, groups, product.m)
     if taps > 1 or strided:
         counts["mb_unfolded"] = size_bytes(product.m * taps * weight[1] * groups, "float32") / MILLION
+    if len(node.present_inputs) > BIAS:
+        counts["mb_biased"] = counts["mb_out"]
     if kind == "depthwise":
         width = graph.value(node.outputs[0]).dims[-1]
-        counts["krows"] = product.m / max(1, width) * taps / THOUSAND
+        rows = product.m / max(1, width)
+        filter_bytes = size_bytes(taps * width * weight[0], "float32")  # repeated to a row's length
+        counts["krows"] = rows * taps / THOUSAND
+        counts["mb_filters"] = filter_bytes / MILLION
+        counts["mb_filters_again"] = rows * max(0.0, filter_bytes - cache_bytes) / MILLION
     if kind == "conv_grouped":
         counts["kgroups"] = groups / THOUSAND
     if kind == "conv_1d":  # usually a product for each tap, on the signal shifted by so much
         counts["ksteps"] = graph.value(node.outputs[0]).dims[0] * taps / THOUSAND
+        counts["mb_summed"] = counts["mb_out"] * taps
     return Kernel(f"{kind}_strided" if strided and kind == "depthwise" else kind, work.op_class, counts)
 
 
@@ -187,6 +250,13 @@ def _product(work: Work, product: Matmul, counts: Counts) -> Kernel:
     return Kernel(kind, work.op_class, counts)
 
 
-def _result_bytes(graph: Graph, node: Node) -> int:
-    values = [graph.values[name] for name in node.present_outputs[:1] if _is_concrete(graph, name)]
-    return sum(size_bytes(value.elements, value.dtype) for value in values)
+def _result_bytes(graph: Graph, node: Node, dtype: str | None = None) -> int:
+    return sum(_size_bytes(graph, name, dtype) for name in node.present_outputs[:1])
+
+
+def _size_bytes(graph: Graph, name: str, dtype: str | None = None) -> int:
+    """Of a tensor, in `dtype` if it is a floating-point one; 0 if its shape is not known."""
+    if not _is_concrete(graph, name):
+        return 0
+    value = graph.values[name]
+    return size_bytes(value.elements, dtype if dtype and is_floating(value.dtype) else value.dtype)

@@ -45,8 +45,8 @@ from partita.host_soc import (
 NAME = "host"
 FULL_BUDGET_S, QUICK_BUDGET_S = 0.04, 0.02
 OVERHEAD_BUDGET_S = 0.3
-NETWORKS, ROUNDS = 60, 2
-QUICK_NETWORKS, QUICK_ROUNDS = 24, 1
+NETWORKS, ROUNDS = 104, 4
+QUICK_NETWORKS, QUICK_ROUNDS = 26, 2
 LEAST_KERNEL_US, LEAST_RATIO = 0.1, 0.5
 SAME_CORE = 0.05
 """Cores whose times differ by less count as equal."""

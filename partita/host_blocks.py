@@ -12,6 +12,7 @@ MMAC = 1e6
 LARGEST_MMACS = 150.0
 """Of one operator."""
 NARROWEST = 8
+CLASSES, FEW_CLASSES, LARGEST_HEAD_MMACS = (2, 9, 30, 128, 400, 6000, 12000, 30000), 128, 250.0
 
 
 class Blocks:
@@ -33,17 +34,24 @@ class Blocks:
     def ints(self, *values: int) -> str:
         return self.number(values, np.int64)
 
+    def classes(self, macs_of_one: int) -> int:
+        """How many a head tells apart, some of them as many as words or characters; each costs so much."""
+        return min(self.rng.choice(CLASSES), max(FEW_CLASSES, int(LARGEST_HEAD_MMACS * MMAC) // macs_of_one))
+
     def activated(self, x: str, *, of_products: bool = False) -> str:
         """One of the usual activations, in one of its spellings; or none."""
         b, kind = self.b, self.rng.choice(ACTIVATIONS[1:] if of_products else ACTIVATIONS)
         if kind == "Clip":
             return b.node("Clip", x, self.number(0.0), self.number(6.0))
         if kind == "swish":
-            return b.node("Mul", x, b.node("Sigmoid", x))
+            return self.swish(x)
         if kind == "hard swish":
             inner = b.node("Clip", b.node("Add", x, self.number(3.0)), self.number(0.0), self.number(6.0))
             return b.node("Div", b.node("Mul", x, inner), self.number(6.0))
         return x if kind == "none" else b.node(kind, x)
+
+    def swish(self, x: str) -> str:
+        return self.b.node("Mul", x, self.b.node("Sigmoid", x))
 
     def gelu(self, x: str) -> str:
         b = self.b
@@ -52,22 +60,26 @@ class Blocks:
         inner = b.node("Add", b.node("Erf", b.node("Div", x, self.number(math.sqrt(2)))), self.number(1.0))
         return b.node("Mul", b.node("Mul", x, inner), self.number(0.5))
 
-    def sundry(self, x: str) -> str:
+    def sundry(self, x: str, kind: str = "") -> str:
         """One of the smaller operators that are seen between the large ones; the result has the shape of `x`."""
-        b, kind = self.b, self.rng.choice(SUNDRY)
+        b, kind = self.b, kind or self.rng.choice(SUNDRY)
         if kind == "Cast":
             return b.node("Cast", b.node("Cast", x, to=INT32), to=FLOAT)
         if kind == "Where":
             return b.node("Where", b.node("Greater", x, self.number(0.0)), x, self.number(-1.0))
         if kind == "Softplus":
             return b.node("Mul", x, b.node("Tanh", b.node("Log", b.node("Add", b.node("Exp", x), self.number(1.0)))))
-        if kind in ("ReduceMax", "ReduceMin", "ReduceL2"):
+        if kind == "Equal":
+            return b.node("Where", b.node("Equal", x, self.number(0.0)), self.number(1.0), x)
+        if kind == "Clip":
+            return b.node("Clip", x, self.number(0.0), self.number(6.0))
+        if kind in ("ReduceMax", "ReduceMin", "ReduceL2", "ReduceMean"):
             return b.node("Sub", x, b.node(kind, x, self.ints(-1), keepdims=1))
         if kind == "ReduceSum":
             whole = b.node("Add", b.node(kind, b.node("Abs", x), self.ints(-1), keepdims=1), self.number(1.0))
             return b.node("Div", x, whole)
-        if kind == "Sqrt":
-            return b.node(kind, b.node("Abs", x))
+        if kind in ("Sqrt", "Log", "Reciprocal"):
+            return b.node(kind, b.node("Add", b.node("Abs", x), self.number(1.0)))
         if kind in ("Max", "Min", "Pow"):
             return b.node(kind, x, self.number(2.0))
         return b.node(kind, x)
@@ -79,6 +91,11 @@ SUNDRY = (
     "Cast", "Where", "Softplus", "ReduceMax", "ReduceMin", "ReduceL2", "ReduceSum", "Sqrt", "Max", "Min", "Pow", "Exp",
     "Abs", "Neg", "Floor", "Elu", "Sin", "Erf", "Round",
 )  # fmt: skip
+PARADE = (
+    *SUNDRY, "Equal", "Clip", "ReduceMean", "Gelu", "Sigmoid", "Tanh", "Relu", "LeakyRelu", "HardSigmoid", "HardSwish",
+    "Softmax", "Log", "Reciprocal",
+)  # fmt: skip
+"""All that `sundry` can make."""
 SUNDRY_SHARE = 0.12
 """How often a block has one."""
 ACTIVATIONS = (
@@ -113,9 +130,25 @@ class Images(Blocks):
         return self.x
 
     def act(self) -> None:
+        if self.rng.random() < SUNDRY_SHARE:
+            self.x = self.moved(self.x)
         self.x = self.activated(self.x)
         if self.rng.random() < SUNDRY_SHARE:
             self.x = self.sundry(self.x)
+
+    def moved(self, x: str) -> str:
+        """Times a number and plus another one: one for all, or one for each channel; or only the latter."""
+        shape = (1,) if self.rng.random() < 0.5 else (1, self.channels, 1, 1)
+        if self.rng.random() < 0.5:
+            x = self.b.node("Mul", x, self.weight(*shape))
+        return self.b.node("Add", x, self.weight(*shape))
+
+    def scaled(self) -> None:
+        """A convolution whose result is moved before and after its activation."""
+        self.conv(self.some_channels(), self.rng.choice((1, 1, 3)), bias=False)
+        self.x = self.moved(self.activated(self.moved(self.x)))
+        self.conv(self.channels, self.rng.choice((3, 5)), 1, self.channels)
+        self.x = self.activated(self.moved(self.x))
 
     def some_channels(self) -> int:
         """Usual for maps of this size: the smaller, the more; a multiple of 8, now and then of 4."""
@@ -125,8 +158,7 @@ class Images(Blocks):
         return max(NARROWEST, min(found // grain * grain, 1024))
 
     def stem(self) -> None:
-        window, stride = self.rng.choice(((3, 2), (3, 2), (7, 2), (3, 1), (5, 2), (4, 4))), 1
-        size, stride = window
+        size, stride = self.rng.choice(((3, 2), (3, 2), (3, 2), (7, 2), (3, 1), (5, 2), (6, 2), (4, 4), (8, 8)))
         if self.side > 200:
             stride = max(stride, 2)
         self.conv(self.rng.choice((8, 16, 24, 32, 32, 48, 64)), size, stride)
@@ -201,8 +233,8 @@ class Images(Blocks):
         else:
             self.x = self.b.node("ReduceMean", self.x, self.ints(2, 3), keepdims=1)
         self.side = 1
-        self.conv(max(NARROWEST, channels // 4), bias=True)
-        self.x = self.b.node("Relu", self.x)
+        self.conv(max(NARROWEST // 2, channels // self.rng.choice((4, 4, 8, 16, 24))), bias=True)
+        self.x = self.b.node("Relu", self.x) if self.rng.random() < 0.6 else self.swish(self.x)
         self.conv(channels, bias=True)
         gate = self.b.node(self.rng.choice(("Sigmoid", "HardSigmoid")), self.x)
         self.x, self.side, self.channels = self.b.node("Mul", kept, gate), side, channels
@@ -267,20 +299,34 @@ class Images(Blocks):
         x = self.b.node("Transpose", x, perm=(0, 2, 1, 3, 4))
         self.x, self.channels = self.b.node("Reshape", x, self.ints(1, channels, self.side, self.side)), channels
 
-    def enlarged(self) -> None:
-        """Half the channels at twice the size, by a resize or a transposed convolution, and back."""
-        if self.side > 80 or self.side < 4:
-            return self.plain()
+    def upsampled(self) -> None:
+        """Twice the size, by a resize or a transposed convolution."""
         kind = self.rng.random()
-        if kind < 0.7:
+        if kind < 0.8:
             scales = self.number([1, 1, 2, 2])
             mode = self.rng.choice(("nearest", "nearest", "linear"))
-            self.x = self.b.node("Resize", self.x, "", scales, mode=mode)
+            how = self.rng.choice(("half_pixel", "asymmetric"))
+            self.x = self.b.node("Resize", self.x, "", scales, mode=mode, coordinate_transformation_mode=how)
         else:
             filters = max(NARROWEST, self.channels // 2)
             weight = self.weight(self.channels, filters, 2, 2)
             self.x, self.channels = self.b.node("ConvTranspose", self.x, weight, strides=(2, 2)), filters
         self.side *= 2
+
+    def meets(self, other: str, channels: int) -> None:
+        """Another map of the same size, beside this one or added to it."""
+        if self.rng.random() < 0.4:
+            self.conv(channels)
+        if self.channels == channels:
+            self.x = self.b.node("Add", self.x, other)
+        else:
+            self.x, self.channels = self.b.node("Concat", self.x, other, axis=1), self.channels + channels
+
+    def enlarged(self) -> None:
+        """Half the channels at twice the size, and back."""
+        if self.side > 96 or self.side < 4:
+            return self.plain()
+        self.upsampled()
         self.conv(max(NARROWEST, self.channels // 2), self.rng.choice((1, 3)))
         self.act()
         self.shrink()

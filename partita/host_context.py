@@ -14,7 +14,7 @@ from partita import host_timing as timing
 from partita.devices import Soc
 from partita.devices.calibration.fit_core import Timed, timed
 from partita.devices.core_law import cache_bytes
-from partita.devices.core_terms import VIEW
+from partita.devices.core_terms import SWISH, TAIL, VIEW, Kernel
 from partita.devices.profiles import read_profile
 from partita.devices.profiles.matching import match_rows
 from partita.graph.ir import Graph
@@ -30,7 +30,7 @@ FUSED_SHARE = 0.8
 """How many of the chains that could be fused are offered to the partitioner: both forms are to be timed."""
 QUIET_SHARE = 20
 """The percentile of the repeats that counts: below the median, because disturbances only add."""
-RUNS_A_ROUND = 5
+RUNS_A_ROUND = 3
 WARM_UPS = 2
 
 
@@ -76,6 +76,7 @@ class Runs:
 
 def time_networks(soc: Soc, count: int, rounds: int, seed: int) -> list[TimedNetwork]:
     """All networks in turn, so often round, by our executor on the first unit; by the thread's own clock."""
+    soc = soc.model_copy(update={"units": soc.units[:1], "links": ()})  # with one unit a plan is soon made
     waiting = [prepared(graph, soc, rng) for graph, rng in with_weights(count, seed)]
     for number in range(rounds):
         for runs in waiting:
@@ -137,5 +138,15 @@ def _of_group(graph: Graph, names: Sequence[str], cache: float, us: float) -> Ti
     """Operators that ran as one kernel: that with the most to do, and a step for each of the others but views."""
     alone = [timed(graph, graph.node_named[name], DTYPE, cache, us) for name in names]
     main = max(alone, key=lambda each: (each.kernels[0].counts.get("mmacs", 0.0), each.kernels[0].kind != VIEW))
-    steps = [each.as_step() for each in alone if each is not main and each.kind != VIEW]
-    return Timed(main.op, (*main.kernels, *steps), us)
+    steps = [each for each in alone if each is not main and each.kind != VIEW]
+    return Timed(main.op, (*main.kernels, *_as_links(steps)), us)
+
+
+def _as_links(steps: Sequence[Timed]) -> list[Kernel]:
+    """Steps behind a main kernel; a Sigmoid and the product with it are one, as in chains."""
+    links = [each.as_step() for each in steps]
+    ops = [each.op for each in steps]
+    if "Sigmoid" in ops and "Mul" in ops:
+        swish = replace(links[ops.index("Mul")], kind=TAIL + SWISH)
+        links = [link for link, op in zip(links, ops, strict=True) if op not in ("Sigmoid", "Mul")] + [swish]
+    return links

@@ -9,6 +9,8 @@ from partita.host_blocks import FLOAT, MMAC, SUNDRY_SHARE, Blocks
 
 VOCABULARIES = (1000, 8000, 30000)
 NORM_EPSILON = 1e-5
+MOST_STEPS = 600
+"""Of a recurrent cell."""
 PACKED_SHARE = 0.25
 """How many networks of tokens keep their weights in 8 bits and widen them as they run."""
 
@@ -31,14 +33,26 @@ class Tokens(Blocks):
     def embed(self) -> None:
         """Rows of a table, or a projection of what comes in; with positions added."""
         b = self.b
-        if self.rng.random() < 0.6:
+        kind = self.rng.random()
+        if kind < 0.5:
             table = self.widened_weight(self.rng.choice(VOCABULARIES), self.width)
             x = b.node("Gather", table, b.input("tokens", "int64", (1, self.length)))
-        else:
+        elif kind < 0.75:
             x = self.product(b.input("x", "float32", (1, self.length, 64)), 64, self.width)
+        else:
+            x = self.patches()
         self.x = b.node("Add", x, self.weight(1, self.length, self.width))
         if self.rng.random() < 0.5:
             self.x = self.normed(self.x)
+
+    def patches(self) -> str:
+        """Squares of an image, each a token."""
+        side, rows = self.rng.choice((8, 14, 16)), max(n for n in range(1, 33) if self.length % n == 0)
+        image = self.b.input("image", "float32", (1, 3, rows * side, self.length // rows * side))
+        weights = self.weight(self.width, 3, side, side), self.weight(self.width)
+        maps = self.b.node("Conv", image, *weights, strides=(side, side))
+        self.mmacs += self.length * self.width * 3 * side * side / MMAC
+        return self.b.node("Transpose", self.b.node("Reshape", maps, self.ints(1, self.width, -1)), perm=(0, 2, 1))
 
     def product(self, x: str, depth: int, columns: int, *, bias: bool = True) -> str:
         y = self.b.node("MatMul", x, self.widened_weight(depth, columns))
@@ -143,7 +157,7 @@ class Tokens(Blocks):
     def head(self) -> str:
         """A class for each token, or for the first."""
         if self.rng.random() < 0.5:
-            return self.product(self.x, self.width, self.rng.choice((2, 9, 128)))
+            return self.product(self.x, self.width, self.classes(self.length * self.width))
         first = self.b.node("Gather", self.x, self.number(0, np.int64), axis=1)
         classes = self.rng.choice((2, 10, 1000))
         return self.b.node("Gemm", first, self.weight(self.width, classes), self.weight(classes))
@@ -191,6 +205,8 @@ class Waves(Blocks):
     def recurrent(self) -> None:
         """[length, 1, hidden] through one or two cells."""
         b = self.b
+        while self.length > MOST_STEPS:
+            self.conv(self.channels, 3, 2)
         x, width = b.node("Transpose", self.x, perm=(2, 0, 1)), self.channels
         for _ in range(self.rng.randint(1, 2)):
             op, hidden = self.rng.choice(("LSTM", "GRU")), self.rng.choice((32, 64, 128, 256))
@@ -205,6 +221,6 @@ class Waves(Blocks):
         self.x, self.channels = x, width
 
     def head(self) -> str:
-        classes = self.rng.choice((2, 30, 400))
+        classes = self.classes(self.length * self.channels)
         y = self.b.node("Add", self.b.node("MatMul", self.x, self.weight(self.channels, classes)), self.weight(classes))
         return self.b.node("Softmax", y, axis=-1)

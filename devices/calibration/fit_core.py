@@ -27,7 +27,7 @@ CLOSE_ENOUGH = 1e-5
 CENTRAL = (10, 90)
 """Percentiles between which a kind's range lies."""
 LEAST_FACTOR = 0.01
-FEW = 4
+FEW = 6
 """With fewer samples than this a kind is left to its class."""
 
 
@@ -52,8 +52,7 @@ class Timed:
 
     def as_step(self) -> Kernel:
         """The operator as a link behind another one's kernel."""
-        counts = self.kernels[0].counts
-        return Kernel(TAIL + self.op, ELEMENTWISE, {"calls": 1.0, "mb_out": counts.get("mb_out", 0.0)})
+        return Kernel(TAIL + self.op, ELEMENTWISE, {"calls": 1.0, "mb_out": self.kernels[0].counts.get("mb_out", 0.0)})
 
 
 def timed(graph: Graph, node: Node, dtype: str, cache_bytes: float, us: float) -> Timed:

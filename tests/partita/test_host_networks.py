@@ -21,6 +21,6 @@ def test_all_kinds_of_kernels_that_usual_models_have_are_among_them() -> None:
     )
     often = ("conv", "conv_1x1", "conv_1x1_few", "conv_winograd", "conv_few", "conv_1d", "conv_grouped", "depthwise",
              "depthwise_strided", "conv_1x1_vector", "product", "product_few", "products", "LSTM", "GRU", "Softmax",
-             "LayerNormalization", "MaxPool", "AveragePool", "ReduceMean", "Concat", "Transpose", "Slice", "Resize",
+             "LayerNormalization", "MaxPool", "AveragePool", "ReduceMean", "Concat", "Transpose", "Slice", "Resize_nearest",
              "Add", "Mul", "Div", "Sigmoid", "Clip", "view")  # fmt: skip
     assert {kind: kinds[kind] for kind in often if kinds[kind] < 4} == {}
