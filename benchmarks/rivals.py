@@ -117,10 +117,7 @@ def listed(plan: Plan) -> Iterator[Rival]:
 
 def litert(graph: Graph, soc: Soc) -> Iterator[Rival]:
     """LiteRT's rule with each choice of its two numbers, on the accelerator where it is quickest."""
-    matches, wishes = find_matches(graph), Wishes()
-    formulation = formulate(graph, soc, matches, wishes)
-    ordered = in_good_order(formulation, soc)
-    problem = (formulation if ordered is graph else formulate(ordered, soc, matches, wishes)).problem
+    problem = in_good_order(formulate(graph, soc, find_matches(graph), Wishes()), soc).problem
     host = next(u for u, unit in enumerate(soc.units) if unit.name == soc.host)
     for title, (most, least) in LITERT.items():
         found = [

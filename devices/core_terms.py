@@ -28,7 +28,7 @@ from partita.graph.products import Matmul, products_of
 from partita.graph.work import Work, work_of
 
 THOUSAND, MILLION = 1e3, 1e6
-FEW_ROWS = 16
+FEW_ROWS = 32
 """Rows up to which a product is bound by reading its weights."""
 FEW_POSITIONS = 400
 """Positions up to which the order of the weights shows in a product."""

@@ -9,7 +9,7 @@ from partita.host_blocks import FLOAT, MMAC, SUNDRY_SHARE, Blocks
 
 VOCABULARIES = (1000, 8000, 30000)
 NORM_EPSILON = 1e-5
-MOST_STEPS = 600
+MOST_STEPS = 300
 """Of a recurrent cell."""
 PACKED_SHARE = 0.25
 """How many networks of tokens keep their weights in 8 bits and widen them as they run."""
@@ -203,12 +203,12 @@ class Waves(Blocks):
             self.x = self.sundry(self.x)
 
     def recurrent(self) -> None:
-        """[length, 1, hidden] through one or two cells."""
+        """[length, 1, hidden] through some cells."""
         b = self.b
         while self.length > MOST_STEPS:
             self.conv(self.channels, 3, 2)
         x, width = b.node("Transpose", self.x, perm=(2, 0, 1)), self.channels
-        for _ in range(self.rng.randint(1, 2)):
+        for _ in range(self.rng.randint(2, 4)):
             op, hidden = self.rng.choice(("LSTM", "GRU")), self.rng.choice((32, 64, 128, 256))
             directions = self.rng.choice((1, 2))
             gates = (4 if op == "LSTM" else 3) * hidden

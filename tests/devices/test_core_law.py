@@ -153,3 +153,52 @@ def test_the_rates_are_listed_with_their_sources() -> None:
 def test_a_rate_below_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match=r"us.mmacs must be at least 0, is -1"):
         rate(mmacs=-1.0)
+
+
+def test_a_sigmoid_that_multiplies_its_input_is_one_link() -> None:
+    b = GraphBuilder("g")
+    x, w = b.input("x", "float32", (1, 32, 28, 28)), b.missing("w", "float32", (64, 32, 1, 1))
+    y = b.node("Conv", x, w, name="c")
+    b.output(b.node("Mul", y, b.node("Sigmoid", y, name="s"), name="m"))
+    graph = b.build()
+    graph = fuse(graph, [Match("Conv+Sigmoid+Mul", ("c", "s", "m"), ("x", "w"), graph.outputs)])
+    kernels = kernels_of(graph, graph.nodes[0], "float32", CACHE, ())
+    assert [kernel.kind for kernel in kernels] == ["conv_1x1", "tail_Swish"]
+    assert kernels[1].counts["mb_in"] == 0
+
+
+def test_a_link_counts_the_other_tensor_that_it_reads_but_no_constant() -> None:
+    b = GraphBuilder("g")
+    x, w = b.input("x", "float32", (1, 32, 28, 28)), b.missing("w", "float32", (32, 32, 1, 1))
+    y = b.node("Add", b.node("Conv", x, w, name="c"), b.missing("s", "float32", (1, 32, 1, 1)), name="a")
+    b.output(b.node("Add", y, x, name="r"))
+    graph = b.build()
+    graph = fuse(graph, [Match("Conv+Add+Add", ("c", "a", "r"), ("x", "w", "s"), graph.outputs)])
+    _, shift, residual = kernels_of(graph, graph.nodes[0], "float32", CACHE, ())
+    assert (shift.counts["mb_in"], residual.counts["mb_in"]) == (0, 4 * 32 * 28 * 28 / 1e6)
+
+
+def test_attention_counts_its_scores_by_heads() -> None:
+    b = GraphBuilder("g")
+    q, k, v = (b.input(name, "float32", (1, 6, 1500, 64)) for name in "qkv")
+    b.output(b.node("Attention", q, k, v, name="a"))
+    graph = b.build()
+    (kernel,) = kernels_of(graph, graph.nodes[0], "float32", CACHE, ())
+    scores = 6 * 1500 * 1500
+    assert kernel.counts["kgroups"] == pytest.approx(6 / 1e3)
+    assert kernel.counts["mops"] == pytest.approx(scores / 1e6)
+    assert kernel.counts["mops_masked"] == 0
+    assert kernel.counts["mb_spilled_scores"] == pytest.approx((4 * scores - 6 * CACHE) / 1e6)
+
+
+def test_a_bias_counts_as_a_pass_over_the_result() -> None:
+    def counts(inputs: int) -> dict[str, float]:
+        b = GraphBuilder("g")
+        names = [b.input("x", "float32", (1, 8, 16, 16)), b.missing("w", "float32", (8, 8, 3, 3))]
+        names += [b.missing("b", "float32", (8,))] * (inputs - 2)
+        b.output(b.node("Conv", *names, name="c", pads=(1,) * 4))
+        graph = b.build()
+        return kernels_of(graph, graph.nodes[0], "float32", CACHE, ())[0].counts
+
+    assert "mb_biased" not in counts(2)
+    assert counts(3)["mb_biased"] == counts(3)["mb_out"] > 0
