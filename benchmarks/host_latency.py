@@ -1,19 +1,26 @@
-"""How far the preset `host` is from real runs: python benchmarks/host_latency.py host.toml MODEL[,NAME=SIZE...] ...
+"""How far the preset `host` is from real runs.
+
+    python benchmarks/host_latency.py host.toml MODEL[,NAME=SIZE...] ... [--rows rows.json]
 
 Each model is placed twice: on one unit, and for the shortest makespan on both, where branches run side by side on two
 threads. Measured is the timeline, from the first thing that the executor does to the last: on one unit the 20th
 percentile of many runs by the thread's own clock, as in the calibration; on both the fastest by the wall's, because two
 threads have no clock in common. With a Soc file whose name holds "onnxruntime", the whole model runs in a session of
 one thread instead. Models without weights get random ones.
+
+With --rows, what was found is added to a file, and the medians over all that stands in it are told too: a machine that
+others share is now faster and now slower, so calibrations and checks by turns tell more than one of each.
 """
 
+import argparse
+import json
 import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -95,12 +102,33 @@ def _times_us(run_us: Callable[[], float]) -> list[float]:
     return found
 
 
-def main(soc_file: str, *models: str) -> None:
+def medians(path: Path, rows: Mapping[str, Sequence[Row]]) -> dict[str, list[Row]]:
+    """The rows added to those in the file; for each model the medians of all that was ever simulated and measured."""
+    known: dict[str, list[list[dict[str, Any]]]] = json.loads(path.read_text()) if path.exists() else {}
+    for title, found in rows.items():
+        known.setdefault(title, []).append([asdict(row) for row in found])
+    path.write_text(json.dumps(known))
+    return {title: [_median([Row(**row) for row in each]) for each in zip(*runs)] for title, runs in known.items()}
+
+
+def _median(rows: Sequence[Row]) -> Row:
+    simulated_us, measured_us = (
+        statistics.median(getattr(row, field) for row in rows) for field in ("simulated_us", "measured_us")
+    )
+    return Row(simulated_us, measured_us, rows[-1].segments, rows[-1].kernels)
+
+
+def tell(title: str, rows: Sequence[Row]) -> None:
+    near = sum(abs(row.error) <= TOLERANCE for row in rows)
+    middle = statistics.median(abs(row.error) for row in rows)
+    print(f"{title}: {near} of {len(rows)} within {TOLERANCE:.0%}, median error {middle:.1%}")
+
+
+def measured_rows(soc_file: str, models: Sequence[str]) -> dict[str, list[Row]]:
     is_ours = "onnxruntime" not in Path(soc_file).name
     print(f"{'model':30} {'kernels':>7} {'simulated':>9} {'measured':>9} {'':6}  | segments simulated measured")
     context = get_context("spawn")
-    alone: list[Row] = []
-    both: list[Row] = []
+    found: dict[str, list[Row]] = {"one core": [], "two units": []} if is_ours else {"one core": []}
     with (
         ProcessPoolExecutor(1, mp_context=context, initializer=timing.pin, initargs=(cores()[0],)) as child,
         ProcessPoolExecutor(1, mp_context=context) as unbound,
@@ -108,19 +136,36 @@ def main(soc_file: str, *models: str) -> None:
         for text in models:
             model, *sizes = text.split(",")
             shapes = parse_shapes(sizes)
-            alone.append(child.submit(on_one_core, model, shapes, soc_file).result())
-            line = f"{Path(model).stem[:30]:30} {alone[-1].kernels:7} {alone[-1].text}"
+            alone = child.submit(on_one_core, model, shapes, soc_file).result()
+            found["one core"].append(alone)
+            line = f"{Path(model).stem[:30]:30} {alone.kernels:7} {alone.text}"
             if is_ours:
-                both.append(unbound.submit(on_both, model, shapes, soc_file).result())
-                line += f"  | {both[-1].segments:8} {both[-1].text}"
+                both = unbound.submit(on_both, model, shapes, soc_file).result()
+                found["two units"].append(both)
+                line += f"  | {both.segments:8} {both.text}"
             print(line, flush=True)
-    for title, rows in (("one core", alone), ("two units", both)):
-        if rows:
-            near = sum(abs(row.error) <= TOLERANCE for row in rows)
-            middle = statistics.median(abs(row.error) for row in rows)
-            print(f"{title}: {near} of {len(rows)} within {TOLERANCE:.0%}, median error {middle:.1%}")
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("soc_file")
+    parser.add_argument("models", nargs="+")
+    parser.add_argument("--rows", type=Path, help="a file that keeps what was found from run to run")
+    arguments = parser.parse_args()
+    found = measured_rows(arguments.soc_file, arguments.models)
+    for title, rows in found.items():
+        tell(title, rows)
+    if arguments.rows is not None:
+        over_all = medians(arguments.rows, found)
+        print("\nMedians of all runs:")
+        for index, text in enumerate(arguments.models):
+            name = Path(text.split(",")[0]).stem[:30]
+            print(f"{name:30} " + "  | ".join(rows[index].text for rows in over_all.values()))
+        for title, rows in over_all.items():
+            tell(title, rows)
 
 
 if __name__ == "__main__":
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
-    main(*sys.argv[1:])
+    main()

@@ -199,9 +199,7 @@ def _is_concrete(graph: Graph, name: str) -> bool:
     return name in graph.values and graph.values[name].is_concrete
 
 
-def _convolution(
-    graph: Graph, node: Node, work: Work, product: Matmul, counts: Counts, cache_bytes: float
-) -> Kernel:
+def _convolution(graph: Graph, node: Node, work: Work, product: Matmul, counts: Counts, cache_bytes: float) -> Kernel:
     weight = graph.value(conv_weight(node)).dims
     groups, taps = int(node.attributes.get("group", 1)), math.prod(weight[2:])
     strided = max(node.attributes.get("strides") or (1,)) > 1

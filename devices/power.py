@@ -160,11 +160,14 @@ class ThreeRegions(Strict):
 class Sharing(Strict):
     """How units that stream at the same time divide the memory."""
 
-    law: Literal["fair_share", "three_regions"]
+    law: Literal["fair_share", "three_regions", "side_by_side"]
     weights: dict[str, Positive] = Field(default_factory=dict)
     """Of the fair share, by unit; 1 for those that are not listed."""
     regions: dict[str, ThreeRegions] = Field(default_factory=dict)
     """By unit; those that are not listed are not slowed."""
+    slowdown: Positive | None = None
+    """Of the law side_by_side: how many times as long a kernel takes while another unit works, whatever either asks of
+    the memory. For units that share more than that: caches, and an interpreter that only one of them can hold."""
 
     def check_units(self, names: Sequence[str]) -> None:
         """ValueError if a unit is named that the Soc does not have."""
@@ -174,6 +177,10 @@ class Sharing(Strict):
                     raise ValueError(f"sharing.{field}.{name} is no unit; units: {', '.join(names)}")
         if self.law == "three_regions" and not self.regions:
             raise ValueError("sharing.regions is missing: the law three_regions needs it")
+        if (self.law == "side_by_side") != (self.slowdown is not None):
+            raise ValueError("sharing.slowdown and the law side_by_side must be given together")
+        if self.slowdown is not None and self.slowdown.least < 1:
+            raise ValueError(f"sharing.slowdown must be at least 1, is {self.slowdown.least:g}")
 
 
 def kernel_energy_mj(

@@ -26,7 +26,14 @@ from partita.files import check_outputs, write_atomically
 from partita.graph.ir import Graph
 from partita.host_cases import cases
 from partita.host_context import TimedNetwork, time_networks, time_networks_onnxruntime
-from partita.host_overheads import Overheads, Rates, onnxruntime_overheads, plan_overheads, transfer_rates
+from partita.host_overheads import (
+    Overheads,
+    Rates,
+    onnxruntime_overheads,
+    plan_overheads,
+    slowdown_side_by_side,
+    transfer_rates,
+)
 from partita.host_soc import (
     DTYPE,
     NO_OVERHEADS,
@@ -47,6 +54,8 @@ FULL_BUDGET_S, QUICK_BUDGET_S = 0.04, 0.02
 OVERHEAD_BUDGET_S = 0.3
 NETWORKS, ROUNDS = 104, 4
 QUICK_NETWORKS, QUICK_ROUNDS = 26, 2
+NETWORKS_A_PAIR, SECONDS_OF_PAIR = 6, 4
+"""Every so many networks one also runs on both units; how many times as long as an operator alone."""
 LEAST_KERNEL_US, LEAST_RATIO = 0.1, 0.5
 SAME_CORE = 0.05
 """Cores whose times differ by less count as equal."""
@@ -145,7 +154,10 @@ class _Measurer:
         soc = self._draft(NUMPY)
         budget_s = max(self._budget_s, OVERHEAD_BUDGET_S)
         with _child(None) as child:
-            times = _Times(self._stepped(child.submit(transfer_rates, budget_s).result()))
+            rates = self._stepped(child.submit(transfer_rates, budget_s).result())
+            pairs = self._networks[0] // NETWORKS_A_PAIR
+            slowdown = child.submit(slowdown_side_by_side, soc, pairs, self._seed, self._budget_s * SECONDS_OF_PAIR)
+            times = _Times(replace(rates, slowdown=slowdown.result()))
             ours = self._stepped(child.submit(plan_overheads, soc, self._seed, budget_s).result())
             times.overheads[NUMPY] = ours
             if ONNXRUNTIME in runtimes:

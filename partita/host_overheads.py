@@ -2,8 +2,8 @@
 
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,17 @@ from partita import host_timing as timing
 from partita.devices import Soc
 from partita.graph.build import GraphBuilder
 from partita.graph.ir import Graph
+from partita.graph.plan import Plan
+from partita.host_networks import networks
 from partita.kernels.placed import execute
 from partita.kernels.program import Call
 from partita.partitioner import Rule, Wishes, partition
-from partita.units import BYTES_PER_GB, US_PER_S
+from partita.units import BYTES_PER_GB, NS_PER_US, US_PER_S
 
 CHAIN = 40
 """Operators of the longer chain: the fixed cost of an operator is the slope from a chain of one to it."""
 COPIED_ELEMENTS = 1 << 20
+QUIET_PERCENTILE = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,8 @@ class Rates:
     cache: float
     cast: float
     """Bytes read by a cast in the cache."""
+    slowdown: float = 1.0
+    """How many times as long kernels take while the other unit works."""
 
 
 def plan_overheads(soc: Soc, seed: int, budget_s: float) -> Overheads:
@@ -74,6 +79,63 @@ def plan_overheads(soc: Soc, seed: int, budget_s: float) -> Overheads:
         sync_us=max((side_by_side_us - to_and_fro_us) / boundaries, 0.0),
         copy_gb_per_s=4 * COPIED_ELEMENTS / per_copy_us * US_PER_S / BYTES_PER_GB,
     )
+
+
+def slowdown_side_by_side(soc: Soc, count: int, seed: int, budget_s: float) -> float:
+    """How many times as long kernels take while the other unit works, all kernels of `count` networks together.
+
+    Each network runs twice in one plan, once on each unit: side by side, and one after the other. What both threads
+    want at the same time (the interpreter, the shared cache, the memory) is what makes the difference.
+    """
+    units = [unit.name for unit in soc.units]
+    together_us = in_turns_us = 0.0
+    for graph in networks(count, seed):
+        pair = timing.filled(twice(graph))
+        pins = tuple(Rule(node.name, units[node.name.startswith(SECOND)]) for node in pair.nodes)
+        plan = partition(pair, soc, (), Wishes(pins=pins))
+        feeds = timing.feeds_of(pair, seed)
+        together_us += _kernels_us(plan, feeds, budget_s, concurrent=True)
+        in_turns_us += _kernels_us(plan, feeds, budget_s, concurrent=False)
+    return max(1.0, together_us / max(in_turns_us, 1e-9))
+
+
+SECOND = "second."
+"""How names in the second copy begin."""
+
+
+def twice(graph: Graph) -> Graph:
+    """Two copies of a graph, side by side."""
+
+    def named(name: str) -> str:
+        return SECOND + name if name else ""
+
+    nodes = tuple(
+        replace(
+            node, name=named(node.name), inputs=tuple(map(named, node.inputs)), outputs=tuple(map(named, node.outputs))
+        )
+        for node in graph.nodes
+    )
+    return replace(
+        graph,
+        nodes=(*graph.nodes, *nodes),
+        inputs=(*graph.inputs, *map(named, graph.inputs)),
+        outputs=(*graph.outputs, *map(named, graph.outputs)),
+        values={**graph.values, **{named(name): value for name, value in graph.values.items()}},
+        constants={**graph.constants, **{named(name): array for name, array in graph.constants.items()}},
+        missing=graph.missing | set(map(named, graph.missing)),
+    )
+
+
+def _kernels_us(plan: Plan, feeds: Mapping[str, Any], budget_s: float, *, concurrent: bool) -> float:
+    """The sum over kernels of what each takes by the wall's clock, the lower quartile of the runs."""
+    times_ns: list[list[int]] = []
+
+    def run() -> None:
+        runs = execute(plan, feeds, concurrent=concurrent).operators
+        times_ns.append([run.end_ns - run.start_ns for run in runs])
+
+    timing.time_us(run, budget_s, time.perf_counter_ns)
+    return float(np.percentile(times_ns, QUIET_PERCENTILE, axis=0).sum()) / NS_PER_US
 
 
 def onnxruntime_overheads(ours: Overheads, seed: int, budget_s: float) -> Overheads:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from partita.devices.power import Sharing
 from partita.devices.soc import DEFAULT, Cluster, Dram, Link, Number, Soc, Unit
 from partita.host_overheads import Overheads, Rates
 
@@ -131,6 +132,7 @@ def assembled(  # noqa: PLR0913  (the parts of a Soc)
     name: str, runtime: str, machine: Machine, overheads: Overheads, rates: Rates, units: Sequence[Unit], source: str
 ) -> Soc:
     """The Soc of two units; its memory's peak is what both cores reach together, the real one is not known."""
+    slowdown = measured(rates.slowdown, "HOST: kernels of networks on both units at once, over the same in turns")
     fastest = max(max(u.bandwidth_gb_per_s.value, (u.weights_gb_per_s or u.bandwidth_gb_per_s).value) for u in units)
     peak = float(f"{max(rates.dram_both, fastest) * 1.001:.5g}")
     share = min(1.0, fastest / peak * 1.0005)
@@ -160,5 +162,6 @@ def assembled(  # noqa: PLR0913  (the parts of a Soc)
             ),
             share_of_several=Number(value=1.0, kind="derived", source="HOST: the peak is what both reached"),
         ),
+        sharing=Sharing(law="side_by_side", slowdown=slowdown),
         sources={"HOST": source},
     )

@@ -71,8 +71,28 @@ class RegionLaw:
         return min(loss, MOST_LOSS)
 
 
+@dataclass(frozen=True, slots=True)
+class SideBySide:
+    """Fair shares, and all that work beside others take `slowdown` times as long, whatever they ask for."""
+
+    fair: FairShare
+    slowdown: float
+
+    def divide(self, demands: Sequence[Demand]) -> list[float]:
+        shares = self.fair.divide(demands)
+        if len(demands) < 2:
+            return shares
+        return [min(share, demand / self.slowdown) for share, (_, demand) in zip(shares, demands, strict=True)]
+
+    def leaves_alone(self, demands: Sequence[Demand]) -> bool:
+        return len(demands) < 2
+
+
 def law_of(soc: Soc) -> Law:
     """The law that the Soc file chooses."""
     if soc.sharing is not None and soc.sharing.law == "three_regions":
         return RegionLaw(soc.sharing.regions)
-    return FairShare(machine_of(soc).memory)
+    fair = FairShare(machine_of(soc).memory)
+    if soc.sharing is not None and soc.sharing.slowdown is not None:
+        return SideBySide(fair, soc.sharing.slowdown.value)
+    return fair

@@ -98,6 +98,12 @@ BAD = [
     ("power", None, "thermal needs .power."),
     ("sharing", {"law": "three_regions"}, "sharing.regions is missing"),
     ("sharing", {"law": "fair"}, "sharing.law"),
+    ("sharing", {"law": "side_by_side"}, "slowdown and the law side_by_side must be given together"),
+    (
+        "sharing",
+        {"law": "side_by_side", "slowdown": {"value": 0.5, "kind": "measured", "source": "a test"}},
+        "sharing.slowdown must be at least 1",
+    ),
     ("co_execution", {"first": "gpu"}, "co_execution.second is missing"),
 ]
 

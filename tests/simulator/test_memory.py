@@ -3,6 +3,10 @@
 import json
 from typing import Any
 
+import pytest
+
+from partita.devices.number import Number
+from partita.devices.power import Sharing
 from partita.devices.soc import Soc
 from partita.simulator.memory import machine_of
 from partita.simulator.run import simulate
@@ -60,3 +64,16 @@ def test_tracks_are_the_host_the_units_and_the_links_in_use_in_the_order_of_the_
     plan = make_plan([step("a", "npu", "x", 1.0)], ["a"])
     assert simulate(plan, SOC).tracks == ("host", "cpu", "npu", "npu->cpu", "cpu->npu")
     assert simulate(make_plan([step("a", "cpu", "x", 1.0)], []), SOC).tracks == ("host", "cpu", "npu")
+
+
+def test_units_side_by_side_take_the_slowdown_times_as_long_however_little_they_read() -> None:
+    """Both read 1 KB in 100 us, which any memory gives; the first of them works on alone for its second half."""
+    slowed = SOC.model_copy(update={"sharing": Sharing(law="side_by_side", slowdown=Number(**number(1.25)))})
+    plan = make_plan(
+        [step("a", "cpu", "x", 200.0, dram_bytes=1000), step("b", "npu", "x", 100.0, dram_bytes=1000)], ["a"]
+    )
+    ends_us = {span.name: span.end_ns / 1e3 for span in simulate(plan, slowed, overlap=True).spans}
+    assert ends_us["b"] == pytest.approx(125.0, abs=1.5)
+    assert ends_us["a"] == pytest.approx(225.0, abs=1.5)
+    in_turns = simulate(plan, slowed)
+    assert in_turns.latency_us == simulate(plan, SOC).latency_us
