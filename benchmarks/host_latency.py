@@ -16,7 +16,6 @@ import argparse
 import json
 import os
 import statistics
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -108,7 +107,10 @@ def medians(path: Path, rows: Mapping[str, Sequence[Row]]) -> dict[str, list[Row
     for title, found in rows.items():
         known.setdefault(title, []).append([asdict(row) for row in found])
     path.write_text(json.dumps(known))
-    return {title: [_median([Row(**row) for row in each]) for each in zip(*runs)] for title, runs in known.items()}
+    return {
+        title: [_median([Row(**row) for row in each]) for each in zip(*runs, strict=True)]
+        for title, runs in known.items()
+    }
 
 
 def _median(rows: Sequence[Row]) -> Row:

@@ -28,7 +28,7 @@ from partita.graph.products import Matmul, products_of
 from partita.graph.work import Work, work_of
 
 THOUSAND, MILLION = 1e3, 1e6
-FEW_ROWS = 32
+FEW_ROWS = 16
 """Rows up to which a product is bound by reading its weights."""
 FEW_POSITIONS = 400
 """Positions up to which the order of the weights shows in a product."""
@@ -38,6 +38,8 @@ LEAST_WEIGHT_BYTES = 1 << 10
 """Smaller constants are axes, bounds and the like."""
 LARGEST_KEPT_BYTES = 32 << 20
 """Larger tensors get pages from the system each time. Source: mallopt(3), M_MMAP_THRESHOLD, its largest value."""
+SHARED_CACHE_BYTES = 16 << 20
+"""Weights beyond this come from memory in every run; a usual share of the cache that all cores have in common."""
 WINOGRAD_CHANNELS, WINOGRAD_POSITIONS = 48, 144
 """Least channels and positions for which a 3x3 convolution is usually computed by Winograd's transforms."""
 VIEW, TAIL, SWISH, ATTENTION = "view", "tail_", "Swish", "Attention"
@@ -244,6 +246,7 @@ def _product(work: Work, product: Matmul, counts: Counts) -> Kernel:
     if work.op_class == BATCHED_MATMUL:  # the right-hand side was computed, and is read as a weight is
         right = size_bytes(product.k * product.n, "float32") / MILLION
         counts |= {"mb_in": max(0.0, counts["mb_in"] - right), "mb_weights": right}
+    counts["mb_weights_far"] = max(0.0, counts["mb_weights"] - SHARED_CACHE_BYTES / MILLION)
     kind = "product_vector" if product.m == 1 else "product_few" if product.m <= FEW_ROWS else "product"
     return Kernel(kind, work.op_class, counts)
 

@@ -54,16 +54,23 @@ def difference(output: str, reference: np.ndarray, given: np.ndarray) -> Differe
     error = np.nan_to_num(error, nan=np.inf)
     finite = np.where(np.isfinite(a), a, 0.0)
     scale = float(np.abs(finite).max(initial=0.0)) or 1.0
-    noise, signal = float(np.square(error).sum()), float(np.square(finite).sum())
+    with np.errstate(over="ignore"):
+        noise, signal = float(np.square(error).sum()), float(np.square(finite).sum())
     return Difference(
         output=output,
         max_relative=float(error.max(initial=0.0)) / scale,
         max_absolute=float(error.max(initial=0.0)),
         mean_relative=float(error.mean()) / scale if error.size else 0.0,
-        snr_db=float("inf") if noise == 0 else float(10 * np.log10(signal / noise)) if signal > 0 else float("-inf"),
+        snr_db=_decibels(signal, noise),
         cosine=_cosine(finite, b, signal),
         top1_agrees=bool((np.argmax(a, -1) == np.argmax(b, -1)).all()) if a.ndim and a.shape[-1] else True,
     )
+
+
+def _decibels(signal: float, noise: float) -> float:
+    if noise == 0:
+        return float("inf")
+    return float(10 * np.log10(signal / noise)) if signal > 0 and noise < np.inf else float("-inf")
 
 
 def _cosine(a: np.ndarray, b: np.ndarray, signal: float) -> float:

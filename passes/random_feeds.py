@@ -15,8 +15,6 @@ PASSING_OPS = frozenset(
 """Operators behind which an index is still the same index."""
 DEFAULT_INTEGERS = 2
 """Integers of unknown meaning are 0 or 1: valid as token types, labels, flags and most indices."""
-
-
 SEQUENCE_LENGTH = 2
 """Tensors in a sequence that is made up: the fewest that tell a sequence from its element."""
 
@@ -24,8 +22,9 @@ SEQUENCE_LENGTH = 2
 def random_feeds(graph: Graph, seed: int = 0) -> dict[str, Any]:
     """What to give each input of the graph, drawn from `seed` (any whole number) and the input's name.
 
-    Floats are N(0, 1); masks are ones; positions count up; integers that index a table stay inside of it; other
-    integers are 0 or 1. A sequence is a list of `SEQUENCE_LENGTH` tensors, an optional holds its tensor or sequence.
+    Floats are N(0, 1); masks are ones; positions count up; integers that index a table stay inside of it; those that
+    the model compares with constants are some of these; other integers are 0 or 1. A sequence is a list of
+    `SEQUENCE_LENGTH` tensors, an optional holds its tensor or sequence.
     Raises ModelError if a shape is not known.
     """
     return {name: _feed(graph, name, graph.value(name), _generator(seed, name)) for name in graph.inputs}
@@ -70,7 +69,22 @@ def _integers(graph: Graph, name: str, value: Value, rng: np.random.Generator) -
     if "position" in label and value.dims:
         count = np.arange(value.dims[-1]) % (limit or value.dims[-1] or 1)
         return np.broadcast_to(count, value.dims).astype(dtype)
+    told = _compared(graph, name) if limit is None else ()
+    if told:
+        return rng.choice(told, value.dims).astype(dtype)
     return rng.integers(0, limit or DEFAULT_INTEGERS, value.dims).astype(dtype)
+
+
+def _compared(graph: Graph, name: str) -> tuple[int, ...]:
+    """The constants that `name` is compared with for being equal: a sampling rate, the classes of a one-hot code."""
+    found: set[int] = set()
+    for node in graph.consumers_of.get(name, ()):
+        if node.op in PASSING_OPS and node.inputs[0] == name:
+            found.update(_compared(graph, node.outputs[0]))
+        if node.op == "Equal":
+            others = (graph.constants[other] for other in node.inputs if other in graph.constants)
+            found.update(int(each) for array in others if array.dtype.kind in "iuf" for each in array.reshape(-1))
+    return tuple(sorted(found))
 
 
 def _table_rows(graph: Graph, name: str) -> int | None:
@@ -82,6 +96,9 @@ def _table_rows(graph: Graph, name: str) -> int | None:
 def _rows_of(graph: Graph, node: Node, index: str) -> int | None:
     if node.op in PASSING_OPS and node.inputs[0] == index:
         return _table_rows(graph, node.outputs[0])
+    if node.op == "OneHot" and node.inputs[0] == index:
+        depth = graph.constants.get(node.inputs[1])
+        return None if depth is None else int(depth.reshape(-1)[0])
     if node.op not in ("Gather", "GatherElements") or node.inputs[1] != index:
         return None
     table = graph.values.get(node.inputs[0])

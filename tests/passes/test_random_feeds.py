@@ -63,3 +63,22 @@ def test_an_input_of_unknown_shape_is_an_error() -> None:
     b.output(b.node("Relu", b.input("x", "float32", (None, 3))))
     with pytest.raises(ModelError, match="no data can be made up for input 'x'"):
         random_feeds(b.build())
+
+
+def test_an_integer_that_is_compared_with_constants_is_one_of_them() -> None:
+    b = GraphBuilder()
+    rate = b.input("rate", "int64", ())
+    b.output(b.node("Equal", rate, b.constant("wanted", np.array(16000, np.int64))))
+    assert random_feeds(b.build())["rate"] == 16000
+
+
+def test_a_class_is_drawn_from_those_that_a_one_hot_code_has() -> None:
+    b = GraphBuilder()
+    wide = b.node("Unsqueeze", b.input("bytes", "int32", (500,)), b.constant("axes", np.array([1], np.int64)))
+    b.output(b.node("Equal", wide, b.constant("classes", np.arange(5, dtype=np.int32))))
+    labels = b.input("labels", "int64", (300,))
+    ends = b.constant("ends", np.array([0, 1], np.float32))
+    b.output(b.node("OneHot", labels, b.constant("depth", np.array(6, np.int64)), ends))
+    feeds = random_feeds(b.build())
+    assert set(feeds["bytes"]) == set(range(5))
+    assert set(feeds["labels"]) == set(range(6))
