@@ -4,7 +4,7 @@ Source: torch/fx/passes/infra/partitioner.py, CapabilityBasedPartitioner.propose
 the first, each merged with the groups of its readers unless that would close a cycle.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from partita.partitioner.baselines.cover import Assignment, on_unit, on_units
 from partita.partitioner.baselines.dependences import order_of_groups, providers_of, readers_of
@@ -20,6 +20,7 @@ def convex_groups(problem: Problem, priority: Sequence[int], fallback: int) -> A
     units = [fallback] * problem.operators
     for unit in priority:
         for i in reversed(range(problem.operators)):
+            graph.renew(i)
             if units[i] != fallback or not on_unit(problem, i, unit):
                 continue
             units[i] = unit
@@ -33,17 +34,30 @@ class _Quotient:
     """Groups of operators; two are merged unless that closes a cycle. Sets of operators are bits of an integer."""
 
     def __init__(self, readers: Sequence[Sequence[int]]) -> None:
+        self.readers = readers
         self.members = [1 << i for i in range(len(readers))]
+        """Of the group of this number, which is one of them; 0 if it is a member of another."""
         self.group_of = list(range(len(readers)))
+        self.numbers, self.merged = (1 << len(readers)) - 1, 0
+        """The groups, and those of two operators or more."""
         self.below = [0] * len(readers)
-        """All that waits for a group, directly or not, itself left out."""
+        """All that waits for a group, directly or not, itself left out; of a single operator, as it was renewed."""
         for i in reversed(range(len(readers))):
-            for j in readers[i]:
-                self.below[i] |= self.below[j] | self.members[j]
+            self.renew(i)
         self.above = [0] * len(readers)
         for i, providers in enumerate(providers_of(readers)):
             for j in providers:
                 self.above[i] |= self.above[j] | self.members[j]
+
+    def renew(self, i: int) -> None:
+        """What waits for a single operator, from what waits for its readers."""
+        if self.members[i] != 1 << i:
+            return
+        found = 0
+        for j in self.readers[i]:
+            group = self.group_of[j]
+            found |= self.below[group] | self.members[group]
+        self.below[i] = found
 
     def merge(self, i: int, j: int) -> None:
         """Merges the groups of two operators, if no way leads from one through a third to the other."""
@@ -56,14 +70,19 @@ class _Quotient:
         for k in _bits(self.members[b]):
             self.group_of[k] = a
         self.members[b] = 0
-        for g in {self.group_of[k] for k in _bits(above)}:
+        self.numbers &= ~(1 << b)
+        self.merged = (self.merged | 1 << a) & ~(1 << b)
+        for g in _bits(above & self.merged):
             self.below[g] |= both | below
-        for g in {self.group_of[k] for k in _bits(below)}:
+        for g in _bits(below & self.numbers):
             self.above[g] |= both | above
 
     def groups(self) -> list[list[int]]:
         return [list(_bits(members)) for members in self.members if members]
 
 
-def _bits(number: int) -> list[int]:
-    return [i for i, bit in enumerate(reversed(bin(number))) if bit == "1"]
+def _bits(number: int) -> Iterator[int]:
+    while number:
+        lowest = number & -number
+        yield lowest.bit_length() - 1
+        number ^= lowest
