@@ -33,6 +33,24 @@ class Relaxed:
     """No placement in any order has less."""
 
 
+def busiest(relaxed: Relaxed) -> int:
+    """The location of most operators."""
+    return max(sorted(set(relaxed.location_of)), key=relaxed.location_of.count)
+
+
+def excursions(problem: Problem, relaxed: Relaxed) -> list[list[int]]:
+    """The operators away from the busiest location, those together that tensors join; in the order of their first."""
+    main = busiest(relaxed)
+    group_of = {i: {i} for i in range(problem.operators) if relaxed.location_of[i] != main}
+    for tensor in problem.tensors:
+        joined = [i for i in (tensor.producer, *tensor.consumers) if i in group_of]
+        for i in joined[1:]:
+            both = group_of[joined[0]] | group_of[i]
+            for member in both:
+                group_of[member] = both
+    return [sorted(members) for i, members in sorted(group_of.items()) if i == min(members)]
+
+
 def least_in_any_order(problem: Problem, limits: Limits) -> Relaxed | None:
     """The least sum over all orders.
 

@@ -1,7 +1,7 @@
 """One placement problem on its way to a plan: solved in a good order, compared with simpler rules, lowered."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import inf
@@ -14,6 +14,8 @@ from partita.partitioner import ilp
 from partita.partitioner.any_order import (
     Relaxed,
     bound_by_units,
+    busiest,
+    excursions,
     least_in_any_order,
     least_in_this_order,
     shortest_in_any_order,
@@ -41,6 +43,8 @@ AT_ONCE = "elimination, for every set of units"
 """Who proves a simple rule the best."""
 IN_ORDER = "elimination"
 """Who proves a choice the best in its order."""
+MOST_EXCURSIONS = 12
+"""Parts of a schedule away from its busiest unit that are tried one after the other."""
 MOST_ORDERING_S = 10.0
 """The time after which the engine that frees the order makes do with what it has."""
 
@@ -134,16 +138,19 @@ class Placing:
         return replace(solution, any_order=bound, bound_us=best, status="optimal" if is_proven else solution.status)
 
     def _scheduled(self, solution: ilp.Solution, relaxed: Relaxed) -> "tuple[Placing, ilp.Solution]":
-        """The solution, or the units and the order of a schedule if the simulator ends them sooner."""
+        """The solution, or all or parts of a schedule, in its order, if the simulator ends that sooner."""
         placing, chosen, value_us = self, solution.chosen, solution.objective_us
-        wanted = Assignment(tuple((a,) for a in relaxed.location_of))
-        problem = self.formulation.problem
-        found = chosen_for(problem, wanted, problem.unit_of_location[problem.host])
-        if found is not None and all(is_kept(named.constraint, problem, found) for named in self.limits):
-            other, start = self._in_order(relaxed.order, found)
-            timed_us = other._timed(start)
-            if timed_us < value_us * (1 - BETTER):
-                placing, chosen, value_us = other, start, timed_us
+        everywhere = range(self.formulation.problem.operators)
+        found = self._in_part(relaxed, everywhere)
+        if found is not None and found[2] < value_us * (1 - BETTER):
+            placing, chosen, value_us = found
+        if value_us - relaxed.bound_us > self.wishes.gap_share * value_us:
+            taken: list[int] = []
+            for members in excursions(self.formulation.problem, relaxed)[:MOST_EXCURSIONS]:
+                found = self._in_part(relaxed, [*taken, *members])
+                if found is not None and found[2] < value_us * (1 - BETTER):
+                    placing, chosen, value_us = found
+                    taken += members
         any_order_us = min(relaxed.bound_us, value_us)
         bound_us = max(any_order_us, min(solution.bound_us, value_us))
         is_proven = value_us - bound_us <= self.wishes.gap_share * value_us
@@ -155,6 +162,16 @@ class Placing:
             status="optimal" if is_proven else "not_proven",
             any_order=any_order_us,
         )
+
+    def _in_part(self, relaxed: Relaxed, members: Collection[int]) -> "tuple[Placing, tuple[int, ...], float] | None":
+        """The schedule's order with its units for some operators, the busiest location for the others, simulated."""
+        problem, main = self.formulation.problem, busiest(relaxed)
+        wanted = Assignment(tuple((a if i in members else main,) for i, a in enumerate(relaxed.location_of)))
+        found = chosen_for(problem, wanted, problem.unit_of_location[problem.host])
+        if found is None or not all(is_kept(named.constraint, problem, found) for named in self.limits):
+            return None
+        placing, start = self._in_order(relaxed.order, found)
+        return placing, start, placing._timed(start)
 
     def _with_others_early(self, solution: ilp.Solution) -> "tuple[Placing, ilp.Solution]":
         """The solution, or a better one if what the busiest unit does not run comes as early as it can."""

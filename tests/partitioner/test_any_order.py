@@ -13,8 +13,11 @@ from partita.graph.build import GraphBuilder
 from partita.graph.ir import Graph
 from partita.partitioner import Wishes, partition
 from partita.partitioner.any_order import (
+    Relaxed,
     as_data_flows,
     bound_by_units,
+    busiest,
+    excursions,
     least_in_any_order,
     shares_us,
     shortest_in_any_order,
@@ -164,3 +167,15 @@ def test_an_order_is_mended_no_more_than_it_must() -> None:
     )  # fmt: skip
     assert as_data_flows(chain, (2, 1, 0, 3)) == (1, 0, 2, 3)
     assert as_data_flows(chain, (1, 3, 0, 2)) == (1, 3, 0, 2)
+
+
+def test_excursions_are_what_tensors_join_away_from_the_busiest_location() -> None:
+    """Six operators in a row at 0 0 1 1 0 1, and one more at 1 beside them that reads the third."""
+    singles = [Candidate((i,), a, 1.0) for i in range(7) for a in (0, 1)]
+    table = ((0.0, 1.0), (1.0, 0.0))
+    edges = [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (2, 6)]
+    row = Problem(7, (0, 1), 0, (1.0, 1.0), 0.0, tuple(singles), tuple(Tensor(a, (b,), table) for a, b in edges))
+    found = Relaxed(order=tuple(range(7)), location_of=(0, 0, 1, 1, 0, 1, 1), bound_us=0.0)
+    assert excursions(row, replace(found, location_of=(0, 0, 1, 1, 0, 1, 0))) == [[2, 3], [5]]
+    assert excursions(row, replace(found, location_of=(0, 0, 1, 0, 0, 1, 1))) == [[2, 6], [5]]
+    assert busiest(found) == 1
