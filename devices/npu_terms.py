@@ -54,6 +54,8 @@ BLOCK = 32
 FLOAT = "float16"
 CHANNEL_BROADCAST, CHANNEL_DIVISION = "channel_broadcast", "channel_division"
 TILE_ROWS, TILE_COLUMNS = 8, 4
+HEADS_BEFORE_TOKENS, CHANNELS_BEFORE_TOKENS = (0, 2, 1, 3), (0, 2, 3, 1)
+"""How the axes (batch, tokens, heads, channels) are turned for attention; the first turns them back too."""
 ATTENTION = "Attention"
 """The pattern that runs as its primitives: there is no kernel for the whole."""
 _TRANSCENDENTAL = frozenset(("Gelu", "Erf", "Sigmoid", "Tanh", "Exp", "HardSwish", "Swish", "HardSigmoid"))
@@ -211,35 +213,23 @@ class _Reader:
         if op == "Transpose":
             if self._turns_nothing():
                 return {}
-            in_blocks = lies_between_images(self.graph, self.node) or self._moves_whole_blocks()
+            in_blocks = lies_between_images(self.graph, self.node) or self._moves_heads()
             return {"image_permute" if in_blocks else "token_move": touched}
         if op in ("DepthToSpace", "SpaceToDepth"):
             return {"image_permute": touched}
         if op == "Concat":
-            return {} if self._joins_whole_blocks() else {self._move_term(): touched}
+            return {} if self._joins_whole_blocks() else {"token_move" if self.is_token else "image_move": touched}
         if self._takes_what_lies_together():
             return {}
-        return {self._move_term() if self.work.op_class == MOVEMENT else "token_move": 2 * self.written}
+        return {"token_move" if self.is_token or self.work.op_class == GATHER else "image_move": 2 * self.written}
 
-    def _move_term(self) -> str:
-        if not self.is_token:
-            return "image_move"
-        return "image_permute" if self._moves_whole_blocks() else "token_move"
+    def _moves_heads(self) -> bool:
+        """Whether a Transpose takes the heads of attention apart or joins them, their channels kept together.
 
-    def _moves_whole_blocks(self) -> bool:
-        """Whether tokens move in whole blocks, as heads of 64 channels do and windows of 49 pixels do not.
-
-        Channels stay last and fill their blocks, tokens fill rows of blocks. A product reads its operand by columns.
+        A product may read its operand by columns, so that keys need not be turned as well.
         """
-        touched = [self._dims(name) for name in (*self.inputs, *self.outputs)]
-        last = len(touched[0]) - 1
-        if self.node.op == "Transpose":
-            if not self._feeds_products() and tuple(self.node.attributes.get("perm", (-1,)))[-1] != last:
-                return False
-            touched = touched[:1]
-        elif self.node.attributes.get("axis") not in (-1, last):
-            return False
-        return all(dims[-1] % BLOCK == 0 and max(dims[:-1], default=0) % TILE_ROWS == 0 for dims in touched if dims)
+        order = tuple(self.node.attributes.get("perm", ()))
+        return order == HEADS_BEFORE_TOKENS or (order == CHANNELS_BEFORE_TOKENS and self._feeds_products())
 
     def _feeds_products(self) -> bool:
         readers = self.graph.consumers_of.get(self.outputs[0], ())

@@ -99,3 +99,15 @@ def test_the_8_elite_has_half_as_many_vector_units_more() -> None:
     graph = b.build()
     here, there = latency_us(graph, "sd8gen3-qnn", "int8"), latency_us(graph, "sd8elite-qnn", "int8")
     assert 1.45 < here / there < 1.5
+
+
+@given(tokens=st.integers(1, 600), heads=st.integers(1, 16), head=st.integers(1, 128), more=st.integers(1, 100))
+def test_taking_more_or_wider_heads_apart_is_never_faster(tokens: int, heads: int, head: int, more: int) -> None:
+    def taken_apart(*dims: int) -> float:
+        b = GraphBuilder()
+        b.output(b.node("Transpose", b.input("x", "float32", (1, *dims)), perm=(0, 2, 1, 3)))
+        return latency_us(b.build())
+
+    base_us = taken_apart(tokens, heads, head)
+    assert taken_apart(tokens + more, heads + 1, head) >= base_us
+    assert taken_apart(tokens, heads + 1, head + more) >= base_us
