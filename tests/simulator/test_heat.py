@@ -20,9 +20,12 @@ from tests.simulator.plans import make_plan, step
 
 NS_PER_S = 1_000_000_000
 UNITS = ("cpu", "gpu", "npu")
-# Cooling of the big CPU zone of a Galaxy S25+ after 20 s of load, C, one reading each 5.13 s, the first 5 s after its
-# end. Source: DaSettingsPNGN/S25_THERMAL- (MIT), log 20251126_112051.
-S25_COOLING_C = (48.4, 42.2, 39.9, 37.6, 36.4, 35.2, 34.1, 33.7, 32.9, 32.9, 32.9, 32.1, 32.1, 32.1, 32.1)
+# Cooling of the big CPU zone and the GPU zone of a Galaxy S25+ after 20 s of load on the CPU, C, each 5.13 s, the
+# first 5 s after its end. Source: DaSettingsPNGN/S25_THERMAL- (MIT), log 20251126_112051.
+S25_COOLING_C = {
+    "cpu": (48.4, 42.2, 39.9, 37.6, 36.4, 35.2, 34.1, 33.7, 32.9, 32.9, 32.9, 32.1, 32.1, 32.1, 32.1),
+    "gpu": (46.1, 41.5, 38.7, 37.2, 36.4, 34.9, 34.1, 33.3, 32.9, 32.5, 32.5, 32.1, 31.8, 31.8, 31.8),
+}
 S25_READING_S = 5.13
 
 
@@ -80,7 +83,8 @@ def time_constant_s(readings: Sequence[float], spacing_s: float) -> float:
     return float(min(np.geomspace(1, 900, 400), key=residual))
 
 
-def test_a_load_s_heat_leaves_as_fast_as_a_galaxy_s25_measured() -> None:
+@pytest.mark.parametrize("zone", ["cpu", "gpu"])
+def test_a_load_s_heat_leaves_as_fast_as_a_galaxy_s25_measured(zone: str) -> None:
     thermal = load_soc("sd8elite-qnn").thermal
     assert thermal is not None
     network = HeatNetwork(thermal, UNITS)
@@ -91,10 +95,10 @@ def test_a_load_s_heat_leaves_as_fast_as_a_galaxy_s25_measured() -> None:
     network.advance(2 * NS_PER_S, [0.0, 0.0, 0.0, 1.3, 0.0, 0.0])
     assert hot - network.temperatures_c[cpu] > 40  # the die's own time constant is below a second
     readings = []
-    for _ in S25_COOLING_C:
+    for _ in S25_COOLING_C[zone]:
         network.advance(round(S25_READING_S * NS_PER_S), [0.0, 0.0, 0.0, 1.3, 0.0, 0.0])
-        readings.append(network.temperatures_c[cpu])
-    measured, simulated = (time_constant_s(curve, S25_READING_S) for curve in (S25_COOLING_C, readings))
+        readings.append(network.temperatures_c[network.nodes.index(zone)])
+    measured, simulated = (time_constant_s(curve, S25_READING_S) for curve in (S25_COOLING_C[zone], readings))
     assert 12 < measured < 20
     assert 15 <= simulated <= 27  # published for the zones and the chassis sensor
     assert simulated == pytest.approx(measured, rel=0.35)
