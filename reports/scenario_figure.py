@@ -18,6 +18,8 @@ from partita.units import NS_PER_US, US_PER_MS
 
 STREAM_COLOURS = (ACCENT, UNIT_COLOURS["cpu"], UNIT_COLOURS["npu"], UNIT_COLOURS["dsp"], OTHER_UNIT)
 PANEL_INCHES = 0.95
+LABELS_X = -0.046
+"""Where what is drawn is named, left of the values, as a share of the axes' width."""
 LONG_S = 2.0
 """From here on the axis is in seconds."""
 THIN = 0.4
@@ -38,6 +40,7 @@ def scenario_figure(outcome: Outcome, soc: Soc, *, dark: bool = False) -> Figure
     for panel, (label, names) in zip(axes[1:], rows, strict=True):
         _draw_curves(panel, outcome, names, soc, scale, dark=dark)
         panel.set_ylabel(label, color=FAINT.on(dark=dark), fontsize=8, rotation=0, ha="right", va="center")
+        panel.yaxis.set_label_coords(LABELS_X, 0.5)
     axes[0].set_xlim(start_ns * scale, end_ns * scale)
     axes[-1].set_xlabel(f"time, {_axis_unit(end_ns - start_ns)}", color=FAINT.on(dark=dark))
     head_line(figure, _headline(outcome), dark=dark)
