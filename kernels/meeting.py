@@ -27,6 +27,9 @@ class Meeting:
     def is_missing(self, thread: int) -> bool:
         return bool(self._memory[self._first + MISSING] >> thread & 1)
 
+    def stands_by(self, thread: int) -> bool:
+        return bool(self._memory[self._first + ORDER + LINE * thread] == WAITING)
+
     def recall(self, thread: int) -> None:
         """Let a thread that stands by come back."""
         self._memory[self._first + ORDER + LINE * thread] = AWAY
