@@ -86,7 +86,7 @@ def _linear(node: Node, inputs: Sequence[Any], scheme: Scheme) -> Array | None:
     if isinstance(other, Quantised):
         codes, scales = other.centred(), np.array(other.grid.scale)
     elif isinstance(other, np.ndarray) and is_floating(name_of_numpy(other.dtype)):
-        codes, scales = weight_codes(other, _channel_axis(node, other), scheme)
+        codes, scales = weight_codes(other, channel_axis(node, other), scheme)
     else:
         return None
     kernel = kernel_for(node.op, node.domain, node.version)
@@ -104,7 +104,7 @@ def _linear(node: Node, inputs: Sequence[Any], scheme: Scheme) -> Array | None:
     return np.asarray((sums + np.rint(floats / factors)) * factors, np.float32)
 
 
-def _channel_axis(node: Node, weight: Array) -> int | None:
+def channel_axis(node: Node, weight: Array) -> int | None:
     """The axis of the weight along which its scales may differ; None if the sums would mix them."""
     if node.op == "Conv":
         return 0

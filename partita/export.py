@@ -12,6 +12,7 @@ from partita.errors import OutputError, PlanError
 
 if TYPE_CHECKING:
     from partita.graph.plan import Plan
+    from partita.graph.quantisation import Range
     from partita.reports.exports.folder import Export
 
 out = Console(soft_wrap=False)
@@ -42,6 +43,15 @@ def export(  # noqa: PLR0913  (a command has one parameter per option)
     check: Annotated[
         bool, typer.Option("--check", help="Run the segments and the whole model with onnxruntime, and compare.")
     ] = False,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            metavar="NAME=FILE.npy",
+            help="Data for an input, from which quantised tensors get their ranges; the others get random data.",
+            show_default=False,
+        ),
+    ] = None,
     random_weights: given.RandomWeights = False,
     as_json: given.Json = False,
 ) -> None:
@@ -58,7 +68,7 @@ def export(  # noqa: PLR0913  (a command has one parameter per option)
     checked_folder(output)
     loaded = api.load_plan(plan, random_weights=random_weights)
     timeline = api.simulate(loaded, overlap=overlap)
-    written = export_plan(loaded, timeline, output, parts)
+    written = export_plan(loaded, timeline, output, parts, _ranges(loaded, inputs or []))
     found = _differences(loaded, written) if check else None
     if as_json:
         typer.echo(json.dumps(_document(written, found), indent=1, allow_nan=False))
@@ -66,6 +76,15 @@ def export(  # noqa: PLR0913  (a command has one parameter per option)
         _show(written, found)
     if found is not None and not _is_right(found):
         raise typer.Exit(1)
+
+
+def _ranges(plan: "Plan", inputs: list[str]) -> "dict[str, Range]":
+    """Of a plan with quantised locations; empty for any other."""
+    from partita.passes.random_feeds import random_feeds
+    from partita.reports.checking import ranges_of, read_inputs
+
+    given_feeds = read_inputs(plan.graph, inputs)
+    return ranges_of(plan, {**random_feeds(plan.graph), **given_feeds} if given_feeds else None, 0)
 
 
 def _check_possible(parts: tuple[str, ...]) -> None:

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -20,15 +20,17 @@ from partita.graph.onnx_export import to_model
 from partita.graph.open_sizes import with_open_sizes
 from partita.graph.pieces import Piece, pieces_of, primitives
 from partita.graph.plan import Plan
+from partita.graph.quantisation import Range
 from partita.reports.exports.annotate import IR_VERSION, annotate
 from partita.reports.exports.ort_profile import to_ort_profile
+from partita.reports.exports.quantised import quantised_form
 from partita.reports.exports.settings import litert_settings, onnxruntime_settings, pins
 from partita.simulator.timeline import Timeline
 
 PARTS = ("model", "segments", "settings", "profile")
 FORMAT = "partita-export/1"
 MODEL, WEIGHTS, MANIFEST, RUNNER = "model.onnx", "weights.bin", "manifest.json", "run_segments.py"
-PROFILE = "profile.json"
+PROFILE, QUANTISED = "profile.json", "quantised.onnx"
 FOLDER_MODE = 0o755
 
 
@@ -42,16 +44,23 @@ class Export:
     manifest: dict[str, Any]
 
 
-def export_plan(plan: Plan, timeline: Timeline, folder: str | Path, parts: Sequence[str] = PARTS) -> Export:
+def export_plan(
+    plan: Plan,
+    timeline: Timeline,
+    folder: str | Path,
+    parts: Sequence[str] = PARTS,
+    ranges: Mapping[str, Range] | None = None,
+) -> Export:
     """Writes the parts of an export into a new folder, or in place of an earlier export.
 
+    With `ranges` of its tensors, a plan with quantised locations is also written as it computes, beside the model.
     Weights stay where they are mapped until they are written; the models are checked by onnx. Raises OutputError if
     the folder holds anything else, ModelError if the plan's model has no weights.
     """
     target = checked_folder(folder)
     beside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
-        manifest = _write(plan, timeline, beside, parts)
+        manifest = _write(plan, timeline, beside, parts, ranges or {})
         names = tuple(sorted(path.name for path in beside.iterdir()))
         size_bytes = sum(path.stat().st_size for path in beside.iterdir())
         beside.chmod(FOLDER_MODE)
@@ -94,7 +103,9 @@ def _is_export(folder: Path) -> bool:
     return isinstance(manifest, dict) and manifest.get("format") == FORMAT
 
 
-def _write(plan: Plan, timeline: Timeline, folder: Path, parts: Sequence[str]) -> dict[str, Any]:
+def _write(
+    plan: Plan, timeline: Timeline, folder: Path, parts: Sequence[str], ranges: Mapping[str, Range]
+) -> dict[str, Any]:
     soc = Soc.from_json(plan.soc_json)
     weights = WeightFile(WEIGHTS)
     models: list[str] = []
@@ -104,6 +115,9 @@ def _write(plan: Plan, timeline: Timeline, folder: Path, parts: Sequence[str]) -
         annotate(model, plan, soc)
         _write_model(model, folder / MODEL)
         models.append(MODEL)
+    if "model" in parts and ranges:
+        _write_model(to_model(quantised_form(plan, ranges), weights.tensor), folder / QUANTISED)
+        models.append(QUANTISED)
     for piece in pieces:
         name = file_of(piece)
         _write_model(to_model(primitives(piece.graph), weights.tensor), folder / name)
@@ -146,6 +160,7 @@ def _manifest(plan: Plan, pieces: Sequence[Piece], models: Sequence[str], *, has
         "graph_digest": plan.graph_digest,
         "latency_us": plan.latency_us,
         "model": MODEL if MODEL in models else None,
+        "quantised": QUANTISED if QUANTISED in models else None,
         "weights": WEIGHTS if has_weights else None,
         "inputs": [_tensor(graph, name) for name in graph.inputs],
         "outputs": [_tensor(graph, name) for name in graph.outputs],
