@@ -57,8 +57,8 @@ QUICK_NETWORKS, QUICK_ROUNDS = 26, 2
 NETWORKS_A_PAIR, SECONDS_OF_PAIR = 6, 4
 """Every so many networks one also runs on both units; how many times as long as an operator alone."""
 LEAST_KERNEL_US, LEAST_RATIO = 0.1, 0.5
-SAME_CORE = 0.05
-"""Cores whose times differ by less count as equal."""
+SAME_CORE = 0.15
+"""Cores whose times differ by less count as equal: a neighbour on the same silicon costs as much for minutes."""
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 Step = Callable[[], None]
