@@ -1,6 +1,7 @@
 """The page of fidelity: what stands on it, and that its pictures tell series apart."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from partita.reports.scatter import COLOURS, MARKERS, save_scatter, style_of
 from partita.studies.validation.fidelity import ablation, coverage, goals, left_out
 from partita.studies.validation.fidelity.__main__ import main
+from partita.studies.validation.fidelity.pictures import save_pictures
 from partita.studies.validation.fidelity.sections import section
 from partita.studies.validation.table import Table
 from partita.studies.validation.validate import Validation
@@ -40,6 +42,13 @@ def test_a_table_s_section_names_its_worst_row_and_what_is_missing(tmp_path: Pat
     assert "2 of 4 rows predicted" in text
     assert text.index("| far |") < text.index("| near |")
     assert "- 2 rows: no graph" in text
+
+
+def test_each_unit_of_measure_has_its_picture_whatever_it_is_called(tmp_path: Path) -> None:
+    rows = [row(1.0, 1.1), replace(row(9.0, 8.0), measure="tokens/s")]
+    names = [name for _, name in save_pictures(validation(*rows), tmp_path)]
+    assert len(set(names)) == 2
+    assert all((tmp_path / name).stat().st_size > 1000 for name in names)
 
 
 def test_no_two_series_of_a_picture_look_alike(tmp_path: Path) -> None:

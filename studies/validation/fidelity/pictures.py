@@ -1,5 +1,6 @@
 """Predicted against measured, a picture for each unit of a table and for each kind of figure."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def save_pictures(validation: Validation, folder: Path) -> Iterator[tuple[str, s
     (folder / IMAGES).mkdir(exist_ok=True)
     for (unit, measure), rows in kinds.items():
         kind = f"{unit}-{measure}" if units.count(unit) > 1 else unit
-        name = f"{IMAGES}/fidelity-{validation.table.name}-{kind.lower().replace('+', '-').replace(' ', '-')}.png"
+        name = f"{IMAGES}/fidelity-{validation.table.name}-{re.sub('[^a-z0-9]+', '-', kind.lower())}.png"
         title = f"{validation.table.name}: {unit}"
         save_scatter(folder / name, title, _series(rows), measure)
         yield title, name
