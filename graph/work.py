@@ -124,6 +124,18 @@ def _control_flow(graph: Graph, node: Node, dtype: str | None) -> Work:
     )
 
 
+def uncounted(graph: Graph, node: Node) -> str | None:
+    """What `work_of` leaves out of control flow, because only a run can tell it; None if nothing."""
+    if not node.regions or node.body is not None:
+        return None
+    if not any(map(is_typed, node.regions)):
+        return "what runs within is not counted: its sizes change while it runs"
+    if node.op == "Loop" and node.inputs[0] not in graph.constants:
+        return "one turn is counted: how many there are is told by an input"
+    inside = (uncounted(_within(graph, region), inner) for region in node.regions for inner in region.nodes)
+    return next((f"within it, {why}" for why in inside if why is not None), None)
+
+
 def is_typed(region: Graph) -> bool:
     """Whether every tensor in it has a full type: a branch that cannot run at the model's sizes has none."""
     made = [name for node in region.nodes for name in node.present_outputs]

@@ -10,6 +10,7 @@ from functools import cached_property
 
 from partita.graph.ir import Node
 from partita.graph.plan import PlacedOperator, Plan
+from partita.graph.work import uncounted
 from partita.reports.chip import Chip, UnitLabel, chip_of
 
 
@@ -70,6 +71,13 @@ class Account:
     def operators(self) -> int:
         """Operators of the model."""
         return sum(total.operators for total in self.units)
+
+    @cached_property
+    def uncounted(self) -> dict[str, str]:
+        """Of each operator with control flow whose whole work is not known, what its time leaves out."""
+        graph = self.plan.graph
+        found = {node.name: uncounted(graph, node) for node in graph.nodes}
+        return {name: why for name, why in found.items() if why is not None}
 
     @cached_property
     def transfers_us(self) -> float:

@@ -60,6 +60,7 @@ def plan_document(plan: Plan, timeline: Timeline | None = None) -> dict[str, Any
         "units": {total.unit.name: _unit(account, i) for i, total in enumerate(account.units)},
         "memory": memory_document(plan),
         "evidence_ms": {evidence: ms(us) for evidence, us in account.us_by_evidence.items()},
+        "uncounted": account.uncounted,
         "estimates": estimates_document(estimates_of(plan)),
         "baselines": {b.name: ms(b.latency_us) for b in plan.baselines},
         "baseline_segments": {b.name: b.segments for b in plan.baselines},

@@ -14,6 +14,7 @@ from partita.reports.wording import (
     percent_text,
     printable,
     ratio_text,
+    shortened,
 )
 from partita.simulator.timeline import Timeline
 
@@ -25,6 +26,8 @@ EVEN = 0.005
 """Latencies that differ by less than this share are called equal."""
 CLEARLY = 1.1
 """From this ratio on a difference is told as a multiple, below as a percentage."""
+NAME_SHOWN = 30
+"""Characters of an operator's name."""
 SAME_TIMELINE = 0.001
 """A timeline that differs from the plan by less than this share is not mentioned."""
 
@@ -187,7 +190,13 @@ def _placement(account: Account) -> str:
 
 
 def sure_text(account: Account) -> str:
-    """What the times rest on: "61 % of the operators' time is roofline, 39 % table"."""
+    """What the times rest on, "61 % roofline, 39 % table", and what they leave out."""
     total_us = sum(account.us_by_evidence.values())
     shares = [f"{percent_text(us / total_us)} {evidence}" for evidence, us in account.us_by_evidence.items()]
-    return ", ".join(shares) if shares else "no operator takes time"
+    sure = ", ".join(shares) if shares else "no operator takes time"
+    if not account.uncounted:
+        return sure
+    name, why = next(iter(account.uncounted.items()))
+    others = len(account.uncounted) - 1
+    more = f"; so it is with {count_text(others, 'operator')} more" if others else ""
+    return f"{sure} (of {shortened(printable(name), NAME_SHOWN)}, {why}{more})"

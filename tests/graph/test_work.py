@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -23,6 +24,7 @@ from partita.graph.work import (
     Matmul,
     Work,
     class_of,
+    uncounted,
     work_of,
 )
 
@@ -316,6 +318,17 @@ def test_a_loop_counts_every_turn_that_is_known(op: str) -> None:
     assert found.macs == 5 * 2 * 3 * 3
     assert found.weight_bytes == 5 * 36
     assert (found.op_class, found.matmul) == ("gemm", Matmul(batch=1, m=2, n=3, k=3))
+
+
+def test_a_loop_says_what_it_leaves_out() -> None:
+    graph, node = loop("Loop", 5)
+    assert uncounted(graph, node) is None
+    told = replace(graph, constants={name: a for name, a in graph.constants.items() if name != "count"})
+    assert uncounted(told, node) == "one turn is counted: how many there are is told by an input"
+    body: Graph = node.attributes["body"]
+    grown = replace(body, values={**body.values, "product": Value("float32", (None, 3))})
+    node = replace(node, attributes={**node.attributes, "body": grown})
+    assert uncounted(graph, node) == "what runs within is not counted: its sizes change while it runs"
 
 
 def test_an_if_counts_its_heavier_branch() -> None:
