@@ -248,7 +248,9 @@ class Engine:
         """Whether a run whose units take turns goes over to its next task without further ado; if so, it has."""
         program, following = run.table.program, run.task + 1
         tasks = program.tasks
-        if self._looks_between or following == len(tasks) or not program.sequential or run.odd is not None:
+        if self._looks_between or following == len(tasks) or not program.sequential:
+            return False
+        if run.is_outdated or run.odd is not None:
             return False
         if run.phase != FLOW and not self._slices.never_short:
             return False

@@ -40,7 +40,7 @@ class Slices:
         goes = self._goes(table, piece)
         if not goes:
             table = run.table = self._speeds.free_table(program)
-        run.first, run.end, run.seen = piece, program.stop[piece], table.readings[piece]
+        run.first, run.end, run.seen, run.is_outdated = piece, program.stop[piece], table.readings[piece], False
         run.base_ns = self._events.now_ns - table.at_ns[piece]
         self._go(run, in_one_go=goes)
 
@@ -97,7 +97,8 @@ class Slices:
         offset, _ = run.position(now_ns)
         piece = old.piece_at(offset)
         if piece >= run.end:
-            return  # it ends at this very moment
+            run.is_outdated = True  # it ends at this very moment
+            return
         odd = self._accounts.open(run, now_ns)
         if run.odd is None:
             self._accounts.count(run, piece)

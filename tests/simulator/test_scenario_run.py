@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -138,6 +139,17 @@ def test_work_that_takes_no_time_is_booked_once() -> None:
     at_once = make_plan([step("a", "gpu", "x", 0.0), step("b", "cpu", "a", 0.0)], [], Fees(dram_bytes=1))
     stream = {"mode": "single_stream", "queries": 1}
     check_energy(simulate_scenario([short, at_once], soc, scenario(stream, stream)))
+
+
+def test_clocks_that_change_as_a_slice_ends_hold_for_what_follows() -> None:
+    assert SOC.thermal is not None
+    tick = SOC.thermal.step_ms.model_copy(update={"value": 0.002, "low": None, "high": None})
+    soc = SOC.model_copy(update={"thermal": SOC.thermal.model_copy(update={"step_ms": tick, "polling_ms": tick})})
+    nothing = make_plan([], [])
+    until_tick = replace(make_plan([step("a", "cpu", "x", 0.01)], []), inference_us=2.0)
+    stream = {"mode": "single_stream", "queries": 1, "execution": "sequential"}
+    asked = scenario(stream, stream, governor="schedutil", window={"length_s": 1.0})
+    check_energy(simulate_scenario([nothing, until_tick], soc, asked))
 
 
 def check_times(outcome: Outcome) -> None:
