@@ -4,12 +4,13 @@
 
 D, N, W and R are what the other chip's law says of a model's plain convolutions and matrix products, of its
 convolutions with windows (for which some runtimes have Winograd kernels), of its depthwise and grouped convolutions
-and of its other kernels, F its fixed time per inference. Of all laws offered the one is taken
+and of its other kernels, F its fixed time per inference. Another runtime than the law's may want other parts.
+Of all laws offered the one is taken
 that needs the least change to meet the measurements: least squares of errors and of the factors' logarithms.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -19,9 +20,9 @@ from partita.devices.laws.trees import Floats
 from partita.errors import StudyError
 from partita.studies.fitting.least_squares import Prior, fitted
 
-FACTORS = ("overall", "dense", "windows", "depthwise", "rest", "fixed")
-DEVIATION = np.array([2.0, 0.3, 0.3, 0.3, 0.3, 0.5])
-"""Of the factors' logarithms: chips are anything apart overall, but alike in what is dear on them."""
+OVERALL = 2.0
+PARTS = {"dense": 0.3, "windows": 0.3, "depthwise": 0.3, "rest": 0.3, "fixed": 0.5}
+"""Part -> deviation of its factor's logarithm: chips are anything apart overall, but alike in what is dear on them."""
 ERROR = 0.05
 """Of a good prediction, as a logarithm."""
 FEWEST = 3
@@ -35,7 +36,9 @@ class Offered:
     name: str
     """Of the law, with its cores."""
     parts_us: Floats
-    """[models, 5]: plain convolutions and products, those with windows, depthwise and grouped, others, fixed."""
+    """[models, parts]."""
+    parts: Mapping[str, float] = field(default_factory=lambda: PARTS)
+    """Name of each part -> deviation of its factor's logarithm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ class Transfer:
 
 
 def parts_us(shapes: Sequence[KernelShape], times_us: Floats, fixed_us: float) -> Floats:
-    """The five parts of one model."""
+    """Those of PARTS, of one model."""
     windows = np.array([shape.kind == ks.CONV and shape.taps > 1 for shape in shapes])
     dense = np.array([shape.kind in (ks.CONV, ks.GEMM) for shape in shapes]) & ~windows
     depthwise = np.array([shape.kind in (ks.DEPTHWISE, ks.GROUPED) for shape in shapes])
@@ -62,9 +65,7 @@ def parts_us(shapes: Sequence[KernelShape], times_us: Floats, fixed_us: float) -
 def transferred(laws: Sequence[Offered], rows: Sequence[int], latency_us: Floats) -> Transfer:
     """The law that fits the models `rows` best, the first of equals; `latency_us` are theirs."""
     if len(rows) < FEWEST:
-        raise StudyError(
-            f"{len(rows)} measured models are too few for {len(FACTORS)} factors; measure {FEWEST} or more"
-        )
+        raise StudyError(f"{len(rows)} measured models are too few for these factors; measure {FEWEST} or more")
     if not laws:
         raise StudyError("no law of another chip is offered")
     return min((_fit(law, rows, latency_us) for law in laws), key=lambda each: each.penalty)
@@ -72,22 +73,23 @@ def transferred(laws: Sequence[Offered], rows: Sequence[int], latency_us: Floats
 
 def predicted_us(transfer: Transfer, law: Offered) -> Floats:
     """Latency of every model of the law."""
-    return _latency_us(np.log([transfer.factors[name] for name in FACTORS]), law.parts_us)
+    return _latency_us(np.log(list(transfer.factors.values())), law.parts_us)
 
 
 def _fit(law: Offered, rows: Sequence[int], latency_us: Floats) -> Transfer:
     parts, measured = law.parts_us[list(rows)], np.log(latency_us)
-    center = np.zeros(len(FACTORS))
+    deviation = np.array([OVERALL, *law.parts.values()])
+    center = np.zeros(len(deviation))
     center[0] = float(np.median(measured - np.log(parts.sum(axis=1))))
 
     def residuals(x: Floats) -> Floats:
         return (np.log(_latency_us(x, parts)) - measured) / ERROR
 
-    x = fitted(residuals, Prior(center, DEVIATION), turns=TURNS)
-    errors, distance = residuals(x), (x - center) / DEVIATION
+    x = fitted(residuals, Prior(center, deviation), turns=TURNS)
+    errors, distance = residuals(x), (x - center) / deviation
     return Transfer(
         law=law.name,
-        factors=dict(zip(FACTORS, np.exp(x).tolist(), strict=True)),
+        factors=dict(zip(("overall", *law.parts), np.exp(x).tolist(), strict=True)),
         spread=float(np.exp(2 * ERROR * np.sqrt(np.mean(errors**2)))),
         penalty=float(errors @ errors + distance @ distance),
     )

@@ -1,6 +1,6 @@
 """A network on hardware that no preset describes, predicted from the other networks that were measured there.
 
-The law of another chip says what takes how long relative to what; five factors, fitted to the other networks, make it
+The law of another chip says what takes how long relative to what; a few factors, fitted to the other networks, make it
 this unit's (`studies.fitting.transfer`).
 """
 
@@ -17,22 +17,26 @@ from partita.devices.laws.law import kernel_times_us
 from partita.devices.laws.trees import Floats
 from partita.errors import ModelError
 from partita.graph.work import work_of
-from partita.studies.fitting.transfer import Offered, parts_us, predicted_us, transferred
+from partita.studies.fitting.transfer import PARTS, Offered, parts_us, predicted_us, transferred
 from partita.studies.validation.models import FLOP_PER_MAC, kernels_of
 from partita.studies.validation.prediction import Prediction, Row, Unpredicted
 from partita.studies.validation.table import Progress
+from partita.studies.validation.tables.cpu_parts import CPU_PARTS, cpu_parts_us
 from partita.studies.validation.tables.qed_models import on_cores
 from partita.units import US_PER_MS
 
 FEWEST_OTHERS = 4
 """So many other networks must have been measured in the same setting."""
 LEAST_SPREAD = 1.5
+CPU = "CPU"
 LAWS = {
-    "CPU": (("sd855-tflite", "1large"), ("sd855-tflite", "1small"), ("helio-p35-tflite", "1large"),
+    CPU: (("sd855-tflite", "1large"), ("sd855-tflite", "1small"), ("helio-p35-tflite", "1large"),
             ("a12-tflite", "1large"), ("exynos9820-tflite", "2large")),
     "GPU": (("sd855-tflite", ""), ("exynos9820-tflite", ""), ("helio-p35-tflite", ""), ("a12-tflite", "")),
 }  # fmt: skip
 """Unit -> presets whose law is offered, with the set of cores."""
+FEWEST_FOR_CPU_PARTS = 8
+"""So many other networks tell the factors of CPU_PARTS; fewer tell those of PARTS better."""
 INT8 = "int8"
 
 
@@ -71,15 +75,16 @@ def _of_setting(rows: Sequence[Asked]) -> Iterator[Row]:
     if rows[0].unit not in LAWS:
         yield from (Unpredicted(row.name, f"no law of {row.runtime} on {row.unit}") for row in rows)
         return
+    is_fine = rows[0].unit == CPU and len({row.model for row in rows}) > FEWEST_FOR_CPU_PARTS
     known: list[tuple[Asked, list[tuple[str, Floats]], float]] = []
     for row in rows:
         try:
-            known.append((row, *_parts(row.path, row.side, row.unit, _dtype(row))))
+            known.append((row, *_parts(row.path, row.side, row.unit, _dtype(row), is_fine=is_fine)))
         except ModelError as error:
             yield Unpredicted(row.name, f"its model cannot be placed: {error}")
     latency_us = np.array([row.latency_ms * US_PER_MS for row, _, _ in known])
     laws = [
-        Offered(name, np.array([parts[index][1] for _, parts, _ in known]))
+        Offered(name, np.array([parts[index][1] for _, parts, _ in known]), CPU_PARTS if is_fine else PARTS)
         for index, (name, _) in enumerate(known[0][1] if known else [])
     ]
     for index, (row, _, flops) in enumerate(known):
@@ -109,8 +114,8 @@ def _dtype(row: Asked) -> str:
 
 
 @lru_cache(maxsize=512)
-def _parts(path: Path, side: int, unit: str, dtype: str) -> tuple[list[tuple[str, Floats]], float]:
-    """What each law says of a network's kernels, and the network's floating-point operations."""
+def _parts(path: Path, side: int, unit: str, dtype: str, *, is_fine: bool) -> tuple[list[tuple[str, Floats]], float]:
+    """What each law says of a network's parts, and the network's floating-point operations."""
     found = []
     flops = 0.0
     for preset, cores in LAWS[unit]:
@@ -119,5 +124,8 @@ def _parts(path: Path, side: int, unit: str, dtype: str) -> tuple[list[tuple[str
         shapes = [kernel_shape(kernels.graph, node) for node in kernels.nodes]
         inside: list[KernelShape] = [shape for shape in shapes if shape is not None]
         on = on_cores(load_soc(preset).unit_named(unit.lower()), cores)
-        found.append((f"{preset} {cores}", parts_us(inside, kernel_times_us(on, dtype, inside), on.call_us.value)))
+        if is_fine:
+            found.append((f"{preset} {cores}", cpu_parts_us(on, dtype, inside)))
+        else:
+            found.append((f"{preset} {cores}", parts_us(inside, kernel_times_us(on, dtype, inside), on.call_us.value)))
     return found, flops
