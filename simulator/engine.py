@@ -250,13 +250,11 @@ class Engine:
         tasks = program.tasks
         if self._looks_between or following == len(tasks) or not program.sequential:
             return False
-        if run.is_outdated or run.odd is not None:
-            return False
-        if run.phase != FLOW and not self._slices.never_short:
+        if run.odd is not None or not (run.phase == FLOW or self._slices.never_short):
             return False
         task = tasks[following]
         old, new = self._lanes[run.track], self._lanes[task.track]
-        if new.waiting or not (new.run is None or new is old):
+        if new.waiting or not (new.run is None or new is old) or not self._slices.is_current(run):
             return False
         if self.speeds.sleeps and not self._stays_awake(run, tasks[run.task].unit, task.unit):
             return False

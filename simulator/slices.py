@@ -40,9 +40,14 @@ class Slices:
         goes = self._goes(table, piece)
         if not goes:
             table = run.table = self._speeds.free_table(program)
-        run.first, run.end, run.seen, run.is_outdated = piece, program.stop[piece], table.readings[piece], False
+        run.first, run.end, run.seen = piece, program.stop[piece], table.readings[piece]
         run.base_ns = self._events.now_ns - table.at_ns[piece]
         self._go(run, in_one_go=goes)
+
+    def is_current(self, run: Run) -> bool:
+        """Whether a run goes by the table of the clocks, loads and traffic that hold now."""
+        program = run.table.program
+        return run.table is (self._speeds.free_table(program) if run.phase == FLOW else self._speeds.table(program))
 
     def _goes(self, table: Table, piece: int) -> bool:
         """Whether nothing can slow the slice that begins with a piece, whatever begins beside it."""
@@ -97,8 +102,7 @@ class Slices:
         offset, _ = run.position(now_ns)
         piece = old.piece_at(offset)
         if piece >= run.end:
-            run.is_outdated = True  # it ends at this very moment
-            return
+            return  # it ends at this very moment
         odd = self._accounts.open(run, now_ns)
         if run.odd is None:
             self._accounts.count(run, piece)

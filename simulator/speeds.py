@@ -27,6 +27,7 @@ class Speeds:
         self._wake_from_ns: list[int | None] = []
         self._tables: dict[Program, dict[tuple[State, Wakes, float], Table]] = {}
         self._table_of: dict[Program, Table] = {}
+        self._free_table_of: dict[Program, Table] = {}
         """Those of now, without wake-ups."""
 
     def let_sleep(self, units: Sequence[UnitPower]) -> None:
@@ -37,6 +38,7 @@ class Speeds:
     def change(self, state: State, background_gb_per_s: float) -> None:
         self.state, self.background_gb_per_s = state, background_gb_per_s
         self._table_of.clear()
+        self._free_table_of.clear()
 
     def table(self, program: Program, wakes: Wakes = ()) -> Table:
         """How long each piece takes from now on, and what it draws."""
@@ -57,15 +59,18 @@ class Speeds:
         """The same with the memory to itself, whatever the background asks for."""
         if not self.background_gb_per_s:
             return self.table(program)
-        tables, key = self._tables.setdefault(program, {}), (self.state, (), 0.0)
-        if key not in tables:
-            tables[key] = Table(program, self.state)
-        return tables[key]
+        found = self._free_table_of.get(program)
+        if found is None:
+            tables, key = self._tables.setdefault(program, {}), (self.state, (), 0.0)
+            found = tables[key] if key in tables else tables.setdefault(key, Table(program, self.state))
+            self._free_table_of[program] = found
+        return found
 
     def forget(self, program: Program) -> None:
         """It does not run any more."""
         self._tables.pop(program, None)
         self._table_of.pop(program, None)
+        self._free_table_of.pop(program, None)
 
     def _beside_background(self, program: Program) -> State:
         speeds = []

@@ -104,8 +104,6 @@ class Run:
     odd: OddPiece | None = None
     log: TaskLog | None = None
     solo: bool = False
-    is_outdated: bool = False
-    """Whether other clocks, loads or traffic than its table's hold since the moment at which its slice ends."""
     wake_ns: int = 0
     """When it began to wake up."""
     row: Row = NO_ROW
