@@ -28,6 +28,16 @@ def ms(time_us: float) -> float:
     return time_us / US_PER_MS
 
 
+def ns_as_ms(time_ns: float) -> float:
+    """Milliseconds, from the simulator's nanoseconds."""
+    return time_ns / NS_PER_US / US_PER_MS
+
+
+def ns_as_s(time_ns: float) -> float:
+    """Seconds, from the simulator's nanoseconds."""
+    return time_ns / NS_PER_US / US_PER_S
+
+
 def ns(time_us: float) -> int:
     """Whole nanoseconds, for the simulator's integer clock."""
     return round(time_us * NS_PER_US)

@@ -6,11 +6,12 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from partita.reports.scenario import mean_between, scenario_document, seconds, throughput, trip_sentences
+from partita.reports.scenario import mean_between, scenario_document, throughput, trip_sentences
 from partita.reports.summary import plain_table, row
 from partita.reports.wording import percent_text, significant
 from partita.simulator.outcome import Outcome
 from partita.simulator.timeline import Counter
+from partita.units import ns_as_s
 
 COLD_SHARE = 0.01
 """The first hundredth of a run counts as cold, its second half as warm: clocks rise and fall by turns."""
@@ -61,7 +62,7 @@ def explanation(outcomes: Sequence[Outcome], names: Sequence[str]) -> list[str]:
     ]
     verb = "still" if first == last else "no longer it but"
     told.append(
-        f"In the second half of {significant(seconds(outcomes[last].end_ns))} s {verb} {names[last]} is best: "
+        f"In the second half of {significant(ns_as_s(outcomes[last].end_ns))} s {verb} {names[last]} is best: "
         f"{significant(warm_ms(outcomes[last]))} ms"
         + "".join(f"; {n}: {significant(warm_ms(o))} ms" for i, (n, o) in _others(outcomes, names, last))
     )
@@ -69,7 +70,7 @@ def explanation(outcomes: Sequence[Outcome], names: Sequence[str]) -> list[str]:
     if first != last:
         crossing = _crossing_ns(outcomes[first], outcomes[last])
         if crossing is not None:
-            told.append(f"From {significant(seconds(crossing))} s on {names[last]} stays ahead of {names[first]}.")
+            told.append(f"From {significant(ns_as_s(crossing))} s on {names[last]} stays ahead of {names[first]}.")
     return told
 
 

@@ -9,7 +9,7 @@ from partita.reports.colours import FAINT, LINK, unit_colour
 from partita.reports.drawing_style import NODE_STYLES, calm, calm_curves, drawable, legend_beside
 from partita.reports.wording import printable, shortened
 from partita.simulator.timeline import Counter, Timeline
-from partita.units import NS_PER_US, US_PER_MS
+from partita.units import ns_as_ms
 
 KINDS = ("power", "clock", "temperature")
 """From the top; a counter's kind is the first word of its name, the rest is what it is of."""
@@ -29,7 +29,7 @@ def draw_curves(axes: Axes, chip: Chip, counters: Sequence[Counter], end_ms: flo
         kind, _, what = counter.name.partition(" ")
         style = NODE_STYLES[position % len(NODE_STYLES)] if kind == "temperature" and what not in kinds else "solid"
         colour = unit_colour(kinds[what]) if what in kinds else LINK
-        times = [*(time_ns / NS_PER_US / US_PER_MS for time_ns, _ in counter.points), end_ms]
+        times = [*(ns_as_ms(time_ns) for time_ns, _ in counter.points), end_ms]
         values = [*(value for _, value in counter.points), counter.points[-1][1]]
         label = drawable(shortened(printable(what or "all"), 20))
         axes.step(times, values, where="post", color=colour.on(dark=dark), linewidth=1.2, linestyle=style, label=label)

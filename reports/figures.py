@@ -25,7 +25,7 @@ from partita.reports.lanes import Arrow, Lane, arrows_of, envelope, lanes_of, me
 from partita.reports.verdict import labelled_baselines, verdict_of
 from partita.reports.wording import printable, shortened
 from partita.simulator.timeline import Counter, Span, Timeline
-from partita.units import NS_PER_US, US_PER_MS
+from partita.units import US_PER_MS, ns_as_ms
 
 WIDTH_INCHES = 11.0
 LANE_INCHES = 0.46
@@ -182,9 +182,9 @@ def _draw_lanes(
         colour, paper = lane.colour.on(dark=dark), PAPER.on(dark=dark)
         line = 0.3 if len(work) < CROWDED else 0.0
         outline = paper if lane.unit is not None else colour
-        boxes = [_box(span, middle, half) for span in work]
+        boxes = [span_box(span, middle, half) for span in work]
         axes.add_collection(PolyCollection(boxes, facecolor=colour, edgecolor=outline, linewidth=line), autolim=False)
-        boxes, edge = [_box(span, middle, half) for span in fixed], CALL.on(dark=dark)
+        boxes, edge = [span_box(span, middle, half) for span in fixed], CALL.on(dark=dark)
         hatched = PolyCollection(boxes, facecolor="none", edgecolor=edge, hatch=HATCH, linewidth=line)
         axes.add_collection(hatched, autolim=False)
         if lane.unit is not None:
@@ -197,26 +197,23 @@ def _draw_lanes(
         text.set_color(lane.colour.on(dark=dark))
 
 
-def _box(span: Span, middle: float, half: float) -> list[tuple[float, float]]:
-    start, end = _ms(span.start_ns), _ms(span.end_ns)
+def span_box(span: Span, middle: float, half: float) -> list[tuple[float, float]]:
+    """The corners of a span's bar, over milliseconds and lanes."""
+    start, end = ns_as_ms(span.start_ns), ns_as_ms(span.end_ns)
     top, bottom = middle - half, middle + half
     return [(start, top), (end, top), (end, bottom), (start, bottom)]
-
-
-def _ms(time_ns: float) -> float:
-    return time_ns / NS_PER_US / US_PER_MS
 
 
 def _label_spans(axes: Axes, named: Sequence[tuple[Span, str]], middle: float, end_ms: float, colour: str) -> None:
     """The operator's type, where it fits into its box."""
     characters_per_ms = WIDTH_INCHES * POINTS_PER_INCH * PLOT_SHARE / end_ms / (LABEL_POINTS * CHARACTER_SHARE)
     for span, name in named:
-        width = _ms(span.end_ns - span.start_ns)
+        width = ns_as_ms(span.end_ns - span.start_ns)
         fitting = int(width * characters_per_ms) - 1
         if not name or fitting < min(len(name), SHORTEST_CUT):
             continue
         axes.text(
-            _ms(span.start_ns) + width / 2, middle, drawable(shortened(name, fitting)), ha="center", va="center",
+            ns_as_ms(span.start_ns) + width / 2, middle, drawable(shortened(name, fitting)), ha="center", va="center",
             color=colour, fontsize=LABEL_POINTS, clip_on=True, parse_math=False,
         )  # fmt: skip
 
@@ -229,8 +226,8 @@ def _draw_arrows(axes: Axes, arrows: Sequence[Arrow], centres: Centres, *, dark:
         down = 1 if end > start else -1
         axes.add_patch(
             FancyArrowPatch(
-                (_ms(arrow.span.start_ns), start + down * start_half),
-                (_ms(arrow.span.end_ns), end - down * end_half),
+                (ns_as_ms(arrow.span.start_ns), start + down * start_half),
+                (ns_as_ms(arrow.span.end_ns), end - down * end_half),
                 arrowstyle="-|>" if few else "-",
                 mutation_scale=6,
                 linewidth=0.9 if few else 0.3,
@@ -245,7 +242,7 @@ def _draw_arrows(axes: Axes, arrows: Sequence[Arrow], centres: Centres, *, dark:
 def _draw_memory(axes: Axes, counter: Counter, timeline: Timeline, *, dark: bool) -> None:
     calm(axes, dark=dark)
     bins = envelope(counter, max((span.end_ns for span in timeline.spans), default=0), MEMORY_BINS)
-    edges = [_ms(start) for start, _, _ in bins] + [_ms(bins[-1][1])] if bins else [0.0, 1.0]
+    edges = [ns_as_ms(start) for start, _, _ in bins] + [ns_as_ms(bins[-1][1])] if bins else [0.0, 1.0]
     values = [value for _, _, value in bins] or [0.0]
     axes.stairs(values, edges, fill=True, color=LINK.on(dark=dark), alpha=0.55, linewidth=0)
     axes.set_ylim(0, max(values) * 1.1 or 1.0)

@@ -10,19 +10,11 @@ from partita.reports.summary import plain_table, row
 from partita.reports.wording import percent_text, shortened, significant
 from partita.simulator.outcome import Energy, Outcome, StreamOutcome
 from partita.simulator.timeline import Counter
-from partita.units import NS_PER_US, US_PER_MS, US_PER_S
+from partita.units import NS_PER_US, US_PER_MS, ns_as_ms, ns_as_s
 
 PERCENTILES = (50, 90, 95, 99, 99.9)
 MOST_COSTLY = 8
 NAME_WIDTH = 18
-
-
-def seconds(time_ns: float) -> float:
-    return time_ns / NS_PER_US / US_PER_S
-
-
-def milliseconds(time_ns: float) -> float:
-    return time_ns / NS_PER_US / US_PER_MS
 
 
 def scenario_document(outcome: Outcome) -> dict[str, Any]:
@@ -32,7 +24,7 @@ def scenario_document(outcome: Outcome) -> dict[str, Any]:
         "scenario": outcome.scenario.name,
         "soc": outcome.soc_name,
         "seed": outcome.scenario.seed,
-        "end_s": seconds(outcome.end_ns),
+        "end_s": ns_as_s(outcome.end_ns),
         "inferences": outcome.inferences,
         "streams": [_stream_document(outcome, index) for index in range(len(outcome.streams))],
         "busy_ms": {track: us / US_PER_MS for track, us in outcome.busy_us.items()},
@@ -40,11 +32,11 @@ def scenario_document(outcome: Outcome) -> dict[str, Any]:
         "energy": None if outcome.energy is None else _energy_document(outcome.energy),
         "energy_per_inference_mj": outcome.energy_per_inference_mj,
         "throttling": [
-            {"node": t.node, "at_s": seconds(t.time_ns), "temperature_c": t.temperature_c, "units": list(t.units)}
+            {"node": t.node, "at_s": ns_as_s(t.time_ns), "temperature_c": t.temperature_c, "units": list(t.units)}
             for t in outcome.trips
         ],
         "curves": {
-            c.name: {"unit": c.unit, "start_s": [seconds(t) for t, _ in c.points], "value": [v for _, v in c.points]}
+            c.name: {"unit": c.unit, "start_s": [ns_as_s(t) for t, _ in c.points], "value": [v for _, v in c.points]}
             for c in outcome.curves
         },
         "notes": list(outcome.notes),
@@ -65,10 +57,10 @@ def _stream_document(outcome: Outcome, index: int) -> dict[str, Any]:
         "inferences": stream.inferences,
         "throughput_per_s": throughput(outcome, stream),
         "latency_ms": {
-            "mean": milliseconds(latency.mean_ns),
-            "least": milliseconds(latency.least_ns or 0),
-            "most": milliseconds(latency.most_ns),
-            **{f"p{percent:g}": milliseconds(latency.percentile_ns(percent)) for percent in PERCENTILES},
+            "mean": ns_as_ms(latency.mean_ns),
+            "least": ns_as_ms(latency.least_ns or 0),
+            "most": ns_as_ms(latency.most_ns),
+            **{f"p{percent:g}": ns_as_ms(latency.percentile_ns(percent)) for percent in PERCENTILES},
         },
         "percentiles_are_exact": latency.is_exact,
         "mean_under_way": stream.mean_waiting,
@@ -99,7 +91,7 @@ def _energy_document(energy: Energy) -> dict[str, Any]:
 
 def throughput(outcome: Outcome, stream: StreamOutcome) -> float:
     """Inferences per second."""
-    return stream.inferences / seconds(outcome.end_ns) if outcome.end_ns else 0.0
+    return stream.inferences / ns_as_s(outcome.end_ns) if outcome.end_ns else 0.0
 
 
 def _utilisation(outcome: Outcome) -> dict[str, float]:
@@ -111,7 +103,7 @@ def scenario_summary(outcome: Outcome) -> RenderableType:
     """What `partita simulate --scenario` prints."""
     head = (
         f"{outcome.scenario.name} on {outcome.soc_name}: {outcome.inferences:,} inferences in "
-        f"{significant(seconds(outcome.end_ns))} s"
+        f"{significant(ns_as_s(outcome.end_ns))} s"
     )
     parts: list[RenderableType] = [Text(head, style="bold"), _streams_table(outcome), _path_table(outcome)]
     parts.append(_units_table(outcome))
@@ -132,7 +124,7 @@ def _streams_table(outcome: Outcome) -> RenderableType:
         missed = "" if stream.deadline_us is None else percent_text(stream.miss_share)
         dropped = f" (+{stream.dropped:,} dropped)" if stream.dropped else ""
         row(table, shortened(stream.name, NAME_WIDTH), f"{stream.answered:,}{dropped}",
-            significant(throughput(outcome, stream)), *(f"{milliseconds(ns):.3f}" for ns in shown), missed)  # fmt: skip
+            significant(throughput(outcome, stream)), *(f"{ns_as_ms(ns):.3f}" for ns in shown), missed)  # fmt: skip
     return table
 
 
@@ -196,7 +188,7 @@ def _costly_table(outcome: Outcome) -> RenderableType:
 def trip_sentences(outcome: Outcome) -> list[str]:
     """When what was too hot, and what was slowed for it."""
     return [
-        f"After {significant(seconds(trip.time_ns))} s {trip.node} reached {trip.temperature_c:.0f} C: "
+        f"After {significant(ns_as_s(trip.time_ns))} s {trip.node} reached {trip.temperature_c:.0f} C: "
         f"the clocks of {', '.join(trip.units)} go down."
         for trip in outcome.trips
     ]

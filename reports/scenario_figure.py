@@ -10,11 +10,10 @@ from partita.devices.soc import Soc
 from partita.reports.colours import ACCENT, FAINT, INK, LINK, OTHER_UNIT, PANEL, UNIT_COLOURS, Colour, unit_colour
 from partita.reports.drawing_style import NODE_STYLES, calm, calm_curves, drawable, legend_beside
 from partita.reports.figures import BAR_SHARE, LANE_INCHES, head_line, new_figure
-from partita.reports.scenario import seconds
 from partita.reports.wording import printable, shortened, significant
 from partita.simulator.outcome import Interval, Outcome
 from partita.simulator.timeline import HOST_TRACK, Counter
-from partita.units import NS_PER_US, US_PER_MS
+from partita.units import US_PER_S, ns, ns_as_ms, ns_as_s
 
 STREAM_COLOURS = (ACCENT, UNIT_COLOURS["cpu"], UNIT_COLOURS["npu"], UNIT_COLOURS["dsp"], OTHER_UNIT)
 PANEL_INCHES = 0.95
@@ -50,7 +49,7 @@ def scenario_figure(outcome: Outcome, soc: Soc, *, dark: bool = False) -> Figure
 def _headline(outcome: Outcome) -> str:
     told = [f"{outcome.scenario.name} on {outcome.soc_name}"]
     for stream in outcome.streams[:3]:
-        p99 = stream.latency.percentile_ns(99) / NS_PER_US / US_PER_MS
+        p99 = ns_as_ms(stream.latency.percentile_ns(99))
         told.append(f"{shortened(stream.name, 28)}: {stream.answered:,} answers, 99 % within {significant(p99)} ms")
     return "\n".join((told[0], "; ".join(told[1:])))
 
@@ -60,18 +59,17 @@ def _stretch(outcome: Outcome) -> tuple[int, int]:
     window = outcome.scenario.window
     if window is None or not outcome.intervals:
         return 0, max(1, outcome.end_ns)
-    start = round(window.start_s * US_PER_MS * US_PER_MS * NS_PER_US)
-    return start, max(start + 1, min(outcome.end_ns, start + round(window.length_s * US_PER_MS**2 * NS_PER_US)))
+    start = ns(window.start_s * US_PER_S)
+    return start, max(start + 1, min(outcome.end_ns, start + ns(window.length_s * US_PER_S)))
 
 
 def _scale(length_ns: int) -> float:
     """From ns to the unit of the axis."""
-    per_ms = 1 / NS_PER_US / US_PER_MS
-    return per_ms / US_PER_MS if seconds(length_ns) > LONG_S else per_ms
+    return ns_as_s(1) if ns_as_s(length_ns) > LONG_S else ns_as_ms(1)
 
 
 def _axis_unit(length_ns: int) -> str:
-    return "s" if seconds(length_ns) > LONG_S else "ms"
+    return "s" if ns_as_s(length_ns) > LONG_S else "ms"
 
 
 def _tracks(outcome: Outcome) -> list[str]:

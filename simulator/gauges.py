@@ -10,15 +10,13 @@ from collections.abc import Iterator, Sequence
 from partita.devices.power import Power
 from partita.devices.soc import Soc
 from partita.simulator.heat import HeatNetwork
-from partita.simulator.meter import QUANTA_PER_MJ, Meter
+from partita.simulator.meter import Meter, mean_w
 from partita.simulator.program import NO_UNIT
 from partita.simulator.tables import Table
 from partita.simulator.timeline import Counter, Span
-from partita.units import MS_PER_S, NS_PER_US, US_PER_S
 
 HEAT_STEPS = 128
 """Temperatures are looked at so often."""
-W_PER_QUANTA_PER_NS = NS_PER_US * US_PER_S / QUANTA_PER_MJ / MS_PER_S
 
 Drawn = dict[int, list[tuple[int, float, float, float]]]
 """Time in ns -> what begins or, below 0, ends then: (unit or NO_UNIT, its weight in ppm, host cores, bytes per ns)."""
@@ -83,7 +81,7 @@ def _powers(changes: Drawn, meter: Meter, units: int) -> Iterator[tuple[int, int
                 meter.add_weight(unit, round(weight * elapsed), overlaps=at_work > 1)
             meter.add_host(round(host * elapsed))
             meter.add_bytes(round(rate * elapsed))
-            yield last_ns, time_ns, [quanta / elapsed * W_PER_QUANTA_PER_NS for quanta in meter.close(time_ns)]
+            yield last_ns, time_ns, [mean_w(quanta, elapsed) for quanta in meter.close(time_ns)]
         for unit, weight, cores, bytes_per_ns in changes[time_ns]:
             if unit != NO_UNIT:
                 weights[unit] += weight

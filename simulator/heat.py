@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from partita.devices.thermal import AMBIENT, BASE, DRAM, HOST, Thermal
-from partita.units import MS_PER_S, NS_PER_US, US_PER_MS
+from partita.units import ns_as_s
 
 SQUARINGS = 14
 """exp(A) = exp(A / 2^14)^(2^14), the small one by four terms of its series."""
@@ -33,7 +33,7 @@ class HeatNetwork:
     def advance(self, step_ns: int, powers_w: Sequence[float]) -> None:
         """Move on by `step_ns` with these mean powers by source."""
         if step_ns not in self._moves:
-            self._moves[step_ns] = _exact_step(self._rates, self._capacities, _seconds(step_ns))
+            self._moves[step_ns] = _exact_step(self._rates, self._capacities, ns_as_s(step_ns))
         keep, heat = self._moves[step_ns]
         arriving = [0.0] * len(self.nodes)
         for node, power in zip(self.node_of_source, powers_w, strict=True):
@@ -51,10 +51,6 @@ class HeatNetwork:
         arriving = np.array([powers_w.get(node, 0.0) for node in self.nodes])
         above = np.linalg.solve(-self._rates * self._capacities[:, None], arriving)
         return {node: self.ambient_c + float(t) for node, t in zip(self.nodes, above, strict=True)}
-
-
-def _seconds(time_ns: int) -> float:
-    return time_ns / NS_PER_US / US_PER_MS / MS_PER_S
 
 
 def _matrix(thermal: Thermal) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

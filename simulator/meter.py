@@ -11,12 +11,18 @@ from partita.devices.power import Power, UnitPower
 from partita.devices.thermal import Thermal
 from partita.simulator.program import PPM
 from partita.simulator.tables import Reading
+from partita.units import ns_as_ms
 
 UW_PER_MW = 1_000
 MILLI = 1_000
 QUANTA_PER_MJ = 10**18
 QUANTA_PER_MILLI_PJ = 10**6
 """1e-21 J in a thousandth of a pJ."""
+
+
+def mean_w(quanta: int, time_ns: int) -> float:
+    """The mean power in watts, which are mJ per ms."""
+    return quanta / QUANTA_PER_MJ / ns_as_ms(time_ns)
 
 
 @dataclass(slots=True, kw_only=True)

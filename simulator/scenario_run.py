@@ -13,7 +13,7 @@ from partita.simulator.engine import Engine
 from partita.simulator.governor import Clocks
 from partita.simulator.heat import HeatNetwork
 from partita.simulator.memory import machine_of
-from partita.simulator.meter import QUANTA_PER_MJ, Meter
+from partita.simulator.meter import Meter, mean_w
 from partita.simulator.outcome import Interval, Outcome, Trip
 from partita.simulator.program import Program, alone_us, program_of, tracks_of
 from partita.simulator.scenario import Scenario, check_units
@@ -23,7 +23,7 @@ from partita.simulator.summary import Curve
 from partita.simulator.tables import State
 from partita.simulator.timeline import Counter
 from partita.simulator.work import Frame, Run
-from partita.units import MS_PER_S, NS_PER_US, US_PER_MS, US_PER_S
+from partita.units import NS_PER_US, US_PER_MS, US_PER_S, ns_as_ms
 
 STEPS_PER_RUN = 512
 """A run is looked at so often at least, so that a short one gives a picture too."""
@@ -221,7 +221,7 @@ class _Phone:
         quanta = self._meter.close(now_ns)
         elapsed_ns = now_ns - self._last_ns
         if elapsed_ns > 0:
-            powers_w = [amount / elapsed_ns * _W_PER_QUANTA_PER_NS for amount in quanta]
+            powers_w = [mean_w(amount, elapsed_ns) for amount in quanta]
             if self._heat is not None:
                 self._heat.advance(elapsed_ns, powers_w)
             self._draw(elapsed_ns, powers_w)
@@ -274,7 +274,7 @@ class _Phone:
         for index, source in enumerate(self._sources):
             latency_ns = source.fresh_latency_ns()
             if latency_ns is not None:
-                self._latest[index] = latency_ns / NS_PER_US / US_PER_MS
+                self._latest[index] = ns_as_ms(latency_ns)
             if index in self._latest:
                 self._point(f"latency {index}", "ms", elapsed_ns, self._latest[index])
 
@@ -344,6 +344,3 @@ class _Phone:
             events=self._engine.accounts.events,
             notes=tuple(notes),
         )
-
-
-_W_PER_QUANTA_PER_NS = NS_PER_S / QUANTA_PER_MJ / MS_PER_S

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 
 from partita.devices import Soc
-from partita.reports.scenario import mean_between, milliseconds, seconds, throughput
+from partita.reports.scenario import mean_between, throughput
 from partita.simulator.outcome import Outcome, StreamOutcome
 from partita.simulator.scenario import Scenario
 from partita.studies.scenario_paths import stream_titles
-from partita.units import MS_PER_S, NS_PER_US
+from partita.units import MS_PER_S, NS_PER_US, ns_as_ms, ns_as_s
 
 OF_STREAM: Mapping[str, str] = {
     "response_mean_ms": "mean time from the arrival of a query to its answer",
@@ -64,9 +64,9 @@ def _of_stream(outcome: Outcome, index: int) -> dict[str, float | None]:
     answers = latency.count > 0
     warm = outcome.curve(f"latency {index}")
     return {
-        "response_mean_ms": milliseconds(latency.mean_ns) if answers else None,
-        **{f"response_p{p}_ms": milliseconds(latency.percentile_ns(p)) if answers else None for p in (50, 90, 99)},
-        "response_max_ms": milliseconds(latency.most_ns) if answers else None,
+        "response_mean_ms": ns_as_ms(latency.mean_ns) if answers else None,
+        **{f"response_p{p}_ms": ns_as_ms(latency.percentile_ns(p)) if answers else None for p in (50, 90, 99)},
+        "response_max_ms": ns_as_ms(latency.most_ns) if answers else None,
         "response_warm_ms": mean_between(warm, 0.5, 1) if warm is not None and answers else None,
         "missed_share": _missed(stream) / stream.asked if stream.asked else None,
         "dropped_share": stream.dropped / stream.asked if stream.asked else None,
@@ -92,7 +92,7 @@ def _of_phone(outcome: Outcome, soc: Soc) -> dict[str, float | None]:
         "energy_per_inference_mj": outcome.energy_per_inference_mj,
         "power_w": _power_w(outcome),
         "hottest_c": max(heat, default=None),
-        "throttled_after_s": seconds(min((t.time_ns for t in outcome.trips), default=outcome.end_ns)) if heat else None,
+        "throttled_after_s": ns_as_s(min((t.time_ns for t in outcome.trips), default=outcome.end_ns)) if heat else None,
         "lowest_clock_share": min((v / tops[c.name] for c in clocks for _, v in c.points), default=None),
         **busy,
         "memory_gb_per_s": mean_between(memory, 0, 1) if memory is not None else None,
@@ -102,7 +102,7 @@ def _of_phone(outcome: Outcome, soc: Soc) -> dict[str, float | None]:
 def _power_w(outcome: Outcome) -> float | None:
     if outcome.energy is None or not outcome.end_ns:
         return None
-    return outcome.energy.total_mj / seconds(outcome.end_ns) / MS_PER_S
+    return outcome.energy.total_mj / ns_as_s(outcome.end_ns) / MS_PER_S
 
 
 def _top_clocks_mhz(soc: Soc) -> dict[str, float]:
