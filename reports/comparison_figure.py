@@ -6,14 +6,14 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
-from partita.reports.chip import Chip, chip_of
+from partita.reports.chip import chip_of
 from partita.reports.colours import FAINT, INK, PANEL, PAPER
 from partita.reports.comparison_of_run import RunComparison, verdict_of_run
 from partita.reports.drawing_style import calm, drawable
-from partita.reports.figures import head_line, new_figure
+from partita.reports.figures import head_line, new_figure, span_box
 from partita.reports.lanes import Lane, lanes_of
-from partita.simulator.timeline import Span, Timeline
-from partita.units import NS_PER_US, US_PER_MS
+from partita.simulator.timeline import Timeline
+from partita.units import US_PER_MS, ns_as_ms
 
 LANE_INCHES = 0.42
 BORDER_INCHES = 1.5
@@ -28,10 +28,13 @@ CROWDED = 60
 
 
 def comparison_figure(found: RunComparison, *, dark: bool = False) -> Figure:
-    """A lane per unit and link in both halves; the numbers are those of segments."""
+    """A lane per unit that the plan uses and per link in both halves; the numbers are those of segments."""
     chip = chip_of(found.plan)
     halves = [("simulated", found.simulated), ("measured", found.measured)]
-    lanes = [_shared(lanes_of(chip, timeline), chip, found) for _, timeline in halves]
+    used = {segment.unit for segment in found.plan.segments}
+    lanes = [
+        [lane for lane in lanes_of(chip, timeline) if lane.unit is None or lane.track in used] for _, timeline in halves
+    ]
     rows = [max(len(each), 1) for each in lanes]
     figure = new_figure(LANE_INCHES * sum(rows) + BORDER_INCHES, dark=dark)
     axes = figure.subplots(2, 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": rows})[:, 0]
@@ -48,26 +51,18 @@ def comparison_figure(found: RunComparison, *, dark: bool = False) -> Figure:
     return figure
 
 
-def _shared(lanes: Sequence[Lane], chip: Chip, found: RunComparison) -> list[Lane]:
-    """Units that the plan uses, and links; what has a lane on one side only stays, idle units do not."""
-    used = {segment.unit for segment in found.plan.segments}
-    return [lane for lane in lanes if lane.unit is None or lane.track in used]
-
-
 def _draw(axes: Axes, lanes: Sequence[Lane], timeline: Timeline, end_ms: float, *, dark: bool) -> None:
     calm(axes, dark=dark)
     line = EDGE if len(timeline.spans) < CROWDED else 0.0
     for row, lane in enumerate(lanes):
         if lane.unit is not None:
             axes.axhspan(row - HALF_BAR, row + HALF_BAR, color=PANEL.on(dark=dark), linewidth=0, zorder=0)
-        edge = PAPER.on(dark=dark)
+        colour, edge = lane.colour.on(dark=dark), PAPER.on(dark=dark)
         for fixed, alpha in ((False, 1.0), (True, 0.45)):
             spans = [span for span in lane.spans if (span.kind in ("call", "inference")) == fixed]
-            axes.add_collection(
-                PolyCollection([_box(span, row) for span in spans], facecolor=lane.colour.on(dark=dark), alpha=alpha,
-                               edgecolor=edge, linewidth=line),
-                autolim=False,
-            )  # fmt: skip
+            boxes = [span_box(span, row, HALF_BAR) for span in spans]
+            bars = PolyCollection(boxes, facecolor=colour, alpha=alpha, edgecolor=edge, linewidth=line)
+            axes.add_collection(bars, autolim=False)
         if lane.unit is not None:
             _number_segments(axes, lane, row, end_ms, dark=dark)
     axes.set_yticks(range(len(lanes)), [drawable(lane.title) for lane in lanes], parse_math=False)
@@ -86,19 +81,10 @@ def _number_segments(axes: Axes, lane: Lane, row: int, end_ms: float, *, dark: b
     if len(extents) > MOST_LABELS:
         return
     for segment, (start_ns, end_ns) in extents.items():
-        start, end = _ms(start_ns), _ms(end_ns)
+        start, end = ns_as_ms(start_ns), ns_as_ms(end_ns)
         if segment < 0 or end - start < LEAST_SHARE * end_ms:
             continue
         axes.text(
             (start + end) / 2, row, str(segment), ha="center", va="center", fontsize=7.5, fontweight="bold",
             color=PAPER.on(dark=dark), clip_on=True,
         )  # fmt: skip
-
-
-def _box(span: Span, row: int) -> list[tuple[float, float]]:
-    start, end = _ms(span.start_ns), _ms(span.end_ns)
-    return [(start, row - HALF_BAR), (end, row - HALF_BAR), (end, row + HALF_BAR), (start, row + HALF_BAR)]
-
-
-def _ms(time_ns: float) -> float:
-    return time_ns / NS_PER_US / US_PER_MS

@@ -4,7 +4,7 @@ A segment takes from the beginning of its first span on its unit to the end of t
 beginning to that of the next one of its segment, so that what a runtime does between two kernels counts on both sides.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,9 +20,9 @@ from partita.simulator.timeline import Span, Timeline
 from partita.units import NS_PER_US, ms
 
 PERCENT = 0.01
-TRANSFERS = ("transfer", "map", "pre_sync", "post_sync")
+HANDED_OVER = ("transfer", "map", "pre_sync", "post_sync")
 """Kinds of spans that take a link, or the time of a hand-over."""
-Sizes = tuple[float, float]
+Pair = tuple[float, float]
 """Simulated and measured time in microseconds."""
 
 
@@ -40,7 +40,7 @@ class SegmentPair:
 
     @property
     def error(self) -> float:
-        return relative(self.simulated_us, self.measured_us)
+        return _relative(self.simulated_us, self.measured_us)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class TypePair:
 
     @property
     def error(self) -> float:
-        return relative(self.simulated_us, self.measured_us)
+        return _relative(self.simulated_us, self.measured_us)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +83,7 @@ class RunComparison:
     @property
     def error(self) -> float:
         """Of the latency, relative to what was measured."""
-        return relative(self.simulated.latency_us, self.measured.latency_us)
+        return _relative(self.simulated.latency_us, self.measured.latency_us)
 
     @cached_property
     def segments(self) -> tuple[SegmentPair, ...]:
@@ -107,7 +107,7 @@ class RunComparison:
     def types(self) -> tuple[TypePair, ...]:
         """The type with the largest difference first."""
         simulated, measured = (dict(_operator_us(timeline)) for timeline in (self.simulated, self.measured))
-        sums: dict[str, Sizes] = {}
+        sums: dict[str, Pair] = {}
         counts: dict[str, int] = {}
         for operator in self.plan.operators:
             op = self.plan.graph.node_named[operator.node].op
@@ -118,16 +118,13 @@ class RunComparison:
         return tuple(sorted(pairs, key=lambda pair: -abs(pair.simulated_us - pair.measured_us)))
 
     @property
-    def transfers(self) -> Sizes:
+    def transfers_us(self) -> Pair:
         """Time of everything that is handed from one unit to another."""
-        return tuple(
-            sum(span.duration_us for span in timeline.spans if span.kind in TRANSFERS)
-            for timeline in (self.simulated, self.measured)
-        )  # type: ignore[return-value]  # one for each of two
+        return _transfers_us(self.simulated), _transfers_us(self.measured)
 
 
-def relative(simulated_us: float, measured_us: float) -> float:
-    """(simulated - measured) / measured; 0 if both are nothing."""
+def _relative(simulated_us: float, measured_us: float) -> float:
+    """(simulated - measured) / measured; where nothing was measured 1, or 0 if nothing was simulated either."""
     if measured_us <= 0:
         return 0.0 if simulated_us <= 0 else 1.0
     return simulated_us / measured_us - 1
@@ -137,6 +134,10 @@ def _extent(timeline: Timeline, segment: int, unit: str) -> tuple[int, int]:
     """From when to when a segment is on its unit, in ns."""
     own = [span for span in timeline.spans if span.segment == segment and span.track == unit]
     return (min(s.start_ns for s in own), max(s.end_ns for s in own)) if own else (0, 0)
+
+
+def _transfers_us(timeline: Timeline) -> float:
+    return sum(span.duration_us for span in timeline.spans if span.kind in HANDED_OVER)
 
 
 def _operator_us(timeline: Timeline) -> Iterator[tuple[str, float]]:
@@ -164,7 +165,7 @@ def runs_side_by_side(timeline: Timeline) -> bool:
 
 def run_comparison_document(found: RunComparison) -> dict[str, Any]:
     """`partita compare --json`; described by templates/comparison.schema.json."""
-    moved = found.transfers
+    moved = found.transfers_us
     return {
         "format": "partita-comparison/1",
         "model": found.plan.graph.name,
@@ -198,7 +199,7 @@ def run_comparison_document(found: RunComparison) -> dict[str, Any]:
     }
 
 
-def _type_document(pair: TypePair) -> Mapping[str, Any]:
+def _type_document(pair: TypePair) -> dict[str, Any]:
     return {
         "count": pair.count,
         "simulated_ms": ms(pair.simulated_us),
@@ -222,17 +223,17 @@ def run_comparison_summary(found: RunComparison) -> RenderableType:
     head = Text(verdict_of_run(found), style="bold")
     segments = plain_table("Segments", "", "unit", "operators", "simulated ms", "measured ms", "error", numbers=4)
     for pair in _largest(found.segments):
-        cells = (f"segment {pair.index}", pair.unit, str(pair.operators), *_sizes(pair.simulated_us, pair.measured_us))
+        cells = (f"segment {pair.index}", pair.unit, str(pair.operators), *_cells(pair.simulated_us, pair.measured_us))
         row(segments, *cells, _signed(pair.error))
     _more(segments, len(found.segments), 6)
     types = plain_table("Types, the largest difference first", "type", "operators", "simulated ms", "measured ms",
                         "error", numbers=4)  # fmt: skip
     for each in found.types[:TABLE_ROWS]:
-        row(types, each.op, str(each.count), *_sizes(each.simulated_us, each.measured_us), _signed(each.error))
+        row(types, each.op, str(each.count), *_cells(each.simulated_us, each.measured_us), _signed(each.error))
     _more(types, len(found.types), 5)
     parts: list[RenderableType] = [head, segments, types]
-    if any(found.transfers):
-        simulated, measured = found.transfers
+    if any(found.transfers_us):
+        simulated, measured = found.transfers_us
         parts.append(Text(f"Transfers: simulated {ms(simulated):.3f} ms, measured {ms(measured):.3f} ms"))
     return Group(*parts)
 
@@ -248,7 +249,7 @@ def _more(table: Any, count: int, columns: int) -> None:
         row(table, f"and {count - TABLE_ROWS} more", *[""] * (columns - 1))
 
 
-def _sizes(simulated_us: float, measured_us: float) -> tuple[str, str]:
+def _cells(simulated_us: float, measured_us: float) -> tuple[str, str]:
     return f"{ms(simulated_us):.3f}", f"{ms(measured_us):.3f}"
 
 
