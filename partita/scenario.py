@@ -117,9 +117,9 @@ def _write(asked: Asked, outcome: Outcome) -> None:
 
         write_atomically(asked.output, _json_bytes(scenario_document(outcome)))
     if asked.trace is not None:
-        from partita.reports.scenario_trace import scenario_trace_form
+        from partita.reports.scenario_trace import write_scenario_trace
 
-        write_atomically(asked.trace, scenario_trace_form(asked.trace, outcome))
+        write_scenario_trace(outcome, asked.trace)
     for path in asked.plots:
         from partita.reports.figures import figure_bytes
         from partita.reports.scenario_figure import scenario_figure

@@ -25,20 +25,25 @@ def _key(field: int, wire: int) -> bytes:
 
 
 def number_field(field: int, value: int) -> bytes:
+    """A whole number, those below 0 as their complement of 64 bits."""
     return _key(field, VARINT) + _varint(value)
 
 
 def fixed_field(field: int, value: int) -> bytes:
+    """A whole number from 0 on in eight bytes."""
     return _key(field, FIXED_64) + struct.pack("<Q", value)
 
 
 def double_field(field: int, value: float) -> bytes:
+    """A float64."""
     return _key(field, FIXED_64) + struct.pack("<d", value)
 
 
 def bytes_field(field: int, value: bytes) -> bytes:
+    """Bytes, or a message within the message."""
     return _key(field, BYTES) + _varint(len(value)) + value
 
 
 def text_field(field: int, value: str) -> bytes:
+    """Text in UTF-8; what UTF-8 cannot say is spelt out."""
     return bytes_field(field, value.encode(errors="backslashreplace"))

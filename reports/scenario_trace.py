@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from partita.files import write_atomically
 from partita.reports.perfetto_trace import (
     FIRST_TRACK,
     SUFFIX,
@@ -48,10 +49,10 @@ def scenario_perfetto_bytes(outcome: Outcome) -> bytes:
     return joined([*packets, *count_packets(outcome.curves)])
 
 
-def scenario_trace_form(path: str | Path, outcome: Outcome) -> bytes:
-    """A Perfetto trace if the path ends in .pftrace, else a Chrome trace."""
+def write_scenario_trace(outcome: Outcome, path: str | Path) -> None:
+    """A Perfetto trace if the path ends in .pftrace, else a Chrome trace; OutputError if it cannot be written."""
     form = scenario_perfetto_bytes if Path(path).suffix.lower() == SUFFIX else scenario_trace_bytes
-    return form(outcome)
+    write_atomically(path, form(outcome))
 
 
 def _events(outcome: Outcome) -> Iterator[Event]:

@@ -3,8 +3,9 @@
 import json
 import struct
 from functools import cache
+from pathlib import Path
 
-from partita.reports.scenario_trace import scenario_perfetto_bytes, scenario_trace_form
+from partita.reports.scenario_trace import scenario_perfetto_bytes, write_scenario_trace
 from partita.simulator.outcome import Outcome
 from partita.simulator.scenario import scenario_from
 from partita.simulator.scenario_run import simulate_scenario
@@ -53,6 +54,9 @@ def test_power_clock_and_temperature_are_read_back() -> None:
     assert {"power", "clock", "temperature", "dram"} <= kinds
 
 
-def test_the_suffix_chooses_the_format() -> None:
-    assert scenario_trace_form("a.pftrace", outcome()) == scenario_perfetto_bytes(outcome())
-    assert json.loads(scenario_trace_form("a.json", outcome()))["otherData"]["scenario"] == "two"
+def test_the_suffix_chooses_the_format(tmp_path: Path) -> None:
+    perfetto, chrome = tmp_path / "a.pftrace", tmp_path / "a.json"
+    for path in (perfetto, chrome):
+        write_scenario_trace(outcome(), path)
+    assert perfetto.read_bytes() == scenario_perfetto_bytes(outcome())
+    assert json.loads(chrome.read_text())["otherData"]["scenario"] == "two"
