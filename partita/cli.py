@@ -5,7 +5,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,8 +17,9 @@ from partita.calibration import EPILOG as CALIBRATE_EPILOG
 from partita.calibration import calibrate
 from partita.compare import EPILOG as COMPARE_EPILOG
 from partita.compare import compare
+from partita.entry import new_app
 from partita.entry import run as run_app
-from partita.errors import OutputError, PlacementError, SimulationError
+from partita.errors import PlacementError, SimulationError
 from partita.export import EPILOG as EXPORT_EPILOG
 from partita.export import export
 from partita.files import check_outputs
@@ -39,14 +39,10 @@ if TYPE_CHECKING:
     from partita.graph.plan import Plan
     from partita.partitioner.why import Why
 
-app = typer.Typer(
+app = new_app(
     name="partita",
     help="Place a neural network on the CPU, GPU and NPU of a phone, with proof; run the placement; simulate it.",
     no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="markdown",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(soc_app, name="soc")
 app.command(epilog=EPILOG)(ops)
@@ -57,8 +53,6 @@ app.command(epilog=CALIBRATE_EPILOG)(calibrate)
 app.command(epilog=SOLVE_EPILOG)(solve)
 app.command(epilog=EXPORT_EPILOG)(export)
 app.command(epilog=COMPARE_EPILOG)(compare)
-
-PLOTS = (".png", ".svg", ".pdf")
 
 out = Console(soft_wrap=False)
 progress = Console(stderr=True)
@@ -210,9 +204,7 @@ def simulate(
     from partita.reports.perfetto_trace import write_trace
     from partita.simulator.timeline_file import write_timeline
 
-    for path in plot or []:
-        if Path(path).suffix not in PLOTS:
-            raise OutputError(f"cannot plot to {path!r}: its name must end in {', '.join(PLOTS)}")
+    given.check_plots(plot or [])
     inputs = [*(models or []), *([scenario] if scenario is not None else [])]
     check_outputs([output, trace, *(plot or [])], inputs=inputs)
     if scenario is not None:

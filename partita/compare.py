@@ -8,7 +8,6 @@ import typer
 from rich.console import Console
 
 from partita import options as given
-from partita.errors import OutputError
 from partita.files import check_outputs, write_atomically
 
 out = Console(soft_wrap=False)
@@ -19,7 +18,6 @@ EPILOG = (
     "    partita compare model.plan.json --measured run.json --plot both.png\n\n"
     "    partita compare model.plan.json --measured run.json --json"
 )
-PLOTS = (".png", ".svg", ".pdf")
 
 PlanFile = Annotated[str, typer.Argument(metavar="PLAN", help="A plan that `partita place -o` wrote.")]
 Measured = Annotated[
@@ -64,7 +62,7 @@ def compare(
     from partita.simulator.timeline_file import read_timeline
 
     plots = plot or []
-    _check_plots(plots)
+    given.check_plots(plots)
     check_outputs(plots, inputs=[plan, measured, *([simulated] if simulated is not None else [])])
     measured_timeline = read_timeline(measured)
     placed = api.load_plan(plan)
@@ -82,12 +80,6 @@ def compare(
     out.print(run_comparison_summary(found))
     for path in plots:
         typer.echo(f"wrote {path}")
-
-
-def _check_plots(paths: list[str]) -> None:
-    for path in paths:
-        if Path(path).suffix not in PLOTS:
-            raise OutputError(f"cannot plot to {path!r}: its name must end in {', '.join(PLOTS)}")
 
 
 def _draw(found: Any, path: str) -> None:

@@ -16,6 +16,17 @@ STOPPED = 130
 """The exit code after Ctrl-C, as shells have it."""
 
 
+def new_app(**more: Any) -> typer.Typer:
+    """An app with the settings that all command lines share."""
+    return typer.Typer(
+        add_completion=False,
+        rich_markup_mode="markdown",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        **more,
+    )
+
+
 def run(app: typer.Typer, arguments: Sequence[str], program: str = "partita") -> NoReturn:
     """Run the app and leave."""
     try:

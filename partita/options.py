@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from partita.errors import BackendError, ModelError, PlacementError
+from partita.errors import BackendError, ModelError, OutputError, PlacementError
 from partita.units import BYTES_PER_GB, BYTES_PER_KB, BYTES_PER_MB
 
 if TYPE_CHECKING:
@@ -287,6 +287,13 @@ def _lines_of(option: str, text: str) -> list[str]:
         raise PlacementError(f"{option} {text}: cannot read the file: {reason.lower()}") from None
 
 
+def check_plots(paths: Sequence[str]) -> None:
+    """OutputError if a file's ending is none that figures are saved as."""
+    for path in paths:
+        if Path(path).suffix not in PLOTS:
+            raise OutputError(f"cannot plot to {path!r}: its name must end in {', '.join(PLOTS)}")
+
+
 def parse_backends(texts: Sequence[str]) -> dict[str, str]:
     """`["cpu=onnxruntime,npu=numpy"]` as a backend for each unit; BackendError for anything else."""
     found: dict[str, str] = {}
@@ -325,6 +332,7 @@ def parse_counts(option: str, texts: Sequence[str] | None) -> "tuple[OfUnit, ...
     return tuple(found)
 
 
+PLOTS = (".png", ".svg", ".pdf")
 SIZES = {"": 1.0, "k": BYTES_PER_KB, "M": BYTES_PER_MB, "G": BYTES_PER_GB}
 
 

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from partita import options as given
-from partita.entry import run
+from partita.entry import new_app, run
 from partita.errors import ProblemError
 from partita.files import check_outputs, write_atomically
 
@@ -96,11 +96,6 @@ def solve(  # noqa: PLR0913  (a command has one parameter per option)
 
 def main() -> None:
     """Run this command alone."""
-    app = typer.Typer(
-        add_completion=False,
-        rich_markup_mode="markdown",
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
+    app = new_app()
     app.command(epilog=EPILOG)(solve)
     run(app, sys.argv[2:], "partita solve")

@@ -73,7 +73,7 @@ def study(  # noqa: PLR0913  (a command has one parameter per option)
     page = page or str(Path(table).with_suffix(".html"))
     if Path(table).suffix != ".csv":
         raise OutputError(f"the table is written as CSV: {table!r} must end in .csv (--parquet writes Parquet too)")
-    check_outputs([table, page, parquet], inputs=[file, *_read(asked)])
+    check_outputs([table, page, parquet], inputs=[file, *_files_of(asked)])
     with _progress(asked.name) as progress:
         result = run_study(asked, table, Place(jobs or usual_processes(), cluster), progress)
     write_atomically(page, study_page(result).encode())
@@ -91,7 +91,7 @@ def study(  # noqa: PLR0913  (a command has one parameter per option)
         typer.echo(f"wrote {path}")
 
 
-def _read(asked: "Study") -> list[str]:
+def _files_of(asked: "Study") -> list[str]:
     """Files that the study reads."""
     models = [model.path for model in (*asked.models, *asked.other_models)]
     return [*models, *([asked.scenario] if asked.scenario else [])]

@@ -4,6 +4,7 @@ import inspect
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -40,17 +41,14 @@ def from_torch(
 
     Raises ModelError if torch or onnxscript are not installed, or if torch cannot export the module.
     """
-    from partita.api import load
-
     _check_installed()
     arguments, keywords = _arguments(example_inputs)
     program = _exported(module, arguments, keywords, dynamic or {})
     sizes = {**_example_sizes(program.model_proto, (*arguments, *keywords.values())), **(shapes or {})}
     if path is not None:
-        _save(program, Path(path))
-        return load(path, sizes)
+        return _loaded(program, Path(path), sizes)
     with TemporaryDirectory() as folder:
-        return _without_source(_loaded(program, Path(folder), sizes))
+        return replace(_loaded(program, Path(folder) / "model.onnx", sizes), source=None)
 
 
 def _check_installed() -> None:
@@ -129,21 +127,11 @@ def _example_sizes(model: "onnx.ModelProto", examples: Sequence[Any]) -> dict[st
     return found
 
 
-def _save(program: Any, path: Path) -> None:
-    """The model in a file; what torch cannot write is a ModelError."""
+def _loaded(program: Any, path: Path, sizes: Mapping[str, int | tuple[int, ...]]) -> "Graph":
+    """The graph of the model, which is written to `path` first."""
+    from partita.api import load
+
     if not path.parent.is_dir():
         raise ModelError(f"cannot write {str(path)!r}: there is no folder {str(path.parent)!r}; make it first")
     program.save(str(path), external_data=True)
-
-
-def _loaded(program: Any, folder: Path, sizes: Mapping[str, int | tuple[int, ...]]) -> "Graph":
-    from partita.api import load
-
-    _save(program, folder / "model.onnx")
-    return load(folder / "model.onnx", sizes)
-
-
-def _without_source(graph: "Graph") -> "Graph":
-    from dataclasses import replace
-
-    return replace(graph, source=None)
+    return load(path, sizes)
