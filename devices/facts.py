@@ -57,7 +57,8 @@ def _inside(value: Any, path: tuple[str, ...]) -> Iterator[Fact]:
         yield Fact(".".join(path), value.value, unit, value.low, value.high, value.kind, value.source)
     elif isinstance(value, KernelTime):
         for term, us in value.us.items():
-            yield Fact(".".join((*path, "us", term)), us, "us", None, None, value.kind, value.source)
+            low, high = us * value.low, us * value.high
+            yield Fact(".".join((*path, "us", term)), us, "us", low, high, value.kind, value.source)
     elif isinstance(value, Steps):
         yield from _steps(value, path)
     elif isinstance(value, Strict):

@@ -142,12 +142,13 @@ def test_a_fit_meets_the_times_that_a_law_made_and_says_how_far_off_it_is() -> N
     assert slower == pytest.approx({term: 2 * us for term, us in fit.law["product"].us.items()}, rel=1e-3)
 
 
-def test_the_rates_are_listed_with_their_sources() -> None:
+def test_the_rates_are_listed_with_their_ranges_and_sources() -> None:
     soc = load_soc("sd8gen3-qnn")
     units = tuple(unit_with(conv=rate(mmacs=20.0)) if unit.name == "cpu" else unit for unit in soc.units)
     listed = {fact.path: fact for fact in facts(soc.model_copy(update={"units": units}))}
     fact = listed["units.cpu.core_law.conv.us.mmacs"]
     assert (fact.value, fact.unit, fact.kind, fact.source) == (20.0, "us", "measured", "a test")
+    assert (fact.low, fact.high) == (16.0, 25.0)
 
 
 def test_a_rate_below_nothing_is_refused() -> None:
