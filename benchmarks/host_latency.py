@@ -29,7 +29,7 @@ import numpy as np
 import partita as pt
 from partita import host_timing as timing
 from partita.host import THREAD_VARIABLES
-from partita.host_context import QUIET_SHARE
+from partita.host_context import QUIET_PERCENTILE
 from partita.host_soc import cores
 from partita.kernels.placed import Execution, execute
 from partita.options import parse_shapes
@@ -69,7 +69,9 @@ def on_one_core(model: str, shapes: Mapping[str, int | tuple[int, ...]], soc_fil
         times_us = _times_us(lambda: _own_us(lambda: session.run(None, feeds)))
     else:
         times_us = _times_us(lambda: _timeline_us(execute(plan, feeds, clock=time.thread_time_ns)))
-    return Row(pt.simulate(plan).latency_us, float(np.percentile(times_us, QUIET_SHARE)), kernels=len(plan.operators))
+    return Row(
+        pt.simulate(plan).latency_us, float(np.percentile(times_us, QUIET_PERCENTILE)), kernels=len(plan.operators)
+    )
 
 
 def on_both(model: str, shapes: Mapping[str, int | tuple[int, ...]], soc_file: str) -> Row:

@@ -22,16 +22,17 @@ import partita as pt
 from partita import host_timing as timing
 from partita.devices import Soc
 from partita.devices.core_law import cache_bytes
-from partita.host import NETWORKS, THREAD_VARIABLES, fitted_in_networks
+from partita.host import NETWORKS, THREAD_VARIABLES
 from partita.host_context import Runs, TimedNetwork, prepared, with_weights
-from partita.host_soc import NO_OVERHEADS, NO_RATES, NUMPY, UNITS, assembled, draft_unit, machine_facts
+from partita.host_fit import fitted_in_networks
+from partita.host_soc import NUMPY, draft_soc
 from partita.kernels.placed import execute
 from partita.options import parse_shapes
 from partita.partitioner import Rule
 from partita.units import US_PER_MS
 
 PARTS, ROUNDS, RUNS = 8, 6, 2
-SHARE = 25
+QUIET_PERCENTILE = 25
 TOLERANCE = 0.1
 
 
@@ -43,12 +44,6 @@ class Measured:
     network: TimedNetwork
 
 
-def draft() -> Soc:
-    machine = machine_facts(with_onnxruntime=False)
-    units = [draft_unit(name, NUMPY, machine, NO_OVERHEADS, NO_RATES) for name in UNITS]
-    return assembled("draft", NUMPY, machine, NO_OVERHEADS, NO_RATES, units, "to run plans with")
-
-
 def model_runs(text: str, soc: Soc) -> Runs:
     path, *sizes = text.split(",")
     graph = pt.load(path, parse_shapes(sizes), random_weights=True)
@@ -58,7 +53,7 @@ def model_runs(text: str, soc: Soc) -> Runs:
 
 def measure_part(part: int, models: Sequence[str]) -> list[Measured]:
     """A part of the networks and of the models, by turns."""
-    soc, rng = draft(), random.Random(part)
+    soc, rng = draft_soc(NUMPY), random.Random(part)
     waiting = [("", prepared(g, soc, r)) for i, (g, r) in enumerate(with_weights(NETWORKS, 0)) if i % PARTS == part]
     waiting += [(text, model_runs(text, soc)) for text in models]
     for _ in range(ROUNDS):
@@ -67,7 +62,7 @@ def measure_part(part: int, models: Sequence[str]) -> list[Measured]:
             execute(runs.plan, runs.feeds)
             for _ in range(RUNS):
                 runs.once()
-    return [Measured(name, runs.result(cache_bytes(soc.units[0]), SHARE)) for name, runs in waiting]
+    return [Measured(name, runs.result(cache_bytes(soc.units[0]), QUIET_PERCENTILE)) for name, runs in waiting]
 
 
 def main(*models: str) -> None:

@@ -26,8 +26,8 @@ from partita.graph.op_class import (
 )
 from partita.graph.products import Matmul, products_of
 from partita.graph.work import Work, work_of
+from partita.units import BYTES_PER_MB, MACS_PER_MMAC, OPS_PER_MOP, THOUSAND
 
-THOUSAND, MILLION = 1e3, 1e6
 FEW_ROWS = 16
 """Rows up to which a product is bound by reading its weights."""
 FEW_POSITIONS = 400
@@ -86,7 +86,7 @@ def _whole(graph: Graph, node: Node, dtype: str, cache_bytes: float) -> Kernel:
     work = work_of(graph, node, dtype)
     counts = _moved(work, cache_bytes)
     if work.macs:
-        counts["mmacs"] = work.macs / MILLION
+        counts["mmacs"] = work.macs / MACS_PER_MMAC
     return Kernel(node.op, work.op_class, counts | _attended(graph, node, cache_bytes) | _inner(graph, node, work))
 
 
@@ -107,9 +107,9 @@ def _attended(graph: Graph, node: Node, cache_bytes: float) -> Counts:
     heads, head_bytes = scores // max(1, last), size_bytes(last, "float32")
     return {
         "kgroups": heads / THOUSAND,
-        "mops": scores / MILLION,
-        "mops_masked": scores / MILLION if masked else 0.0,
-        "mb_spilled_scores": heads * max(0.0, head_bytes - cache_bytes) / MILLION,
+        "mops": scores / OPS_PER_MOP,
+        "mops_masked": scores / OPS_PER_MOP if masked else 0.0,
+        "mb_spilled_scores": heads * max(0.0, head_bytes - cache_bytes) / BYTES_PER_MB,
     }
 
 
@@ -132,17 +132,17 @@ def _steps(body: Graph, names: Sequence[str], dtype: str) -> Iterator[Kernel]:
         others = {name for node in link for name in node.present_inputs if name not in inside}
         extra_bytes = sum(_size_bytes(body, name, dtype) for name in others if not body.is_constant(name))
         result = link[-1].outputs[0]
-        counts = {"calls": 1.0, "mb_out": result_bytes / MILLION, "mb_in": extra_bytes / MILLION}
+        counts = {"calls": 1.0, "mb_out": result_bytes / BYTES_PER_MB, "mb_in": extra_bytes / BYTES_PER_MB}
         yield Kernel(TAIL + op, ELEMENTWISE, counts)
 
 
 def _kernel(graph: Graph, node: Node, dtype: str, cache_bytes: float) -> Kernel:
     work = work_of(graph, node, dtype)
     if work.op_class == FREE:
-        return Kernel(VIEW, FREE, {"calls": 1.0, "mb_out": _result_bytes(graph, node) / MILLION})
+        return Kernel(VIEW, FREE, {"calls": 1.0, "mb_out": _result_bytes(graph, node) / BYTES_PER_MB})
     counts = _moved(work, cache_bytes)
     if work.macs:
-        counts["mmacs"] = work.macs / MILLION
+        counts["mmacs"] = work.macs / MACS_PER_MMAC
     if node.op == ATTENTION:
         return Kernel(node.op, work.op_class, counts | _attended(graph, node, cache_bytes))
     if node.regions or work.matmul is None:
@@ -151,7 +151,7 @@ def _kernel(graph: Graph, node: Node, dtype: str, cache_bytes: float) -> Kernel:
         return _convolution(graph, node, work, work.matmul, counts, cache_bytes)
     if work.op_class == RECURRENT:
         steps = work.matmul.batch
-        counts |= {"ksteps": steps / THOUSAND, "mb_weights_again": work.weight_bytes * steps / MILLION}
+        counts |= {"ksteps": steps / THOUSAND, "mb_weights_again": work.weight_bytes * steps / BYTES_PER_MB}
         return Kernel(node.op, work.op_class, counts)
     if node.op in SECOND_OPERAND or work.op_class in (GEMM, BATCHED_MATMUL):
         return _product(work, work.matmul, counts)
@@ -166,18 +166,18 @@ def _kind(node: Node) -> str:
 def _moved(work: Work, cache_bytes: float) -> Counts:
     return {
         "calls": 1.0,
-        "mb_in": work.input_bytes / MILLION,
-        "mb_out": work.output_bytes / MILLION,
-        "mb_weights": work.weight_bytes / MILLION if work.weight_bytes >= LEAST_WEIGHT_BYTES else 0.0,
-        "mb_spilled": max(0.0, work.input_bytes + work.output_bytes - cache_bytes) / MILLION,
-        "mb_mapped": work.output_bytes / MILLION if work.output_bytes > LARGEST_KEPT_BYTES else 0.0,
+        "mb_in": work.input_bytes / BYTES_PER_MB,
+        "mb_out": work.output_bytes / BYTES_PER_MB,
+        "mb_weights": work.weight_bytes / BYTES_PER_MB if work.weight_bytes >= LEAST_WEIGHT_BYTES else 0.0,
+        "mb_spilled": max(0.0, work.input_bytes + work.output_bytes - cache_bytes) / BYTES_PER_MB,
+        "mb_mapped": work.output_bytes / BYTES_PER_MB if work.output_bytes > LARGEST_KEPT_BYTES else 0.0,
     }
 
 
 def _inner(graph: Graph, node: Node, work: Work) -> Counts:
     """Operations where they are not as many as elements: windows, rows worked on one by one, repeated operands."""
     if "Pool" in node.op:
-        return {"mops": work.element_ops / MILLION}
+        return {"mops": work.element_ops / OPS_PER_MOP}
     shapes = [graph.values[name].dims for name in node.present_inputs if _is_concrete(graph, name)]
     if work.op_class in (SOFTMAX, NORM, REDUCE) and shapes and shapes[0]:
         return {"krows": math.prod(shapes[0][:-1]) / THOUSAND}
@@ -186,7 +186,7 @@ def _inner(graph: Graph, node: Node, work: Work) -> Counts:
     if work.op_class == ELEMENTWISE and _is_concrete(graph, node.outputs[0]):
         output = graph.values[node.outputs[0]].dims
         if any(dims != output and math.prod(dims) > 1 for dims in shapes):
-            return {"mb_spread": work.output_bytes / MILLION}
+            return {"mb_spread": work.output_bytes / BYTES_PER_MB}
     return {}
 
 
@@ -207,7 +207,7 @@ def _convolution(graph: Graph, node: Node, work: Work, product: Matmul, counts: 
     strided = max(node.attributes.get("strides") or (1,)) > 1
     kind = _kind_of_convolution(node, weight, groups, product.m)
     if taps > 1 or strided:
-        counts["mb_unfolded"] = size_bytes(product.m * taps * weight[1] * groups, "float32") / MILLION
+        counts["mb_unfolded"] = size_bytes(product.m * taps * weight[1] * groups, "float32") / BYTES_PER_MB
     if len(node.present_inputs) > BIAS:
         counts["mb_biased"] = counts["mb_out"]
     if kind == "depthwise":
@@ -215,8 +215,8 @@ def _convolution(graph: Graph, node: Node, work: Work, product: Matmul, counts: 
         rows = product.m / max(1, width)
         filter_bytes = size_bytes(taps * width * weight[0], "float32")  # repeated to a row's length
         counts["krows"] = rows * taps / THOUSAND
-        counts["mb_filters"] = filter_bytes / MILLION
-        counts["mb_filters_again"] = rows * max(0.0, filter_bytes - cache_bytes) / MILLION
+        counts["mb_filters"] = filter_bytes / BYTES_PER_MB
+        counts["mb_filters_again"] = rows * max(0.0, filter_bytes - cache_bytes) / BYTES_PER_MB
     if kind == "conv_grouped":
         counts["kgroups"] = groups / THOUSAND
     if kind == "conv_1d":  # usually a product for each tap, on the signal shifted by so much
@@ -244,9 +244,9 @@ def _product(work: Work, product: Matmul, counts: Counts) -> Kernel:
     if work.op_class == BATCHED_MATMUL and product.batch > 1:
         return Kernel("products", work.op_class, counts | {"kgroups": product.batch / THOUSAND})
     if work.op_class == BATCHED_MATMUL:  # the right-hand side was computed, and is read as a weight is
-        right = size_bytes(product.k * product.n, "float32") / MILLION
+        right = size_bytes(product.k * product.n, "float32") / BYTES_PER_MB
         counts |= {"mb_in": max(0.0, counts["mb_in"] - right), "mb_weights": right}
-    counts["mb_weights_far"] = max(0.0, counts["mb_weights"] - SHARED_CACHE_BYTES / MILLION)
+    counts["mb_weights_far"] = max(0.0, counts["mb_weights"] - SHARED_CACHE_BYTES / BYTES_PER_MB)
     kind = "product_vector" if product.m == 1 else "product_few" if product.m <= FEW_ROWS else "product"
     return Kernel(kind, work.op_class, counts)
 

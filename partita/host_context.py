@@ -20,16 +20,16 @@ from partita.devices.profiles.matching import match_rows
 from partita.graph.ir import Graph
 from partita.graph.plan import Plan
 from partita.host_networks import networks
+from partita.host_soc import DTYPE
 from partita.kernels.placed import execute
 from partita.partitioner import Rule, Wishes, partition
 from partita.passes.find_matches import find_matches
 from partita.units import NS_PER_US
 
-DTYPE = "float32"
 FUSED_SHARE = 0.8
 """How many of the chains that could be fused are offered to the partitioner: both forms are to be timed."""
-QUIET_SHARE = 20
-"""The percentile of the repeats that counts: below the median, because disturbances only add."""
+QUIET_PERCENTILE = 20
+"""Of the repeats: below the median, because disturbances only add."""
 RUNS_A_ROUND = 3
 WARM_UPS = 2
 
@@ -64,13 +64,13 @@ class Runs:
         self.rows_us.append([(end - run.start_ns) / NS_PER_US for run, end in zip(runs, until, strict=True)])
         self.gaps_us.append([(start - run.end_ns) / NS_PER_US for run, start in zip(runs[:-1], nexts, strict=True)])
 
-    def result(self, cache: float, share: float = QUIET_SHARE) -> TimedNetwork:
+    def result(self, cache: float, percentile: float = QUIET_PERCENTILE) -> TimedNetwork:
         """What a kernel leaves cold, or has to be freed, shows in the gap behind it, which so counts as its own."""
-        graph, times_us = self.plan.graph, np.percentile(self.rows_us, share, axis=0)
+        graph, times_us = self.plan.graph, np.percentile(self.rows_us, percentile, axis=0)
         nodes = (graph.node_named[operator.node] for operator in self.plan.operators)
         samples = [timed(graph, node, DTYPE, cache, float(us)) for node, us in zip(nodes, times_us, strict=True)]
-        gaps_us = np.percentile(self.gaps_us, share, axis=0)
-        latency_us = float(np.percentile(self.latencies_us, share))
+        gaps_us = np.percentile(self.gaps_us, percentile, axis=0)
+        latency_us = float(np.percentile(self.latencies_us, percentile))
         return TimedNetwork(tuple(samples), latency_us, tuple(map(float, gaps_us)))
 
 

@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 from partita.graph.build import GraphBuilder
 from partita.graph.ir import Graph
-from partita.host_blocks import MMAC, PARADE, Blocks, Images
+from partita.host_blocks import PARADE, Blocks
+from partita.host_images import Images
 from partita.host_sequences import Tokens, Waves
 from partita.passes.pipeline import prepare
+from partita.units import MACS_PER_MMAC
 
 OPSET = 20
 MOST_MMACS = 400.0
@@ -111,7 +113,9 @@ def _pyramid(name: str, rng: random.Random) -> GraphBuilder:
 def _token_network(name: str, rng: random.Random, *, decoder: bool) -> GraphBuilder:
     b = GraphBuilder(name, OPSET)
     length = rng.choice(LENGTHS)
-    usual = [width for width in WIDTHS if length * width * (12 * width + 2 * length) <= MOST_LAYER_MMACS * MMAC]
+    usual = [
+        width for width in WIDTHS if length * width * (12 * width + 2 * length) <= MOST_LAYER_MMACS * MACS_PER_MMAC
+    ]
     net = Tokens(b, rng, length, rng.choice(usual), rng.choice(HEAD_WIDTHS))
     net.embed()
     for _ in range(12):

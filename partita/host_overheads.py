@@ -23,6 +23,7 @@ CHAIN = 40
 """Operators of the longer chain: the fixed cost of an operator is the slope from a chain of one to it."""
 COPIED_ELEMENTS = 1 << 20
 QUIET_PERCENTILE = 25
+"""Of the repeats: by the wall's clock, on which the two units meet."""
 
 
 @dataclass(frozen=True, slots=True)

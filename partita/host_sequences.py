@@ -5,7 +5,8 @@ import random
 import numpy as np
 
 from partita.graph.build import GraphBuilder
-from partita.host_blocks import FLOAT, MMAC, SUNDRY_SHARE, Blocks
+from partita.host_blocks import FLOAT, SUNDRY_SHARE, Blocks
+from partita.units import MACS_PER_MMAC
 
 VOCABULARIES = (1000, 8000, 30000)
 NORM_EPSILON = 1e-5
@@ -51,12 +52,12 @@ class Tokens(Blocks):
         image = self.b.input("image", "float32", (1, 3, rows * side, self.length // rows * side))
         weights = self.weight(self.width, 3, side, side), self.weight(self.width)
         maps = self.b.node("Conv", image, *weights, strides=(side, side))
-        self.mmacs += self.length * self.width * 3 * side * side / MMAC
+        self.mmacs += self.length * self.width * 3 * side * side / MACS_PER_MMAC
         return self.b.node("Transpose", self.b.node("Reshape", maps, self.ints(1, self.width, -1)), perm=(0, 2, 1))
 
     def product(self, x: str, depth: int, columns: int, *, bias: bool = True) -> str:
         y = self.b.node("MatMul", x, self.widened_weight(depth, columns))
-        self.mmacs += self.length * depth * columns / MMAC
+        self.mmacs += self.length * depth * columns / MACS_PER_MMAC
         return self.b.node("Add", y, self.weight(columns)) if bias else y
 
     def widened_weight(self, rows: int, columns: int) -> str:
@@ -118,7 +119,7 @@ class Tokens(Blocks):
         if self.rng.random() < 0.3:
             shares = b.node("Where", b.node("IsNaN", shares), self.number(0.0), shares)
         together = b.node("Transpose", b.node("MatMul", shares, value), perm=(0, 2, 1, 3))
-        self.mmacs += 2 * self.length * self.length * self.width / MMAC
+        self.mmacs += 2 * self.length * self.length * self.width / MACS_PER_MMAC
         return b.node("Reshape", together, self.ints(1, self.length, self.width))
 
     def by_head(self, x: str) -> str:
@@ -188,7 +189,7 @@ class Waves(Blocks):
         inputs = [self.x, weight, self.weight(filters)]
         self.x = self.b.node("Conv", *inputs, group=group, pads=(pad, pad), strides=(stride,))
         self.length = (self.length + 2 * pad - window) // stride + 1
-        self.mmacs += self.length * filters * (self.channels // group) * window / MMAC
+        self.mmacs += self.length * filters * (self.channels // group) * window / MACS_PER_MMAC
         self.channels = filters
 
     def block(self) -> None:

@@ -60,6 +60,12 @@ def cores() -> tuple[int | None, ...]:
     return tuple(sorted(os.sched_getaffinity(0)))
 
 
+def pair_of_cores() -> tuple[int | None, int | None]:
+    """A core for each unit; the same one twice where there is only one."""
+    found = cores()
+    return found[0], found[1 % len(found)]
+
+
 def _cpuinfo() -> dict[str, str]:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -165,3 +171,10 @@ def assembled(  # noqa: PLR0913  (the parts of a Soc)
         sharing=Sharing(law="side_by_side", slowdown=slowdown),
         sources={"HOST": source},
     )
+
+
+def draft_soc(runtime: str) -> Soc:
+    """A Soc to run plans with, of which nothing but the order of magnitude is known."""
+    machine = machine_facts(with_onnxruntime=False)
+    units = [draft_unit(name, runtime, machine, NO_OVERHEADS, NO_RATES) for name in UNITS]
+    return assembled("draft", runtime, machine, NO_OVERHEADS, NO_RATES, units, "to run plans with")

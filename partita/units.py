@@ -8,7 +8,11 @@ BYTES_PER_GB = 1e9
 BYTES_PER_MB = 1e6
 BYTES_PER_KB = 1e3
 MACS_PER_GMAC = 1e9
+MACS_PER_MMAC = 1e6
 OPS_PER_GOP = 1e9
+OPS_PER_MOP = 1e6
+THOUSAND = 1e3
+"""Of what is counted without a unit."""
 BITS_PER_BYTE = 8
 MW_US_PER_MJ = 1e6
 PJ_PER_MJ = 1e9

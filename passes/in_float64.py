@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from partita.graph.dtypes import onnx_of_name
 from partita.graph.ir import Graph, Node, Value
 
-FLOAT, DOUBLE = 1, 11
-"""Of `onnx.TensorProto.DataType`."""
-SINGLE = "float32"
+SINGLE, DOUBLE = "float32", "float64"
 
 
 def in_float64(graph: Graph) -> Graph:
@@ -31,7 +30,7 @@ def doubled(array: Any) -> Any:
 def _value(value: Value) -> Value:
     if value.element is not None:
         return replace(value, element=_value(value.element))
-    return replace(value, dtype="float64") if value.dtype == SINGLE else value
+    return replace(value, dtype=DOUBLE) if value.dtype == SINGLE else value
 
 
 def _node(node: Node) -> Node:
@@ -45,6 +44,6 @@ def _attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
 def _attribute(name: str, value: Any) -> Any:
     if isinstance(value, Graph):
         return in_float64(value)
-    if name in ("to", "dtype") and value == FLOAT:
-        return DOUBLE
+    if name in ("to", "dtype") and value == onnx_of_name(SINGLE):
+        return onnx_of_name(DOUBLE)
     return doubled(value) if isinstance(value, np.ndarray) else value
