@@ -140,8 +140,8 @@ def _provenance(done: Done) -> Iterator[tuple[str, str]]:
     yield "proof", f"every placement is within {100 * worst:.3g} % of the best in its order of operators"
     if done.load is not None:
         yield "scenario", f"{done.load.path}, digest {done.load.digest[:16]}…"
-        for stream, model, sha256 in done.load.others:
-            yield "stream", f"{stream} runs {model.path}, SHA-256 {sha256[:16]}…"
+        for model, sha256 in done.load.others:
+            yield "stream", f"{model.stream} runs {model.path}, SHA-256 {sha256[:16]}…"
     named = SHOWN_OF_LOAD if done.load is not None else ("latency_ms", "area_mm2")
     for name in dict.fromkeys((done.study.result.partition(":")[0], *named)):
         yield name, {**RESULTS, **SCENARIO_RESULTS}[name]

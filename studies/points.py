@@ -39,7 +39,7 @@ class Origin:
     asked: str
     """Objective, allowed types, gap and time limit."""
     load: str = ""
-    """Digest of the scenario and its other models; empty without one."""
+    """The scenario's digest and its other models, as text; empty without one."""
 
     def key(self, point: Point) -> str:
         """SHA-256 of all that the result of a point depends on; not who asked for it."""

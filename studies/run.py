@@ -122,7 +122,11 @@ class _Asking:
 def _origin(study: Study, socs: dict[str, Soc], load: Load | None) -> Origin:
     asked = study.model_dump_json(include={"objective", "allow", "gap", "time_limit_s"})
     models = {model.title: (model, file_sha256(model.path)) for model in study.models}
-    facts = "" if load is None else repr((load.digest, [(s, m.model_dump_json(), sha) for s, m, sha in load.others]))
+    facts = (
+        ""
+        if load is None
+        else repr((load.digest, [(model.model_dump_json(), sha256) for model, sha256 in load.others]))
+    )
     return Origin(models, {name: soc.digest for name, soc in socs.items()}, asked, facts)
 
 

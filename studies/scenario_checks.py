@@ -13,10 +13,9 @@ from partita.studies.work import Load, file_sha256, result_columns
 
 
 def load_of(study: Study) -> Load | None:
-    """The scenario without what changes no result; StudyError if it does not go with the study."""
+    """The scenario that a study names, without its window; StudyError if they do not go together."""
     if not study.scenario:
         return None
-    unheeded = {"window": None, "name": "", "description": ""}
     scenario = load_scenario(study.scenario).model_copy(update={"window": None})
     titles, own = stream_titles(scenario), [other.stream for other in study.other_models]
     for index, stream in enumerate(scenario.streams):
@@ -32,8 +31,8 @@ def load_of(study: Study) -> Load | None:
             raise StudyError(f"other_models: two models for the stream {name!r}; one must go")
     if len(own) == len(titles):
         raise StudyError("other_models: no stream is left to run the study's [[models]]; leave one out")
-    others = tuple((other.stream, other, file_sha256(other.path)) for other in study.other_models)
-    content = scenario.model_copy(update=unheeded).model_dump_json()
+    others = tuple((other, file_sha256(other.path)) for other in study.other_models)
+    content = scenario.model_dump_json(exclude={"window", "name", "description"})
     return Load(scenario, study.scenario, hashlib.sha256(content.encode()).hexdigest(), others)
 
 

@@ -21,7 +21,7 @@ from partita.studies.placer import Placer
 from partita.studies.points import Point
 from partita.studies.scenario_paths import changed_scenario, stream_titles
 from partita.studies.scenario_results import scenario_columns, scenario_results_of
-from partita.studies.study_file import ModelEntry
+from partita.studies.study_file import ModelEntry, OtherModel
 
 Row = dict[str, str]
 """By column, as the table holds it; empty for what is not known."""
@@ -42,8 +42,9 @@ class Load:
     scenario: Scenario
     path: str
     digest: str
-    others: tuple[tuple[str, ModelEntry, str], ...] = ()
-    """Streams that run a model of their own, with the SHA-256 of its file."""
+    """SHA-256 of what changes results: neither names nor the window."""
+    others: tuple[tuple[OtherModel, str], ...] = ()
+    """Models that streams run of their own, with the SHA-256 of each file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ def _row(job: Job, key: str, point: Point) -> Row:
 
 
 def _told(load: Load) -> Row:
-    others = {stream: {**model.model_dump(mode="json"), "sha256": sha256} for stream, model, sha256 in load.others}
+    others = {model.stream: {**model.model_dump(mode="json"), "sha256": sha256} for model, sha256 in load.others}
     told = json.dumps(others, sort_keys=True)
     return {"scenario_path": load.path, "scenario_digest": load.digest, "other_models": told}
 
@@ -120,8 +121,8 @@ def _told(load: Load) -> Row:
 def _plans(load: Load, plan: Plan, soc: Soc, wishes: Wishes) -> list[Plan]:
     """A plan for each stream; the other models are placed with the same wishes."""
     own: dict[str, Plan] = {}
-    for stream, model, sha256 in load.others:
-        own[stream] = _placer(model.path, sha256, tuple(sorted(model.shapes.items())), wishes).placed(soc)
+    for model, sha256 in load.others:
+        own[model.stream] = _placer(model.path, sha256, tuple(sorted(model.shapes.items())), wishes).placed(soc)
     return [own.get(title, plan) for title in stream_titles(load.scenario)]
 
 

@@ -4,13 +4,14 @@ import math
 from itertools import pairwise
 
 from partita.studies.analyses import crossing
-from partita.studies.analyses.crossing import CLOSE, at, sampled_values
-from partita.studies.analyses.crossing import KIND as KIND
 from partita.studies.analyses.finding import Ask, Context, Finding, axis, number, told
+from partita.studies.analyses.search import at, sampled_values, searched
 from partita.studies.charts import Line, lines
 from partita.studies.points import Point
 from partita.studies.study_file import Analysis
 from partita.studies.work import Row
+
+KIND = "break_even"
 
 
 def points(ctx: Context, analysis: Analysis) -> list[Point]:
@@ -21,10 +22,16 @@ def finding(ctx: Context, analysis: Analysis, ask: Ask) -> Finding:
     if analysis.limit is not None:
         return crossing.finding(ctx, analysis, ask)
     result, unit = ctx.result(analysis), analysis.unit
+
+    def is_used(value: float) -> bool:
+        return uses(ask(at(ctx, analysis, value)), unit)
+
     sampled = [(value, ask(at(ctx, analysis, value))) for value in sampled_values(analysis)]
     used = [uses(row, unit) for _, row in sampled]
     switch = next((i for i in range(1, len(used)) if used[i - 1] and not used[i]), None)
-    even = _searched(ctx, analysis, ask, sampled[switch - 1][0], sampled[switch][0]) if switch is not None else None
+    even = None
+    if switch is not None:
+        even = searched(is_used, sampled[switch - 1][0], sampled[switch][0])
     curve = [(value, y) for value, row in sampled if (y := number(row, result)) is not None]
     return Finding(
         kind=KIND,
@@ -32,8 +39,8 @@ def finding(ctx: Context, analysis: Analysis, ask: Ask) -> Finding:
         sentence=_sentence(analysis, used, even),
         columns=(analysis.path, result, "operators", f"{unit} used"),
         rows=tuple(
-            (f"{value:.4g}", told(number(row, result), result), row["operators"], "yes" if is_used else "no")
-            for (value, row), is_used in zip(sampled, used, strict=True)
+            (f"{value:.4g}", told(number(row, result), result), row["operators"], "yes" if runs else "no")
+            for (value, row), runs in zip(sampled, used, strict=True)
         ),
         document={
             "path": analysis.path,
@@ -57,17 +64,6 @@ def finding(ctx: Context, analysis: Analysis, ask: Ask) -> Finding:
 def uses(row: Row, unit: str) -> bool:
     """Whether the placement of a row runs anything on a unit."""
     return any(part.startswith(f"{unit}=") for part in row["operators"].split())
-
-
-def _searched(ctx: Context, analysis: Analysis, ask: Ask, low: float, high: float) -> tuple[float, float]:
-    """The last value at which the unit is used and the first at which it is not, by halving the ratio."""
-    while high / low > CLOSE:
-        middle = float(f"{math.sqrt(low * high):.9g}")
-        if uses(ask(at(ctx, analysis, middle)), analysis.unit):
-            low = middle
-        else:
-            high = middle
-    return low, high
 
 
 def _sentence(analysis: Analysis, used: list[bool], even: tuple[float, float] | None) -> str:

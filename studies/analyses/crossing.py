@@ -1,41 +1,40 @@
-"""At which value of a number a result passes a limit: the break-even search for results."""
+"""At which value of a number a result passes a limit."""
 
 import math
 from itertools import pairwise
 
 from partita.studies.analyses.finding import Ask, Context, Finding, axis, number, told
-from partita.studies.change import Change
+from partita.studies.analyses.search import at, sampled_values, searched
 from partita.studies.charts import Line, lines
-from partita.studies.points import Point
 from partita.studies.study_file import Analysis
 from partita.studies.work import Row
-
-KIND = "break_even"
-SAMPLES = 13
-"""Values over the range, in equal ratios, beside those of the search."""
-CLOSE = 1.01
-"""The search ends when the value is known to within this factor."""
 
 
 def finding(ctx: Context, analysis: Analysis, ask: Ask) -> Finding:
     result, path = ctx.result(analysis), analysis.path
+
+    def is_above(value: float) -> bool:
+        return _is_above(ctx, analysis, ask(at(ctx, analysis, value)))
+
     sampled = [(value, ask(at(ctx, analysis, value))) for value in sampled_values(analysis)]
     known = [(value, row) for value, row in sampled if number(row, result) is not None]
     above = [_is_above(ctx, analysis, row) for _, row in known]
     first = next((i for i in range(1, len(above)) if above[i - 1] != above[i]), None)
-    ends = _searched(ctx, analysis, ask, known[first - 1][0], known[first][0]) if first is not None else None
+    ends = None
+    if first is not None:
+        ends = searched(is_above, known[first - 1][0], known[first][0])
     curve = [(value, y) for value, row in known if (y := number(row, result)) is not None]
     mark = math.sqrt(ends[0] * ends[1]) if ends else None
     rows = [ask(at(ctx, analysis, value)) for value in ends] if ends is not None else []
     values = [number(row, result) for row in rows]
     return Finding(
-        kind=KIND,
+        kind=analysis.kind,
         title=f"At which {path} does {result} pass {told(analysis.limit, result)}? {ctx.model} on {ctx.soc}",
         sentence=_sentence(analysis, result, above, ends, values),
         columns=(path, result, "operators", "above the limit"),
         rows=tuple(
-            (f"{value:.4g}", told(number(row, result), result), row["operators"], "yes" if is_above else "no")
-            for (value, row), is_above in zip(known, above, strict=True)
+            (f"{value:.4g}", told(number(row, result), result), row["operators"], "yes" if passed else "no")
+            for (value, row), passed in zip(known, above, strict=True)
         ),
         document={
             "path": path,
@@ -62,18 +61,6 @@ def _is_above(ctx: Context, analysis: Analysis, row: Row) -> bool:
     return value is not None and analysis.limit is not None and value > analysis.limit
 
 
-def _searched(ctx: Context, analysis: Analysis, ask: Ask, low: float, high: float) -> tuple[float, float]:
-    """The last value on the low end's side of the limit and the first on the other, by halving the ratio."""
-    side = _is_above(ctx, analysis, ask(at(ctx, analysis, low)))
-    while high / low > CLOSE:
-        middle = float(f"{math.sqrt(low * high):.9g}")
-        if _is_above(ctx, analysis, ask(at(ctx, analysis, middle))) == side:
-            low = middle
-        else:
-            high = middle
-    return low, high
-
-
 def _sentence(
     analysis: Analysis, result: str, above: list[bool], ends: tuple[float, float] | None, values: list[float | None]
 ) -> str:
@@ -89,12 +76,3 @@ def _sentence(
         f"{result} passes {limit} between {path} = {ends[0]:.4g}, where it is {told(values[0], result)}, and "
         f"{ends[1]:.4g}, where it is {told(values[1], result)}.{more}"
     )
-
-
-def sampled_values(analysis: Analysis) -> list[float]:
-    ratio = analysis.high / analysis.low
-    return [float(f"{analysis.low * ratio ** (i / (SAMPLES - 1)):.9g}") for i in range(SAMPLES)]
-
-
-def at(ctx: Context, analysis: Analysis, value: float) -> Point:
-    return Point(KIND, ctx.model, ctx.soc, Change(set={analysis.path: value}), ((analysis.path, f"{value:.6g}"),))
