@@ -69,13 +69,6 @@ class KernelShape:
     def macs(self) -> int:
         return self.elements * self.depth
 
-    @property
-    def window_pixels(self) -> int:
-        """Input pixels under all windows, those that padding adds included."""
-        if self.kind == MEAN:
-            return self.taps
-        return ((self.height - 1) * self.stride + self.side) * ((self.width - 1) * self.stride + self.taps // self.side)
-
     def scaled(self, *, channels: int, in_channels: int, height: int, width: int) -> "KernelShape":
         """The same kernel on another size; what it reads and its weights follow."""
         groups = in_channels if self.kind == DEPTHWISE else self.groups

@@ -23,7 +23,7 @@ LEAST_QUERIES = 16
 """With fewer, to bring the keys into the order of weights costs more than the product."""
 SCORE_BYTES = 1 << 18
 """Scores that are worked on together, a quarter of a second-level cache of 1 MiB."""
-SLOTS = Q, K, V, MASK, OUT, SCRATCH = range(1, 7)
+Q, K, V, MASK, OUT, SCRATCH = range(1, 7)
 Arrangement = tuple[tuple[int, ...], tuple[int, ...]]
 """Shape and steps in bytes."""
 

@@ -5,7 +5,6 @@ The same plan gives the same bytes: no dates, no random ids. Nothing touches mat
 
 import io
 from collections.abc import Mapping, Sequence
-from pathlib import PurePath
 from typing import Any
 
 import matplotlib as mpl
@@ -123,11 +122,6 @@ def figure_bytes(figure: Figure, suffix: str) -> bytes:
     with mpl.rc_context(SETTINGS):
         figure.savefig(buffer, format=form, metadata=METADATA[form], facecolor=figure.get_facecolor())
     return buffer.getvalue()
-
-
-def is_figure(path: str | PurePath) -> bool:
-    """Whether the suffix of `path` is one that a figure is saved as."""
-    return PurePath(path).suffix.lower().removeprefix(".") in METADATA
 
 
 def new_figure(height_inches: float, *, dark: bool) -> Figure:

@@ -45,11 +45,6 @@ class Clocks:
         """Each clock over the unit's top clock."""
         return tuple(table[step] / table[-1] for table, step in zip(self._tables, self.steps, strict=True))
 
-    @property
-    def is_throttled(self) -> bool:
-        """Whether heat keeps any unit below its top step."""
-        return any(cap < len(table) - 1 for caps in self._caps for cap, table in zip(caps, self._tables, strict=True))
-
     def poll(self, now_ns: int, temperatures_c: Mapping[str, float], busy_shares: Sequence[float]) -> bool:
         """Decide anew from the temperatures by node and the busy share of each unit since the last poll.
 

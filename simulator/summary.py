@@ -1,9 +1,7 @@
 """Figures of a run that may last for hours, in memory that does not grow with it."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 MOST_EXACT = 65_536
 """So many latencies are kept as they are; beyond that they are counted in bins."""
@@ -109,11 +107,3 @@ class Curve:
         starts = [0, *self._ends_ns]
         values = [*self._values, self._values[-1]] if self._values else [0.0]
         return tuple(zip(starts, values, strict=True))
-
-
-def mean_of(points: Sequence[tuple[int, float]]) -> float:
-    """Mean over time of a curve's points."""
-    length = points[-1][0] - points[0][0]
-    if length <= 0:
-        return points[0][1]
-    return sum(v * (b - a) for (a, v), (b, _) in pairwise(points)) / length

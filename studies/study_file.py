@@ -18,7 +18,6 @@ from partita.studies.outcome import RESULTS
 from partita.studies.scenario_results import SCENARIO_RESULTS
 
 FORMAT = "partita-study/1"
-ENDING = ".study.toml"
 FORMS = ("values", "scale", "range", "scale_range", "choices")
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
