@@ -1,8 +1,8 @@
 """One small pool of threads for all kernels, among which a kernel shares the blocks of its work.
 
 The results do not depend on the number of threads, to the bit: blocks are cut where that changes no sum.
-Threads sleep while there is nothing to do. Only one kernel at a time has them: where they are taken, as they are for
-what runs on one of them, the blocks run one after the other.
+Threads stand by for a while when there is nothing to do, then they sleep. Only one kernel at a time has them: where
+they are taken, as they are for what runs on one of them, the blocks run one after the other.
 """
 
 import atexit
@@ -17,6 +17,7 @@ from threading import Lock, Thread
 from typing import TypeVar
 
 from partita.kernels.meeting import MOST_THREADS, Meeting
+from partita.kernels.signals import Signal
 
 Part = TypeVar("Part")
 VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
@@ -36,13 +37,16 @@ def threads() -> int:
     return os.cpu_count() or 1
 
 
+def _may_stand_by() -> bool:
+    """Whether each thread can have a processor, so that one that stands by is in nobody's way."""
+    return threads() <= (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
 class _Helper:
-    """A thread that sleeps until it is given something to run."""
+    """A thread that runs what it is given; meanwhile it stands by for a while, then it sleeps."""
 
     def __init__(self) -> None:
-        self._given, self._done = Lock(), Lock()
-        self._given.acquire()
-        self._done.acquire()
+        self._given, self._done = Signal(), Signal()
         self._run: Callable[[], object] = lambda: None
         self._error: BaseException | None = None
         self._recall: Callable[[], None] | None = None
@@ -50,12 +54,12 @@ class _Helper:
 
     def _serve(self) -> None:
         while True:
-            self._given.acquire()
+            self._given.wait(stand_by=_may_stand_by())
             try:
                 self._run()
             except BaseException as error:
                 self._error = error  # raised again by the thread that gave it out
-            self._done.release()
+            self._done.set()
 
     def start(self, run: Callable[[], object]) -> None:
         """Runs it in a copy of the caller's context, in which numpy keeps what it does about overflow."""
@@ -67,7 +71,7 @@ class _Helper:
                 raise error
         context = copy_context()
         self._run = lambda: context.run(run)
-        self._given.release()
+        self._given.set()
 
     def leave(self, recall: Callable[[], None]) -> None:
         """Let the next start call `recall`, wait for the end of what was started, and raise its error."""
@@ -75,8 +79,8 @@ class _Helper:
 
     def finish(self, *, take_back: bool) -> BaseException | None:
         """Wait for the end of what was started and return its error; perhaps take it back if it has not begun."""
-        if not (take_back and self._given.acquire(blocking=False)):
-            self._done.acquire()
+        if not (take_back and self._given.take_back()):
+            self._done.wait(stand_by=take_back and _may_stand_by())
         error, self._error, self._run = self._error, None, lambda: None
         return error
 
