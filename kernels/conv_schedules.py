@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from partita.kernels.arrays import Array
+from partita.kernels.fused_tail import NO_TAIL, Tail
 from partita.kernels.packing import packed
 from partita.kernels.products import multiply
 from partita.kernels.threads import share
@@ -36,8 +37,8 @@ COLUMN_ELEMENTS = 1 << 18
 """A block of unfolded input holds about this many elements, so that it stays in the second-level cache."""
 
 
-def conv_pointwise(x: Array, w: Array, windows: Windows, group: int) -> Array:
-    """Kernel of one element: a matrix product over the channels; keeps the memory order of `x`."""
+def conv_pointwise(x: Array, w: Array, windows: Windows, group: int, tail: Tail = NO_TAIL) -> Array:
+    """Kernel of one element: a matrix product over the channels, then `tail`; keeps the memory order of `x`."""
     batch, channels, outputs = x.shape[0], w.shape[0], windows.outputs
     channels_are_innermost = x.strides[1] == x.itemsize
     if windows.needs_padding:
@@ -45,12 +46,12 @@ def conv_pointwise(x: Array, w: Array, windows: Windows, group: int) -> Array:
     x = x[(slice(None), slice(None), *tap_slices(windows, (0,) * len(outputs)))]
     if group == 1 and channels_are_innermost and math.prod(outputs) > 1:
         rows = np.ascontiguousarray(channels_last(x)).reshape(-1, x.shape[1])
-        return _pointwise_last(rows, w, (batch, *outputs, channels))
+        return _pointwise_last(rows, w, (batch, *outputs, channels), tail)
     columns = x.reshape(batch, group, x.shape[1] // group, math.prod(outputs))
-    return multiply(w.reshape(group, channels // group, -1), columns).reshape(batch, channels, *outputs)
+    return tail.finish(multiply(w.reshape(group, channels // group, -1), columns).reshape(batch, channels, *outputs))
 
 
-def _pointwise_last(rows: Array, w: Array, shape: tuple[int, ...]) -> Array:
+def _pointwise_last(rows: Array, w: Array, shape: tuple[int, ...], tail: Tail) -> Array:
     """`rows` (positions, C) times the weights, for a result of `shape` (N, outputs ..., M) with its channels moved.
 
     BLAS brings both operands into an order of its own. With few positions that of the weights is what counts, and it
@@ -59,14 +60,17 @@ def _pointwise_last(rows: Array, w: Array, shape: tuple[int, ...]) -> Array:
     """
     count, channels = len(rows), w.shape[0]
     weights = w.reshape(channels, -1)
+    if count <= FEW_POSITIONS // 4 and shape[0] == 1 and (w.size > SMALL_WEIGHTS or w.flags.writeable):
+        y = np.empty((1, channels, *shape[1:-1]), np.result_type(rows, w))
+        multiply(weights, rows.T, y.reshape(channels, -1), tail.on(y).finish)
+        return y
+    by_input = weights.T
     if count <= FEW_POSITIONS and w.size <= SMALL_WEIGHTS and not w.flags.writeable:
         by_input = packed(w, "inputs, filters", lambda w: np.ascontiguousarray(w.reshape(channels, -1).T))
-        product = multiply(rows, by_input)
-    elif count <= FEW_POSITIONS // 4 and shape[0] == 1:
-        return multiply(weights, rows.T).reshape(1, channels, *shape[1:-1])
-    else:
-        product = multiply(rows, weights.T)
-    return channels_second(product.reshape(shape))
+    product = np.empty(shape, np.result_type(rows, w))
+    y = channels_second(product)
+    multiply(rows, by_input, product.reshape(-1, channels), tail.on(y).finish)
+    return y
 
 
 def conv_im2col_first(x: Array, w: Array, windows: Windows, group: int) -> Array:
@@ -92,50 +96,58 @@ def conv_im2col_first(x: Array, w: Array, windows: Windows, group: int) -> Array
     return out.reshape(batch, channels, *outputs)
 
 
-def conv_im2col_last(x: Array, w: Array, windows: Windows, group: int) -> Array:
-    """Unfold blocks of output rows to (positions, taps * C) and multiply them by the weights."""
+def conv_im2col_last(x: Array, w: Array, windows: Windows, group: int, tail: Tail = NO_TAIL) -> Array:
+    """Unfold blocks of output rows to (positions, taps * C), multiply them by the weights, and add the `tail`."""
     batch, channels, outputs = x.shape[0], w.shape[0], windows.outputs
     rest, depth = math.prod(outputs[1:]), w.shape[1]
     view = window_view(pad_channels_last(x, windows), windows, 1)
     weights = packed(w, f"taps,channels per {group}", lambda w: _taps_then_channels(w, group))
     out = np.empty((batch, outputs[0], rest, channels), np.result_type(x, w))
+    y = channels_second(out.reshape(batch, *outputs, channels))
+    finish = tail.on(y).finish
 
     def compute(part: tuple[int, int, int]) -> None:
         image, first, last = part
         positions = (last - first) * rest
         target = out[image, first:last].reshape(positions, channels)
+        start = (image * outputs[0] + first) * rest
         if group == 1:
             multiply(view[image, first:last].reshape(positions, -1), weights[0], target)
-            return
-        columns = view[image, first:last].reshape(positions, windows.taps, group, depth).transpose(2, 0, 1, 3)
-        products = np.matmul(columns.reshape(group, positions, -1), weights)
-        target.reshape(positions, group, -1)[...] = products.transpose(1, 0, 2)
+        else:
+            columns = view[image, first:last].reshape(positions, windows.taps, group, depth).transpose(2, 0, 1, 3)
+            products = np.matmul(columns.reshape(group, positions, -1), weights)
+            target.reshape(positions, group, -1)[...] = products.transpose(1, 0, 2)
+        finish(slice(start, start + positions))
 
     share(compute, row_blocks(batch, outputs[0], x.shape[1] * windows.taps * rest, COLUMN_ELEMENTS))
-    return channels_second(out.reshape(batch, *outputs, channels))
+    return y
 
 
-def conv_im2col_across(x: Array, w: Array, windows: Windows, group: int) -> Array:
-    """Unfold blocks of output rows to (C * taps, positions), and multiply so that the result is channels last.
+def conv_im2col_across(x: Array, w: Array, windows: Windows, group: int, tail: Tail = NO_TAIL) -> Array:
+    """Unfold blocks of output rows to (C * taps, positions), multiply so that the result is channels last; `tail`.
 
     For the first convolution of an image, whose few channels make short runs if they lie last.
     """
     if group != 1:
-        return conv_im2col_first(x, w, windows, group)
+        return tail.finish(conv_im2col_first(x, w, windows, group))
     batch, channels, outputs = x.shape[0], w.shape[0], windows.outputs
     rank, rest = len(outputs), math.prod(outputs[1:])
     view = window_view(pad_channels_first(x, windows), windows, 2)
     view = view.transpose(0, 1, *range(2 + rank, 2 + 2 * rank), *range(2, 2 + rank))
     weights = w.reshape(channels, -1)
     out = np.empty((batch, outputs[0], rest, channels), np.result_type(x, w))
+    y = channels_second(out.reshape(batch, *outputs, channels))
+    finish = tail.on(y).finish
 
     def compute(part: tuple[int, int, int]) -> None:
         image, first, last = part
         columns = view[image][(slice(None),) * (1 + rank) + (slice(first, last),)].reshape(weights.shape[1], -1)
         np.matmul(columns.T, weights.T, out=out[image, first:last].reshape(-1, channels))
+        start = image * outputs[0]
+        finish(slice((start + first) * rest, (start + last) * rest))
 
     share(compute, row_blocks(batch, outputs[0], weights.shape[1] * rest, COLUMN_ELEMENTS))
-    return channels_second(out.reshape(batch, *outputs, channels))
+    return y
 
 
 def conv_shift_first(x: Array, w: Array, windows: Windows, group: int) -> Array:

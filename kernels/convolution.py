@@ -1,7 +1,7 @@
 """Conv and ConvTranspose."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -16,6 +16,11 @@ from partita.kernels.registry import kernel
 from partita.kernels.windows import Windows, channels_last, channels_second, is_channels_last, make_windows
 from partita.kernels.winograd import conv_winograd, supports_winograd
 
+WITH_TAIL: dict[schedules.Schedule, Callable[..., Array]] = {
+    each: each
+    for each in (schedules.conv_pointwise, schedules.conv_im2col_last, schedules.conv_im2col_across, conv_winograd)
+}
+"""Schedules that do what follows block by block, on the thread that computed it and while it is in a cache."""
 FEW_CHANNELS = 8
 """So many channels are unfolded one by one if they lie first (measured with 3)."""
 
@@ -68,7 +73,9 @@ def convolve(x: Array, w: Array, windows: Windows, group: int, tail: Tail = NO_T
     if x.dtype == np.float32 and can_plan(w, group):
         ending, rest = tail.split((x.shape[0], w.shape[0], *windows.outputs))
         return rest.finish(convolve_planned(x, w, windows, group, ending))
-    return tail.finish(choose_schedule(x, w, windows, group)(x, w, windows, group))
+    schedule = choose_schedule(x, w, windows, group)
+    with_tail = WITH_TAIL.get(schedule)
+    return tail.finish(schedule(x, w, windows, group)) if with_tail is None else with_tail(x, w, windows, group, tail)
 
 
 def _suits_winograd(w: Array, windows: Windows, group: int) -> bool:

@@ -11,6 +11,7 @@ from partita.kernels import compiled
 from partita.kernels import fused_tail as tail
 from partita.kernels.convolution import convolve, windows_of
 from partita.kernels.fused_tail import Link, Step, Tail
+from partita.kernels.products import multiply
 from partita.kernels.registry import Kernel, has_kernel, kernel_for
 
 Function = Callable[..., Any]
@@ -171,7 +172,7 @@ def _conv(inputs: list[Any], attributes: dict[str, Any], links: list[Link]) -> A
 def _matmul(inputs: list[Any], attributes: dict[str, Any], links: list[Link]) -> Array:
     a, b = inputs
     if not _is_worth_compiling(a, b):
-        return Tail(None, links, -1).finish(kernel_for("MatMul").function(a, b))
+        return _plain_matmul(a, b, Tail(None, links, -1))
     shape = (*a.shape[:-1], b.shape[1])
     # A vector that the chain adds first is the bias of the product.
     is_bias = bool(links) and links[0].step is tail.add and links[0].operand.shape == (b.shape[1],)
@@ -181,6 +182,15 @@ def _matmul(inputs: list[Any], attributes: dict[str, Any], links: list[Link]) ->
         ending, rest = ending._replace(gelu=True), Tail(None, rest.links[1:], -1)
     rows = a.reshape(-1, a.shape[-1])
     return rest.finish(compiled.multiply(rows, b, ending).reshape(shape))
+
+
+def _plain_matmul(a: Array, b: Array, tail: Tail) -> Array:
+    """What follows the product of two matrices is done part by part, on the thread that multiplied."""
+    if b.ndim != 2 or a.ndim < 2 or not a.flags.c_contiguous or a.shape[-1] != b.shape[0] or not a.size * b.size:
+        return tail.finish(kernel_for("MatMul").function(a, b))
+    y = np.empty((*a.shape[:-1], b.shape[1]), np.result_type(a, b))
+    multiply(a.reshape(-1, a.shape[-1]), b, y.reshape(-1, b.shape[1]), tail.on(y).finish)
+    return y
 
 
 def _is_worth_compiling(a: Array, b: Array) -> bool:

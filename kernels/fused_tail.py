@@ -13,6 +13,7 @@ from partita.kernels.activation import gelu_erf_block, gelu_tanh_block, sigmoid_
 from partita.kernels.arrays import Array, highest, lowest, quiet
 from partita.kernels.compiled import UNLIMITED, Ending
 from partita.kernels.packing import packed
+from partita.kernels.products import cuts
 from partita.kernels.threads import share
 from partita.kernels.windows import channels_last
 
@@ -22,6 +23,7 @@ Step = Callable[[Array, Any], None]
 
 TILE_ELEMENTS = 1 << 13
 """Numbers of channels are repeated to about this length: long inner loops, and still in the first-level cache."""
+ALL = slice(None)
 BLOCK_ELEMENTS = 1 << 16
 """A tail of several steps goes over blocks of at most this size, 256 KiB of float32, which threads share."""
 
@@ -168,34 +170,38 @@ class Tail:
         if (self.bias is None and not self.links) or y.size == 0:
             return y
         last = channels_last(y) if self.channel_axis == 1 else y
+        y = y if last.flags.c_contiguous else np.ascontiguousarray(y)
+        rows = self.on(y)
+        share(rows.finish, cuts(len(rows.matrix), -(-y.size // BLOCK_ELEMENTS), rows.group))
+        return y
+
+    def on(self, y: Array) -> "Rows":
+        """The tail made ready for parts of a result as `finish` takes it."""
+        last = channels_last(y) if self.channel_axis == 1 else y
         if last.flags.c_contiguous:
-            rows = _Rows(last.reshape(-1, last.shape[-1]), self.channel_axis, y.shape, channels_last=True)
+            rows = Rows(last.reshape(-1, last.shape[-1]), self.channel_axis, y.shape, channels_last=True)
         else:
-            y = np.ascontiguousarray(y)
             height = math.prod(y.shape[: self.channel_axis + 1])
-            rows = _Rows(y.reshape(height, -1), self.channel_axis, y.shape, channels_last=False)
-        links = [rows.operand(link) for link in self.links]
+            rows = Rows(y.reshape(height, -1), self.channel_axis, y.shape, channels_last=False)
         if self.bias is not None:
             if self.bias.size != last.shape[-1]:
                 raise KernelError(f"the bias has {self.bias.size} numbers for {last.shape[-1]} channels")
-            links.insert(0, (add, rows.per_channel(self.bias)))
-        rows.apply(links)
-        return y
+            rows.links.append((add, rows.per_channel(self.bias)))
+        rows.links += [rows.operand(link) for link in self.links]
+        return rows
 
 
 NO_TAIL = Tail()
 
 
-class _Rows:
-    """A result as a matrix, either (positions, channels) or (batch * channels, positions)."""
+class Rows:
+    """A result as a matrix, either (positions, channels) or (batch * channels, positions), and what is to follow."""
 
     def __init__(self, matrix: Array, axis: int, shape: tuple[int, ...], *, channels_last: bool) -> None:
         self.matrix, self.axis, self.shape, self.channels_last = matrix, axis % len(shape), shape, channels_last
-        height, width = matrix.shape
-        self.group = max(1, min(height, TILE_ELEMENTS // max(width, 1)))
+        self.links: list[tuple[Step, Any]] = []
+        self.group = max(1, min(len(matrix), TILE_ELEMENTS // max(matrix.shape[1], 1)))
         """Rows that share one repetition of numbers of channels."""
-        blocks = -(-matrix.size // BLOCK_ELEMENTS)
-        self.at_once = max(1, -(-height // (max(1, blocks) * self.group))) * self.group
 
     def per_channel(self, numbers: Array) -> Array:
         """Numbers of channels as `group` rows, or as a column as long as the matrix."""
@@ -218,26 +224,29 @@ class _Rows:
         return link.step, np.ascontiguousarray(whole).reshape(self.matrix.shape)
 
     @quiet
-    def apply(self, links: list[tuple[Step, Any]]) -> None:
-        height = len(self.matrix)
+    def finish(self, rows: slice, columns: slice = ALL) -> None:
+        """All that follows, on a part of the matrix, some rows at a time that stay in a cache."""
+        if not self.links:
+            return
+        first, last, _ = rows.indices(len(self.matrix))
+        width = len(range(*columns.indices(self.matrix.shape[1])))
+        group = self.group if columns == ALL else 1
+        at_once = max(1, BLOCK_ELEMENTS // max(1, width * group)) * group
+        for start in range(first, last, at_once):
+            stop = min(start + at_once, last)
+            even = start + (stop - start) // group * group
+            for begin, end, together in ((start, even, group), (even, stop, stop - even)):
+                if begin < end:
+                    self._apply(slice(begin, end), columns, together)
 
-        def compute(start: int) -> None:
-            stop = min(start + self.at_once, height)
-            even = start + (stop - start) // self.group * self.group
-            for first, last, group in ((start, even, self.group), (even, stop, stop - even)):
-                if first < last:
-                    self._apply(links, first, last, group)
-
-        share(compute, range(0, height, self.at_once))
-
-    def _apply(self, links: list[tuple[Step, Any]], first: int, last: int, group: int) -> None:
-        """The links on the rows [first, last), seen as fewer rows that are `group` times as long."""
-        rows = self.matrix[first:last]
-        long = rows.reshape(-1, group * rows.shape[1])
-        for step, operand in links:
+    def _apply(self, rows: slice, columns: slice, group: int) -> None:
+        """The links on some rows, seen as fewer rows that are `group` times as long."""
+        part = self.matrix[rows, columns]
+        long = part.reshape(-1, group * part.shape[1]) if columns == ALL else part
+        for step, operand in self.links:
             if operand is None or operand.ndim == 0:
                 step(long, operand)
             elif operand.ndim == 1:
-                step(long, operand[: long.shape[1]])
+                step(long, operand[: long.shape[1]] if columns == ALL else operand[columns])
             else:
-                step(rows, operand[first:last])
+                step(part, operand[rows, columns if operand.shape[1] > 1 else ALL])

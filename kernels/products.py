@@ -1,6 +1,7 @@
 """Matrix products by BLAS, cut into blocks that threads share."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -12,17 +13,24 @@ LEAST_WORKS = (1 << 22, 1 << 26, 1 << 28)
 BLAS bring a whole operand into its own order again (measured: 8 blocks of the largest products cost 3 to 6 %)."""
 READING = 4
 """Multiplications in the time that one number of a matrix takes to be read, which is all that counts with few rows."""
+Finish = Callable[[slice, slice], None]
+ALL = slice(None)
 GRAIN = 16
 """Columns and rows of a block are a multiple of this, as BLAS's own tiles are."""
 
 
-def multiply(a: Array, b: Array, out: Array | None = None) -> Array:
+def finish_nothing(rows: slice, columns: slice) -> None:
+    """What follows a product that is all there is."""
+
+
+def multiply(a: Array, b: Array, out: Array | None = None, finish: Finish = finish_nothing) -> Array:
     """`np.matmul` of two matrices, or of stacks of them that broadcast.
 
-    One thread multiplies without cuts. Blocks are so large that OpenBLAS sums each result in the same order as in the
-    whole product (a test compares the bits).
+    `finish` is called for parts of the result of two matrices that are ready: for rows and columns. One thread
+    multiplies without cuts. Blocks are so large that OpenBLAS sums each result in the same order as in the whole
+    product (a test compares the bits).
     """
-    if out is None and compiled.suits_dots(a, b):
+    if out is None and finish is finish_nothing and compiled.suits_dots(a, b):
         return compiled.dots(a, b)
     if out is None:
         leading = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
@@ -33,16 +41,25 @@ def multiply(a: Array, b: Array, out: Array | None = None) -> Array:
     axis = next((i for i, n in enumerate(out.shape[:-2]) if n > 1), None)
     if count == 1:
         np.matmul(a, b, out=out)
+        finish(ALL, ALL)
     elif axis is not None:
         count = min(out.shape[axis], 4 * count)
         threads.share(lambda part: _multiply_part(a, b, out, axis, part), cuts(out.shape[axis], count))
     elif out.shape[-2] > out.shape[-1]:
-        threads.share(
-            lambda part: np.matmul(a[..., part, :], b, out=out[..., part, :]), cuts(out.shape[-2], count, GRAIN)
-        )
+        threads.share(lambda part: _multiply_rows(a, b, out, part, finish), cuts(out.shape[-2], count, GRAIN))
     else:
-        threads.share(lambda part: np.matmul(a, b[..., part], out=out[..., part]), cuts(out.shape[-1], count, GRAIN))
+        threads.share(lambda part: _multiply_columns(a, b, out, part, finish), cuts(out.shape[-1], count, GRAIN))
     return out
+
+
+def _multiply_rows(a: Array, b: Array, out: Array, part: slice, finish: Finish) -> None:
+    np.matmul(a[..., part, :], b, out=out[..., part, :])
+    finish(part, ALL)
+
+
+def _multiply_columns(a: Array, b: Array, out: Array, part: slice, finish: Finish) -> None:
+    np.matmul(a, b[..., part], out=out[..., part])
+    finish(ALL, part)
 
 
 def _multiply_part(a: Array, b: Array, out: Array, axis: int, part: slice) -> None:

@@ -16,23 +16,36 @@ import numpy as np
 Text = np.ndarray[tuple[int], np.dtype[np.uint8]]
 LOOKS = 1 << 16
 """How often a thread looks before it sleeps: some 200 us."""
-GRACE_BYTES = 2048
-"""How many more bytes a thread compares once it has seen its signal, some 4 us, before it wants the interpreter. Who
-gave the signal has the interpreter's lock and soon lets go of it, in a call of numpy; to wait for it is to sleep."""
+BYTES_PER_US = 512
+"""At which texts are compared (measured)."""
 
 
 class Signal:
     """Set by one thread and waited for by another, in turns."""
 
-    def __init__(self) -> None:
+    def __init__(self, grace_us: int = 2) -> None:
+        """A thread that has stood by and seen it wants the interpreter only after `grace_us`.
+
+        Who gave the signal has the interpreter's lock, and lets go of it soon; to wait for that lock is to sleep.
+        """
         self._lock = Lock()
         self._lock.acquire()
-        self._seen = _text(0)
+        self._seen = _text(0, grace_us)
         self._look = _looks_at(self._seen)
 
     def set(self) -> None:
         self._seen[0] = 1
         self._lock.release()
+
+    def set_and_wait(self, other: "Signal", *, stand_by: bool) -> None:
+        """Set this one and wait for another: the interpreter is free at once for who has waited for this one."""
+        look = other._look if stand_by else None
+        self._seen[0] = 1
+        self._lock.release()
+        if look is not None:
+            look()
+        other._lock.acquire()
+        other._seen[0] = 0
 
     def wait(self, *, stand_by: bool) -> None:
         """Sleep until it is set; perhaps stand by for a while before."""
@@ -49,22 +62,21 @@ class Signal:
         return True
 
 
-def _text(first: int) -> Text:
-    """A string of C, empty if its first byte is 0."""
-    text = np.full(GRACE_BYTES, ord("-"), np.uint8)
+def _text(first: int, grace_us: int) -> Text:
+    """A string of C that takes so long to compare, empty if its first byte is 0."""
+    text = np.full(BYTES_PER_US * grace_us + 2, ord("-"), np.uint8)
     text[0], text[-1] = first, 0
     return text
 
 
 class _Search(NamedTuple):
-    """C's linear search, which compares a key with one element after the other, and a key to look for.
+    """C's linear search, which compares a key with one element after the other.
 
     With elements of no size it looks at the first again and again.
     """
 
     find: Callable[..., Any]
     compare: Any
-    key: Text
 
 
 @cache
@@ -72,12 +84,12 @@ def _search() -> _Search | None:
     """None where the C library has no such functions: threads then sleep at once."""
     try:
         library = ctypes.CDLL(None)
-        find, compare = library.lfind, library.strverscmp  # a slow comparison: 2 ns a byte
+        find, compare = library.lfind, library.strverscmp  # a slow comparison: see BYTES_PER_US
     except (AttributeError, OSError, TypeError):
         return None
     find.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p)
     find.restype = ctypes.c_void_p
-    return _Search(find, ctypes.cast(compare, ctypes.c_void_p), _text(1))
+    return _Search(find, ctypes.cast(compare, ctypes.c_void_p))
 
 
 def _looks_at(seen: Text) -> Callable[[], object] | None:
@@ -85,6 +97,12 @@ def _looks_at(seen: Text) -> Callable[[], object] | None:
     search = _search()
     if search is None:
         return None
-    count = ctypes.c_size_t(LOOKS)
-    key, at = ctypes.c_void_p(search.key.ctypes.data), ctypes.c_void_p(seen.ctypes.data)
-    return lambda: search.find(key, at, ctypes.byref(count), 0, search.compare)
+    count, same = ctypes.c_size_t(LOOKS), seen.copy()
+    same[0] = 1
+    key, at = ctypes.c_void_p(same.ctypes.data), ctypes.c_void_p(seen.ctypes.data)
+    find, arguments = search.find, (key, at, ctypes.byref(count), 0, search.compare)
+
+    def look(_: tuple[Text, Text] = (same, seen)) -> object:
+        return find(*arguments)
+
+    return look

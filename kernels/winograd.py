@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from partita.kernels.arrays import Array
+from partita.kernels.fused_tail import NO_TAIL, Tail
 from partita.kernels.packing import packed
 from partita.kernels.products import cuts, multiply
 from partita.kernels.threads import share, threads
@@ -79,14 +80,17 @@ def supports_winograd(windows: Windows, group: int) -> bool:
     return windows.kernel == (3, 3) and windows.strides == windows.dilations == (1, 1) and group == 1
 
 
-def conv_winograd(x: Array, w: Array, windows: Windows, group: int) -> Array:
-    """Convolution of x (N, C, H, W) by w (M, C, 3, 3) in tiles of 2x2 outputs; the result is channels last."""
+def conv_winograd(x: Array, w: Array, windows: Windows, group: int, tail: Tail = NO_TAIL) -> Array:
+    """Convolution of x (N, C, H, W) by w (M, C, 3, 3) in tiles of 2x2 outputs, then `tail`; channels last."""
     batch, channels, filters = x.shape[0], x.shape[1], w.shape[0]
     height, width = windows.outputs
     rows, columns = -(-height // 2), -(-width // 2)
     padded = _pad_to_tiles(x, windows, rows, columns)
     weights = packed(w, "winograd", lambda w: transform_filters(w, SMALL))
     out = np.empty((batch, rows, 2, columns, 2, filters), np.result_type(x, w))
+    whole = channels_second(out.reshape(batch, 2 * rows, 2 * columns, filters))
+    is_even = whole.shape[2:] == windows.outputs
+    finish = (tail if is_even else NO_TAIL).on(whole).finish
 
     def compute(part: tuple[int, slice]) -> None:
         image, (first, last) = part[0], (part[1].start, part[1].stop)
@@ -98,12 +102,14 @@ def conv_winograd(x: Array, w: Array, windows: Windows, group: int) -> Array:
         products = multiply(tiles.reshape(16, -1, channels), weights).reshape(4, 4, last - first, columns, filters)
         target = out[image, first:last]
         share(lambda c: _transform_output(products[..., c], target[..., c]), cuts(filters, parts))
+        finish(slice(4 * columns * (image * rows + first), 4 * columns * (image * rows + last)))
 
     count = -(-16 * rows * columns * max(channels, filters) // BLOCK_ELEMENTS)
     parts = 2 if threads() > 1 and batch * count == 1 else 1  # of the channels, where there is one block only
     share(compute, [(image, part) for image in range(batch) for part in cuts(rows, count)])
-    whole = out.reshape(batch, 2 * rows, 2 * columns, filters)[:, :height, :width]
-    return channels_second(np.ascontiguousarray(whole))
+    if is_even:
+        return whole
+    return tail.finish(channels_second(np.ascontiguousarray(channels_last(whole[:, :, :height, :width]))))
 
 
 def _pad_to_tiles(x: Array, windows: Windows, rows: int, columns: int) -> Array:

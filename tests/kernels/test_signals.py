@@ -49,7 +49,7 @@ def test_a_signal_that_nobody_saw_can_be_taken_back_once() -> None:
 
 
 def test_who_stands_by_comes_back_without_a_signal() -> None:
-    unset = signals._text(0)
+    unset = signals._text(0, 2)
     look = signals._looks_at(unset)
     if look is None:
         pytest.skip("the C library has no linear search")
@@ -59,7 +59,7 @@ def test_who_stands_by_comes_back_without_a_signal() -> None:
 
 
 def test_who_stands_by_sees_a_signal_that_is_set() -> None:
-    signal = signals._text(1)
+    signal = signals._text(1, 2)
     look = signals._looks_at(signal)
     if look is None:
         pytest.skip("the C library has no linear search")
