@@ -111,13 +111,16 @@ def conv_im2col_last(x: Array, w: Array, windows: Windows, group: int, tail: Tai
         positions = (last - first) * rest
         target = out[image, first:last].reshape(positions, channels)
         start = (image * outputs[0] + first) * rest
+        if group == 1 and positions == outputs[0] * rest * batch:
+            multiply(view[image].reshape(positions, -1), weights[0], target, finish)
+            return
         if group == 1:
-            multiply(view[image, first:last].reshape(positions, -1), weights[0], target)
+            np.matmul(view[image, first:last].reshape(positions, -1), weights[0], out=target)
         else:
             columns = view[image, first:last].reshape(positions, windows.taps, group, depth).transpose(2, 0, 1, 3)
             products = np.matmul(columns.reshape(group, positions, -1), weights)
             target.reshape(positions, group, -1)[...] = products.transpose(1, 0, 2)
-        finish(slice(start, start + positions))
+        finish(target, slice(start, start + positions))
 
     share(compute, row_blocks(batch, outputs[0], x.shape[1] * windows.taps * rest, COLUMN_ELEMENTS))
     return y
@@ -142,9 +145,10 @@ def conv_im2col_across(x: Array, w: Array, windows: Windows, group: int, tail: T
     def compute(part: tuple[int, int, int]) -> None:
         image, first, last = part
         columns = view[image][(slice(None),) * (1 + rank) + (slice(first, last),)].reshape(weights.shape[1], -1)
-        np.matmul(columns.T, weights.T, out=out[image, first:last].reshape(-1, channels))
+        block = out[image, first:last].reshape(-1, channels)
+        np.matmul(columns.T, weights.T, out=block)
         start = image * outputs[0]
-        finish(slice((start + first) * rest, (start + last) * rest))
+        finish(block, slice((start + first) * rest, (start + last) * rest))
 
     share(compute, row_blocks(batch, outputs[0], weights.shape[1] * rest, COLUMN_ELEMENTS))
     return y

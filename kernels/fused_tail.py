@@ -172,7 +172,10 @@ class Tail:
         last = channels_last(y) if self.channel_axis == 1 else y
         y = y if last.flags.c_contiguous else np.ascontiguousarray(y)
         rows = self.on(y)
-        share(rows.finish, cuts(len(rows.matrix), -(-y.size // BLOCK_ELEMENTS), rows.group))
+        share(
+            lambda part: rows.finish(rows.matrix[part], part),
+            cuts(len(rows.matrix), -(-y.size // BLOCK_ELEMENTS), rows.group),
+        )
         return y
 
     def on(self, y: Array) -> "Rows":
@@ -224,25 +227,23 @@ class Rows:
         return link.step, np.ascontiguousarray(whole).reshape(self.matrix.shape)
 
     @quiet
-    def finish(self, rows: slice, columns: slice = ALL) -> None:
-        """All that follows, on a part of the matrix, some rows at a time that stay in a cache."""
+    def finish(self, block: Array, rows: slice = ALL, columns: slice = ALL) -> None:
+        """All that follows, on a contiguous block of the matrix, some rows at a time that stay in a cache."""
         if not self.links:
             return
-        first, last, _ = rows.indices(len(self.matrix))
-        width = len(range(*columns.indices(self.matrix.shape[1])))
+        first = rows.indices(len(self.matrix))[0]
         group = self.group if columns == ALL else 1
-        at_once = max(1, BLOCK_ELEMENTS // max(1, width * group)) * group
-        for start in range(first, last, at_once):
-            stop = min(start + at_once, last)
+        at_once = max(1, BLOCK_ELEMENTS // max(1, block.shape[1] * group)) * group
+        for start in range(0, len(block), at_once):
+            stop = min(start + at_once, len(block))
             even = start + (stop - start) // group * group
             for begin, end, together in ((start, even, group), (even, stop, stop - even)):
                 if begin < end:
-                    self._apply(slice(begin, end), columns, together)
+                    self._apply(block[begin:end], slice(first + begin, first + end), columns, together)
 
-    def _apply(self, rows: slice, columns: slice, group: int) -> None:
+    def _apply(self, part: Array, rows: slice, columns: slice, group: int) -> None:
         """The links on some rows, seen as fewer rows that are `group` times as long."""
-        part = self.matrix[rows, columns]
-        long = part.reshape(-1, group * part.shape[1]) if columns == ALL else part
+        long = part.reshape(-1, group * part.shape[1])
         for step, operand in self.links:
             if operand is None or operand.ndim == 0:
                 step(long, operand)

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 Text = np.ndarray[tuple[int], np.dtype[np.uint8]]
-LOOKS = 1 << 16
-"""How often a thread looks before it sleeps: some 200 us."""
+LOOKS = 1 << 17
+"""How often a thread looks before it sleeps: some 300 us."""
 BYTES_PER_US = 512
 """At which texts are compared (measured)."""
 
@@ -30,6 +30,8 @@ class Signal:
         """
         self._lock = Lock()
         self._lock.acquire()
+        self.has_sleeper = False
+        """Whether somebody waits who does not stand by any more."""
         self._seen = _text(0, grace_us)
         self._look = _looks_at(self._seen)
 
@@ -44,15 +46,18 @@ class Signal:
         self._lock.release()
         if look is not None:
             look()
-        other._lock.acquire()
-        other._seen[0] = 0
+        other._sleep()
 
     def wait(self, *, stand_by: bool) -> None:
         """Sleep until it is set; perhaps stand by for a while before."""
         if stand_by and self._look is not None and not self._seen[0]:
             self._look()
+        self._sleep()
+
+    def _sleep(self) -> None:
+        self.has_sleeper = True
         self._lock.acquire()
-        self._seen[0] = 0
+        self.has_sleeper, self._seen[0] = False, 0
 
     def take_back(self) -> bool:
         """Whether it was set and nobody has seen it; then it is not set any more."""

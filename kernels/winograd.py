@@ -102,7 +102,8 @@ def conv_winograd(x: Array, w: Array, windows: Windows, group: int, tail: Tail =
         products = multiply(tiles.reshape(16, -1, channels), weights).reshape(4, 4, last - first, columns, filters)
         target = out[image, first:last]
         share(lambda c: _transform_output(products[..., c], target[..., c]), cuts(filters, parts))
-        finish(slice(4 * columns * (image * rows + first), 4 * columns * (image * rows + last)))
+        done = slice(4 * columns * (image * rows + first), 4 * columns * (image * rows + last))
+        finish(target.reshape(-1, filters), done)
 
     count = -(-16 * rows * columns * max(channels, filters) // BLOCK_ELEMENTS)
     parts = 2 if threads() > 1 and batch * count == 1 else 1  # of the channels, where there is one block only
