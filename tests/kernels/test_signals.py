@@ -13,7 +13,8 @@ LONG_S = 10.0
 
 @pytest.mark.parametrize("stand_by", [True, False])
 def test_a_thread_goes_on_when_the_signal_is_set_and_not_before(stand_by: bool) -> None:
-    signal, answer, seen = Signal(), Signal(), []
+    signal, answer = Signal(), Signal()
+    seen: list[int] = []
 
     def serve() -> None:
         for _ in range(3):
