@@ -17,7 +17,7 @@ from partita.graph.quantisation import SCHEMES
 from partita.studies.fitting.least_squares import fitted
 from partita.studies.fitting.npu_law import Priors, Stack, predicted_us
 from partita.studies.fitting.npu_samples import Border, Sample, sample_of
-from partita.studies.validation.aihub_rows import AihubRow, best_us, is_in_line
+from partita.studies.validation.aihub_rows import AihubRow, lines, why_out_of_line
 from partita.studies.validation.models import graph_of, model_path
 from partita.studies.validation.table import Progress
 
@@ -54,13 +54,13 @@ def measured_us(
 ) -> dict[tuple[str, str], float]:
     """(model, dtype) -> the median over the runtimes of what ran whole on the NPU and is in line."""
     rows = tuple(rows)
-    best = best_us(rows)
+    known = lines(rows)
     found: dict[tuple[str, str], dict[str, float]] = {}
     for row in rows:
         dtype = DTYPE_OF.get(row.precision)
         if dtype is None or row.device != device or row.runtime not in runtimes or row.component:
             continue
-        if row.units == "NPU" and is_in_line(row, best):
+        if row.units == "NPU" and not why_out_of_line(row, known):
             found.setdefault((row.model, dtype), {})[row.runtime] = row.time_us
     return {key: _one_us(key[1], times) for key, times in found.items() if _one_us(key[1], times)}
 

@@ -15,6 +15,8 @@ OUT_OF_LINE = 5.0
 A run that much slower is a kernel that broke: a network of 4 ms in 8 bits that takes 84 ms in float, or 256 s.
 Source: research on the table's history, where 4 % of the NPU's rows are such.
 """
+BEYOND_A_CPU = 100.0
+"""Times slower than the model's quickest run wholly on a CPU, on whatever device: where all runs of a model broke."""
 
 Key = tuple[str, str, str]
 
@@ -35,6 +37,8 @@ class AihubRow:
     npu_layers: int
     gpu_layers: int
     cpu_layers: int
+    release: str = ""
+    """Of AI Hub's models, such as "v0.46.1"; empty if it is not told."""
 
     @property
     def name(self) -> str:
@@ -44,6 +48,10 @@ class AihubRow:
     @property
     def key(self) -> Key:
         return self.model, self.component, self.device
+
+    @property
+    def way(self) -> tuple[str, str, str]:
+        return self.model, self.precision, self.runtime
 
     @property
     def units(self) -> str:
@@ -71,20 +79,52 @@ def _row(record: Record, at: str) -> AihubRow:
         npu_layers=layers[1],
         gpu_layers=layers[2],
         cpu_layers=layers[3],
+        release=record["tag"],
     )
 
 
 _LAYERS = ("total", "npu", "gpu", "cpu")
 
 
-def best_us(rows: Iterable[AihubRow]) -> dict[Key, float]:
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """What a row is held against to be called out of line."""
+
+    best_us: dict[Key, float]
     """The least time of each model on each device."""
+    cpu_us: dict[str, float]
+    """The least time of each model wholly on a CPU."""
+    broken: frozenset[tuple[str, str, str]]
+    """Models, precisions and runtimes whose runs wholly on an NPU are out of line on most devices."""
+
+
+def lines(rows: Iterable[AihubRow]) -> Lines:
+    rows = tuple(row for row in rows if row.time_us > 0)
     best: dict[Key, float] = {}
+    cpu_us: dict[str, float] = {}
     for row in rows:
-        if row.time_us > 0:
-            best[row.key] = min(row.time_us, best.get(row.key, row.time_us))
-    return best
+        best[row.key] = min(row.time_us, best.get(row.key, row.time_us))
+        if row.units == "CPU":
+            cpu_us[row.model] = min(row.time_us, cpu_us.get(row.model, row.time_us))
+    is_slow: dict[tuple[str, str, str], list[bool]] = {}
+    for row in rows:
+        if row.units == "NPU":
+            is_slow.setdefault(row.way, []).append(row.time_us > OUT_OF_LINE * best[row.key])
+    return Lines(best, cpu_us, frozenset(way for way, slow in is_slow.items() if 2 * sum(slow) > len(slow)))
 
 
-def is_in_line(row: AihubRow, best: dict[Key, float]) -> bool:
-    return row.time_us <= OUT_OF_LINE * best[row.key]
+def why_out_of_line(row: AihubRow, known: Lines) -> str:
+    """Why a row on the NPU, or in part on it, tells of a broken kernel and not of the hardware; empty if it does not.
+
+    A run in part on the CPU may be many times slower than one on the NPU alone, so it is held against the same
+    runtime's other runs.
+    """
+    if "NPU" not in row.units:
+        return ""
+    if row.time_us > BEYOND_A_CPU * known.cpu_us.get(row.model, row.time_us):
+        return f"out of line: more than {BEYOND_A_CPU:.0f} times a run of the model on a CPU alone"
+    if row.units == "NPU" and row.time_us > OUT_OF_LINE * known.best_us[row.key]:
+        return f"out of line: more than {OUT_OF_LINE:.0f} times the best run of the model on the device"
+    if row.units != "NPU" and row.way in known.broken:
+        return "out of line: this runtime is so with the model wholly on an NPU too"
+    return ""

@@ -1,7 +1,8 @@
 """Whole models through AI Hub's runtimes on Snapdragon phones (quic/ai-hub-models, BSD-3-Clause).
 
-Float models compute in float16 on the NPU, w8a8 in int8, w8a16 with 16 bit activations. Rows with layers on the NPU and
-on the CPU are predicted with as many operators on the CPU, spread evenly: the table does not say which they were.
+Float models compute in float16 on the NPU, w8a8 in int8, w8a16 with 16 bit activations. The table tells how many layers
+ran on the CPU, not which. Of quantised models through ONNX Runtime `handed_over` tells them by their number; in other
+rows as many operators are taken to run there, spread evenly.
 """
 
 import tomllib
@@ -15,8 +16,10 @@ from partita.devices.npu_terms import normalises_channels
 from partita.errors import ModelError
 from partita.graph.dtypes import is_floating
 from partita.graph.plan import Location
+from partita.graph.quantisation import SCHEMES
 from partita.studies.validation.accelerated import flops_of, placed, total_us
-from partita.studies.validation.aihub_rows import COLUMNS, AihubRow, Key, aihub_rows, best_us, is_in_line
+from partita.studies.validation.aihub_rows import COLUMNS, AihubRow, Lines, aihub_rows, lines, why_out_of_line
+from partita.studies.validation.handed_over import fallen, law
 from partita.studies.validation.models import graph_of, model_path
 from partita.studies.validation.prediction import Prediction, Row, Unpredicted
 from partita.studies.validation.table import Progress, Records, Table
@@ -28,14 +31,16 @@ DTYPE_OF = {"float": "float16", "w8a8": "int8", "w8a16": "w8a16"}
 BYTES_PER_KB = 1e3
 NPU, CPU, GPU, MIXED = "NPU", "CPU", "GPU", "NPU+CPU"
 MIXED_SPREAD = 4.0
-"""Factor either way for runs in part on the CPU: what a layer there costs differs by 100x between the 10th and the 90th
-percentile of the table."""
+"""Factor either way for runs in part on the CPU of which `handed_over` tells nothing: what a layer there costs differs
+by 100x between the 10th and the 90th percentile of the table."""
+HANDING_OVER = "onnx"
+"""The runtime that `handed_over` is about."""
 
 
 def read(records: Records, models: Path | None, progress: Progress) -> Iterator[Row]:
     """Predictions of the rows, model by model."""
     rows = aihub_rows(records)
-    best = best_us(rows)
+    known = lines(rows)
     by_model: dict[str, list[AihubRow]] = {}
     for row in rows:
         by_model.setdefault(row.model, []).append(row)
@@ -43,16 +48,16 @@ def read(records: Records, models: Path | None, progress: Progress) -> Iterator[
         progress(f"{model} ({count} of {len(by_model)} models)")
         path = model_path(models, model) if models is not None else None
         for row in members:
-            reason = _why_not(row, path, best, has_folder=models is not None)
+            reason = why_not(row, path, known, has_folder=models is not None)
             if reason or path is None:
                 yield Unpredicted(row.name, reason)
                 continue
-            yield row_of(row, path, best)
+            yield row_of(row, path, known)
 
 
-def row_of(row: AihubRow, path: Path, best: dict[Key, float]) -> Row:
+def row_of(row: AihubRow, path: Path, known: Lines) -> Row:
     """The prediction of one row, whose graph is at the path."""
-    reason = _why_not(row, path, best, has_folder=True)
+    reason = why_not(row, path, known, has_folder=True)
     if reason:
         return Unpredicted(row.name, reason)
     try:
@@ -61,7 +66,8 @@ def row_of(row: AihubRow, path: Path, best: dict[Key, float]) -> Row:
         return Unpredicted(row.name, f"its model cannot be placed: {error}")
 
 
-def _why_not(row: AihubRow, path: Path | None, best: dict[Key, float], *, has_folder: bool) -> str:
+def why_not(row: AihubRow, path: Path | None, known: Lines, *, has_folder: bool) -> str:
+    """Why a row cannot be predicted; empty if it can."""
     if row.device not in settings()["presets"]:
         return f"no preset of {row.device}"
     if row.units not in (NPU, CPU, GPU, MIXED):
@@ -74,8 +80,10 @@ def _why_not(row: AihubRow, path: Path | None, best: dict[Key, float], *, has_fo
         return "its model comes in parts"
     if row.time_us <= 0:
         return "its time is 0"
-    if row.units == NPU and not is_in_line(row, best):
-        return "out of line: more than 5 times the best run of the model on the device"
+    if row.release.startswith(settings()["other_networks"]):
+        return f"its release {row.release} measured other networks under the same names"
+    if reason := why_out_of_line(row, known):
+        return reason
     return "" if path is not None else "no graph of its model in the folder" if has_folder else "needs --models DIR"
 
 
@@ -151,19 +159,31 @@ def _number(value: float) -> Number:
 
 def _time_us(path: Path, preset: str, row: AihubRow) -> tuple[float, float]:
     """The predicted time, and the factor either way that should hold nine of ten measurements."""
-    dtype, extra = DTYPE_OF[row.precision], settings()["runtimes"][row.runtime]
-    if row.cpu_layers:
+    dtype = DTYPE_OF[row.precision]
+    if row.cpu_layers and not is_handed_over(row):
         soc = soc_through(preset, row.runtime)
         whole = placed(*graph_of(path), soc, Location("npu", dtype), on_host=row.cpu_layers)
         return total_us(whole, soc), MIXED_SPREAD
     soc = load_soc(preset)
+    time_us = whole_us(path, preset, row)
+    if row.cpu_layers:
+        return time_us + law().extra_us(row.model, fallen(graph_of(path)[0], row.cpu_layers), soc), law().spread
+    npu_law = soc.unit_named("npu").npu_law
+    return time_us, (soc.unit_named("npu").spread if npu_law is None else npu_law.dtypes[dtype].spread).value
+
+
+def is_handed_over(row: AihubRow) -> bool:
+    """Whether it is known which layers of a row in part on the CPU ran there."""
+    return row.units == MIXED and row.runtime == HANDING_OVER and DTYPE_OF[row.precision] in SCHEMES
+
+
+def whole_us(path: Path, preset: str, row: AihubRow) -> float:
+    """The row's model through its runtime, as if all of it ran on the NPU."""
+    dtype, extra = DTYPE_OF[row.precision], settings()["runtimes"][row.runtime]
     time_us, border_kb, normalising_us = _alone_us(path, preset, dtype)
-    law = soc.unit_named("npu").npu_law
-    spread = law.dtypes[dtype].spread.value if law is not None else soc.unit_named("npu").spread.value
     if "call_us" in extra:
         time_us += extra["call_us"] + transfer_us(border_kb * BYTES_PER_KB, extra["border_gb_per_s"])
-    time_us -= normalising_us * (1 - 1 / extra.get("normalising", {}).get(dtype, 1.0))
-    return time_us, spread
+    return time_us - normalising_us * (1 - 1 / extra.get("normalising", {}).get(dtype, 1.0))
 
 
 @lru_cache(maxsize=16)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from partita.errors import ModelError, StudyError
-from partita.studies.validation.aihub_rows import AihubRow, Key, best_us
+from partita.studies.validation.aihub_rows import AihubRow, Lines, lines
 from partita.studies.validation.models import model_path
 from partita.studies.validation.prediction import Row, Unpredicted
 from partita.studies.validation.table import Progress, Record, Records, Table, number, where
@@ -36,12 +36,12 @@ FILES_OF = {
 def read(records: Records, models: Path | None, progress: Progress) -> Iterator[Row]:
     """Rows of other tables as there; all others together at the end, because they are predicted from one another."""
     waiting: list[Asked] = []
-    best = best_us(
+    known = lines(
         _as_aihub(record, where(records, line)) for line, record in records if record["data_file"] == OF_AIHUB
     )
     for line, record in records:
         progress(record["canonical_model"])
-        found = _row(record, models, where(records, line), best)
+        found = _row(record, models, where(records, line), known)
         if isinstance(found, Asked):
             waiting.append(found)
         else:
@@ -49,7 +49,7 @@ def read(records: Records, models: Path | None, progress: Progress) -> Iterator[
     yield from from_neighbours(waiting, progress)
 
 
-def _row(record: Record, models: Path | None, at: str, best: dict[Key, float]) -> Row | Asked:
+def _row(record: Record, models: Path | None, at: str, known_lines: Lines) -> Row | Asked:
     name = " ".join(
         word
         for column in ("canonical_model", "chip", "threads_or_cores", "unit", "precision", "runtime")
@@ -65,7 +65,7 @@ def _row(record: Record, models: Path | None, at: str, best: dict[Key, float]) -
         if source == OF_QED:
             return qed_models.row_of(_as_qed(record), path, at)
         if source == OF_AIHUB:
-            return aihub.row_of(_as_aihub(record, at), path, best)
+            return aihub.row_of(_as_aihub(record, at), path, known_lines)
         if source == OF_RKNN:
             return rknn.row_of({**record, "model": record["name_in_source"], "threads": record["threads_or_cores"]},
                                path, at)  # fmt: skip
@@ -111,6 +111,7 @@ def _as_aihub(record: Record, at: str) -> AihubRow:
         at=at, model=record["name_in_source"], component="", precision=record["precision"], device=record["device"],
         runtime=record["runtime"].removeprefix("AI Hub "), time_us=number(record, "latency_ms", at) * 1e3,
         layers=sum(layers), npu_layers=layers[0], gpu_layers=layers[1], cpu_layers=layers[2],
+        release=_told(record, r"(v\d+(?:\.\w+)+)"),
     )  # fmt: skip
 
 
