@@ -30,9 +30,10 @@ def say(text: str) -> None:
 
 
 def line(title: str, found: npu.Errors) -> str:
+    spreads = npu.spreads(found)
     parts = [
         f"{dtype} {len(by_model)} models: median {npu.median_error(by_model):.1%}, within 2x "
-        f"{npu.within_a_factor(by_model):.0%}, nine of ten within x{npu.spread(by_model):.2f}"
+        f"{npu.within_a_factor(by_model):.0%}, nine of ten within x{spreads[dtype]:.2f}"
         for dtype, by_model in found.items()
     ]
     return f"{title}: " + "; ".join(parts)
@@ -67,11 +68,12 @@ def main(arguments: list[str] | None = None) -> None:
         say(f"  {model}: {', '.join(cells)}")
     if given.ablation:
         ablation(data, priors)
+    spreads = npu.spreads(outside)
     records = {
         stack.dtype: Record(
             data=SOURCE, devices=(DEVICE,), models=stack.models,
             median_error=npu.median_error(inside[stack.dtype]),
-            cross_validated_error=npu.median_error(outside[stack.dtype]), spread=npu.spread(outside[stack.dtype]),
+            cross_validated_error=npu.median_error(outside[stack.dtype]), spread=spreads[stack.dtype],
         )
         for stack in data.stacks
     }  # fmt: skip

@@ -32,6 +32,8 @@ AS_IT_IS = ("qnn_dlc", "qnn")
 """Those that leave a quantised model's operators as they are, the newer first: TensorFlow Lite's divides no images."""
 NOISE = 0.07
 """Deviation of a logarithm that neither the law nor the measurement can do better than; residuals count in it."""
+POOLED = 15
+"""So many networks of a dtype count as much as the shape of all dtypes' errors together: as many as w8a16 has."""
 WEIGHT_OF = {"float16": 1.0, "int8": 0.6, "w8a16": 0.6}
 """Quantised runs scatter more: runtimes differ by up to 2x in what they do with one model."""
 
@@ -141,14 +143,29 @@ def median_error(found: Mapping[str, float]) -> float:
     return float(np.median(np.abs(list(found.values()))))
 
 
-def spread(found: Mapping[str, float], share: float = 0.9) -> float:
-    """The factor either way that holds this share of the models: conformal, so one more of them is counted as outside.
+def spreads(found: Errors, share: float = 0.9) -> dict[str, float]:
+    """By dtype the factor either way that holds this share of networks that were left out.
 
-    Source: Vovk et al., split conformal prediction; the quantile (n + 1) share / n of the absolute log errors.
+    A dozen networks say little of the one in ten that is worst, so each dtype's quantile is drawn to what all of them
+    together say: that of every error over its dtype's median error, times the median; it counts as `POOLED` networks.
     """
-    logs = np.sort(np.abs(np.log1p(np.array(list(found.values())))))
-    rank = min(len(logs) - 1, int(np.ceil((len(logs) + 1) * share)) - 1)
-    return float(np.exp(logs[rank]))
+    logs = {dtype: np.abs(np.log1p(np.array(list(by_model.values())))) for dtype, by_model in found.items()}
+    usual = {dtype: float(np.median(sizes)) for dtype, sizes in logs.items()}
+    together = _quantile(np.concatenate([sizes / max(usual[dtype], 1e-9) for dtype, sizes in logs.items()]), share)
+    return {
+        dtype: float(
+            np.exp((len(sizes) * _quantile(sizes, share) + POOLED * together * usual[dtype]) / (len(sizes) + POOLED))
+        )
+        for dtype, sizes in logs.items()
+    }
+
+
+def _quantile(sizes: Array, share: float) -> float:
+    """Of one more than was seen: between the ranks around (n + 1) share, the largest if that is beyond them.
+
+    Source: Vovk et al., split conformal prediction; Hyndman and Fan, type 6.
+    """
+    return float(np.quantile(sizes, share, method="weibull"))
 
 
 def within(found: Mapping[str, float], error: float) -> float:

@@ -67,11 +67,12 @@ def _fitted(
     x = npu.fit(data, priors)
     progress("leaving out one model after the other")
     inside, outside = npu.errors(data, priors.named(x)), npu.cross_validated(data, priors, x)
+    spreads = npu.spreads(outside)
     records = {
         stack.dtype: Record(
             data=source, devices=(device,), models=stack.models,
             median_error=npu.median_error(inside[stack.dtype]),
-            cross_validated_error=npu.median_error(outside[stack.dtype]), spread=npu.spread(outside[stack.dtype]),
+            cross_validated_error=npu.median_error(outside[stack.dtype]), spread=spreads[stack.dtype],
         )
         for stack in data.stacks
     }  # fmt: skip

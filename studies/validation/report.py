@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table as TextTable
 
 from partita.studies.validation.prediction import Prediction
-from partita.studies.validation.summary import Group, factor, summarise
+from partita.studies.validation.summary import Group, Summary, factor, summarise
 from partita.studies.validation.validate import Validation
 from partita.studies.validation.why import guess
 
@@ -28,7 +28,10 @@ def validation_document(validation: Validation) -> dict[str, Any]:
         "unpredicted": [{"reason": reason, "rows": rows} for reason, rows in validation.unpredicted.items()],
         "groups": [asdict(group) for group in summary.groups],
         "by_class": [asdict(group) for group in summary.by_class],
-        "worst": [_worst(row, validation.predictions) for row in summary.worst],
+        "worst": [
+            _worst(row, validation.predictions) | {"times": times}
+            for row, times in zip(summary.worst, summary.times, strict=True)
+        ],
     }
 
 
@@ -49,7 +52,7 @@ def validation_texts(validation: Validation) -> Iterator[RenderableType]:
     if len(summary.by_class) > len(summary.groups):
         yield _groups("By class of operator", summary.by_class)
     if summary.worst:
-        yield _worst_table(summary.worst, validation.predictions)
+        yield _worst_table(summary, validation.predictions)
     for reason, rows in validation.unpredicted.items():
         yield f"not predicted: {rows} rows: {reason}"
 
@@ -95,13 +98,17 @@ def _cells(group: Group) -> dict[str, str]:
     }
 
 
-def _worst_table(worst: Sequence[Prediction], rows: Sequence[Prediction]) -> TextTable:
+def _worst_table(summary: Summary, rows: Sequence[Prediction]) -> TextTable:
     table = TextTable(title="The worst rows", title_justify="left")
     for name in ("row", "measured", "predicted", "a guess why"):
         table.add_column(name, overflow="fold")
-    for row in worst:
+    for row, times in zip(summary.worst, summary.times, strict=True):
+        repeated = f", in {times} rows" if times > 1 else ""
         table.add_row(
-            f"{row.name} ({row.device})", f"{row.measured:.4g} {row.measure}", f"{row.predicted:.4g}", guess(row, rows)
+            f"{row.name} ({row.device}{repeated})",
+            f"{row.measured:.4g} {row.measure}",
+            f"{row.predicted:.4g}",
+            guess(row, rows),
         )
     return table
 

@@ -52,15 +52,29 @@ class Summary:
     groups: tuple[Group, ...]
     by_class: tuple[Group, ...]
     worst: tuple[Prediction, ...]
+    """The same measurement, which a table may repeat from release to release or under several runtimes, once."""
+    times: tuple[int, ...]
+    """How many rows each of the worst stands for."""
 
 
 def summarise(rows: Sequence[Prediction]) -> Summary:
     """Groups in the order in which the table has them, the worst rows by the factor between the two numbers."""
+    worst = _distinct(sorted(rows, key=lambda row: -factor(row)))[:WORST]
     return Summary(
         groups=_grouped(rows, group_key, per_class=False),
         by_class=_grouped(rows, lambda row: (*group_key(row), row.op_class), per_class=True),
-        worst=tuple(sorted(rows, key=lambda row: -factor(row))[:WORST]),
+        worst=tuple(row for row, _ in worst),
+        times=tuple(times for _, times in worst),
     )
+
+
+def _distinct(rows: Iterable[Prediction]) -> list[tuple[Prediction, int]]:
+    """The first of those that are the same to the last digit, with their count."""
+    alike: dict[Hashable, list[Prediction]] = {}
+    for row in rows:
+        key = (row.level, row.unit, row.device, row.precision, row.op_class, row.measured, row.predicted)
+        alike.setdefault(key, []).append(row)
+    return [(same[0], len(same)) for same in alike.values()]
 
 
 def factor(row: Prediction) -> float:

@@ -40,6 +40,14 @@ class Table:
     read: Callable[[Records, Path | None, Progress], Iterator[Row]]
     """Predictions of the rows, in their order; the path is the folder of models, if one was given."""
     title: str = ""
+    is_about: Callable[[Record], bool] = lambda record: True
+    """Whether a row is of what the table measures: tables of other runtimes may have the same columns."""
+
+    def is_in(self, records: Records) -> bool:
+        """Whether the file is this table."""
+        if not self.columns.issubset(records.columns):
+            return False
+        return not records.rows or any(self.is_about(record) for _, record in records)
 
 
 def read_records(path: str | Path) -> Records:

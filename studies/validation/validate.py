@@ -40,8 +40,14 @@ def validate(path: str | Path, models: str | Path | None = None, progress: Progr
 
 
 def recognise(records: Records) -> Table:
-    """The table whose columns the header holds, the one with most of them if several fit."""
-    fitting = [table for table in TABLES if table.columns.issubset(records.columns)]
+    """The table whose columns the header holds and whose runtime a row is of, the one with most columns if several."""
+    fitting = [table for table in TABLES if table.is_in(records)]
+    alike = [table.name for table in TABLES if table.columns.issubset(records.columns)]
+    if not fitting and alike:
+        raise StudyError(
+            f"{records.path}: has the columns of {' and '.join(alike)}, but no row is of what that measures; nothing "
+            "is predicted of other runtimes in this form"
+        )
     if not fitting:
         known = "; ".join(f"{table.name} ({', '.join(sorted(table.columns))})" for table in TABLES)
         raise StudyError(f"{records.path}: its columns are those of no known table; known are: {known}")

@@ -11,7 +11,7 @@ from partita.graph.ir import Graph
 from partita.graph.plan import Location
 from partita.passes.find_matches import find_matches
 from partita.studies.fitting.least_squares import Prior, fitted
-from partita.studies.fitting.npu import Data, cross_validated, errors, fit, measured_us, spread
+from partita.studies.fitting.npu import Data, cross_validated, errors, fit, measured_us, spreads
 from partita.studies.fitting.npu_law import Stack, predicted_us, read_priors
 from partita.studies.fitting.npu_samples import sample_of
 from partita.studies.validation.accelerated import placed, total_us
@@ -94,7 +94,15 @@ def test_least_squares_finds_a_line_in_spite_of_an_outlier_and_twice_the_same() 
 
 
 def test_the_spread_counts_one_more_model_as_outside() -> None:
-    assert spread({str(i): 0.01 * i for i in range(19)}) == pytest.approx(1.17)
+    found = {str(i): np.expm1(0.01 * i) for i in range(19)}
+    assert spreads({"int8": found})["int8"] == pytest.approx(np.exp(0.17))
+
+
+def test_the_tail_of_a_few_models_is_drawn_to_that_of_all_dtypes() -> None:
+    many = {str(i): np.expm1(0.01 * i) for i in range(99)}
+    few = {str(i): np.expm1(0.01 * i) for i in range(9)} | {"broken": 9.0}
+    alone, together = (spreads(errors)["w8a16"] for errors in ({"w8a16": few}, {"w8a16": few, "float16": many}))
+    assert 1.2 < together < 0.7 * alone
 
 
 def test_rows_in_part_on_the_cpu_and_rows_out_of_line_are_left_out_of_the_fit(tmp_path: Path) -> None:

@@ -35,6 +35,14 @@ def test_the_worst_rows_are_those_off_by_the_largest_factor_either_way() -> None
     assert len(worst) == 10
 
 
+def test_a_measurement_that_a_table_repeats_is_among_the_worst_once_with_its_count() -> None:
+    rows = [row(100, 10, name="net a"), row(100, 10, name="net b"), row(100, 10, device="other"), row(100, 50)]
+    summary = summarise(rows)
+    assert [r.name for r in summary.worst] == ["net a", "net", "net"]
+    assert summary.times == (2, 1, 1)
+    assert summary.groups[0].rows == 3
+
+
 def test_equal_values_share_a_rank() -> None:
     assert rank_correlation([1, 2, 2, 3], [1, 2, 2, 3]) == 1
     assert rank_correlation([1, 2, 3], [3, 2, 1]) == -1

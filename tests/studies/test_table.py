@@ -38,6 +38,15 @@ def test_a_table_that_cannot_be_read_is_one_clear_line(tmp_path: Path, text: str
         recognise(read_records(written(tmp_path / "t.csv", text)))
 
 
+def test_a_table_of_another_runtime_with_the_same_columns_is_not_taken_for_the_zoo(tmp_path: Path) -> None:
+    columns = "model,device,chip,unit,threads,precision,runtime,latency_ms,notes,source,commit\n"
+    zoo = written(tmp_path / "zoo.csv", columns + "net,RK3588,RK3588,NPU,1 core,INT8,RKNPU,2.0,,s,c\n")
+    assert recognise(read_records(zoo)).name == "rknn_zoo"
+    other = written(tmp_path / "other.csv", columns + "net,board,AX650N,NPU,1 core,INT8,Pulsar2,2.0,,s,c\n")
+    with pytest.raises(StudyError, match="columns of rknn_zoo, but no row is of what that measures"):
+        recognise(read_records(other))
+
+
 def test_files_that_are_no_tables_are_refused(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="no such file"):
         read_records(tmp_path / "none.csv")

@@ -69,9 +69,11 @@ def _worst(validation: Validation) -> Iterator[str]:
     yield ""
     yield "| row | device | measured | predicted | a guess why |"
     yield "|---|---|---|---|---|"
-    for row in summarise(validation.predictions).worst:
+    summary = summarise(validation.predictions)
+    for row, times in zip(summary.worst, summary.times, strict=True):
         why = guess(row, validation.predictions)
-        yield f"| {row.name} | {row.device} | {row.measured:.4g} {row.measure} | {row.predicted:.4g} | {why} |"
+        name = f"{row.name} (in {times} rows)" if times > 1 else row.name
+        yield f"| {name} | {row.device} | {row.measured:.4g} {row.measure} | {row.predicted:.4g} | {why} |"
     yield ""
 
 

@@ -103,4 +103,8 @@ def why_not(record: Record) -> str:
     return ""
 
 
-TABLE = Table("rknn_zoo", COLUMNS, read, "whole models on one core of the RK3588's NPU")
+def _is_rockchips(record: Record) -> bool:
+    return record["runtime"].startswith(RUNTIME)
+
+
+TABLE = Table("rknn_zoo", COLUMNS, read, "whole models on one core of the RK3588's NPU", _is_rockchips)
