@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from partita.devices import Soc
 from partita.graph.plan import Location
 from partita.graph.quantisation import SCHEMES
+from partita.studies.fitting.intervals import quantile, spread
 from partita.studies.fitting.least_squares import fitted
 from partita.studies.fitting.npu_law import Priors, Stack, predicted_us
 from partita.studies.fitting.npu_samples import Border, Sample, sample_of
@@ -143,29 +144,11 @@ def median_error(found: Mapping[str, float]) -> float:
     return float(np.median(np.abs(list(found.values()))))
 
 
-def spreads(found: Errors, share: float = 0.9) -> dict[str, float]:
-    """By dtype the factor either way that holds this share of networks that were left out.
-
-    A dozen networks say little of the one in ten that is worst, so each dtype's quantile is drawn to what all of them
-    together say: that of every error over its dtype's median error, times the median; it counts as `POOLED` networks.
-    """
+def spreads(found: Errors) -> dict[str, float]:
+    """By dtype the factor either way that holds nine of ten networks that were left out; the tail is that of all."""
     logs = {dtype: np.abs(np.log1p(np.array(list(by_model.values())))) for dtype, by_model in found.items()}
-    usual = {dtype: float(np.median(sizes)) for dtype, sizes in logs.items()}
-    together = _quantile(np.concatenate([sizes / max(usual[dtype], 1e-9) for dtype, sizes in logs.items()]), share)
-    return {
-        dtype: float(
-            np.exp((len(sizes) * _quantile(sizes, share) + POOLED * together * usual[dtype]) / (len(sizes) + POOLED))
-        )
-        for dtype, sizes in logs.items()
-    }
-
-
-def _quantile(sizes: Array, share: float) -> float:
-    """Of one more than was seen: between the ranks around (n + 1) share, the largest if that is beyond them.
-
-    Source: Vovk et al., split conformal prediction; Hyndman and Fan, type 6.
-    """
-    return float(np.quantile(sizes, share, method="weibull"))
+    tail = quantile(np.concatenate([sizes / max(float(np.median(sizes)), 1e-9) for sizes in logs.values()]))
+    return {dtype: spread(sizes, tail, POOLED) for dtype, sizes in logs.items()}
 
 
 def within(found: Mapping[str, float], error: float) -> float:

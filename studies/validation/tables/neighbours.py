@@ -1,10 +1,11 @@
 """A network on hardware that no preset describes, predicted from the other networks that were measured there.
 
 The law of another chip says what takes how long relative to what; a few factors, fitted to the other networks, make it
-this unit's (`studies.fitting.transfer`).
+this unit's (`studies.fitting.transfer`). Its interval comes from the errors of the other networks, each predicted in
+the same way without itself.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from partita.devices.laws.law import kernel_times_us
 from partita.devices.laws.trees import Floats
 from partita.errors import ModelError
 from partita.graph.work import work_of
+from partita.studies.fitting.intervals import spread
 from partita.studies.fitting.transfer import PARTS, Offered, parts_us, predicted_us, transferred
 from partita.studies.validation.models import FLOP_PER_MAC, kernels_of
 from partita.studies.validation.prediction import Prediction, Row, Unpredicted
@@ -27,7 +29,9 @@ from partita.units import US_PER_MS
 
 FEWEST_OTHERS = 4
 """So many other networks must have been measured in the same setting."""
-LEAST_SPREAD = 1.5
+TAIL, POOLED = 3.9, 5.0
+"""Over all settings nine of ten errors are within so many times their setting's median error; that counts as much as so
+many networks of the setting itself."""
 CPU = "CPU"
 LAWS = {
     CPU: (("sd855-tflite", "1large"), ("sd855-tflite", "1small"), ("helio-p35-tflite", "1large"),
@@ -61,6 +65,10 @@ class Asked:
         return self.device, self.unit, self.threads, self.precision, self.runtime
 
 
+Known = tuple[Asked, list[tuple[str, Floats]], float]
+"""A row, what each law says of its network's kernels, and the network's floating-point operations."""
+
+
 def from_neighbours(rows: Sequence[Asked], progress: Progress) -> Iterator[Row]:
     """Setting by setting; several rows of one network in a setting are left out together."""
     settings: dict[tuple[str, ...], list[Asked]] = {}
@@ -76,33 +84,43 @@ def _of_setting(rows: Sequence[Asked]) -> Iterator[Row]:
         yield from (Unpredicted(row.name, f"no law of {row.runtime} on {row.unit}") for row in rows)
         return
     is_fine = rows[0].unit == CPU and len({row.model for row in rows}) > FEWEST_FOR_CPU_PARTS
-    known: list[tuple[Asked, list[tuple[str, Floats]], float]] = []
+    known: list[Known] = []
     for row in rows:
         try:
             known.append((row, *_parts(row.path, row.side, row.unit, _dtype(row), is_fine=is_fine)))
         except ModelError as error:
             yield Unpredicted(row.name, f"its model cannot be placed: {error}")
+    if len({row.model for row, _, _ in known}) <= FEWEST_OTHERS:
+        reason = f"fewer than {FEWEST_OTHERS} other networks were measured in its setting"
+        yield from (Unpredicted(row.name, reason) for row, _, _ in known)
+        return
+    times_us = _left_out_us(known, CPU_PARTS if is_fine else PARTS)
+    errors = np.abs(np.log(times_us / [row.latency_ms * US_PER_MS for row, _, _ in known]))
+    for (row, _, flops), time_us in zip(known, times_us, strict=True):
+        others = np.array([other.model != row.model for other, _, _ in known])
+        yield _prediction(row, float(time_us) / US_PER_MS, spread(errors[others], TAIL, POOLED), flops)
+
+
+def _left_out_us(known: Sequence[Known], parts: Mapping[str, float]) -> Floats:
+    """What the other networks say of each row; `parts` are those that each network has."""
     latency_us = np.array([row.latency_ms * US_PER_MS for row, _, _ in known])
-    laws = [
-        Offered(name, np.array([parts[index][1] for _, parts, _ in known]), CPU_PARTS if is_fine else PARTS)
-        for index, (name, _) in enumerate(known[0][1] if known else [])
-    ]
-    for index, (row, _, flops) in enumerate(known):
+    laws = {
+        name: Offered(name, np.array([each[index][1] for _, each, _ in known]), parts)
+        for index, (name, _) in enumerate(known[0][1])
+    }
+    times_us = np.zeros(len(known))
+    for index, (row, _, _) in enumerate(known):
         others = [i for i, (other, _, _) in enumerate(known) if other.model != row.model]
-        if len({known[i][0].model for i in others}) < FEWEST_OTHERS:
-            yield Unpredicted(row.name, f"fewer than {FEWEST_OTHERS} other networks were measured in its setting")
-            continue
-        found = transferred(laws, others, latency_us[others])
-        law = next(law for law in laws if law.name == found.law)
-        time_ms = float(predicted_us(found, law)[index]) / US_PER_MS
-        yield _prediction(row, time_ms, max(found.spread, LEAST_SPREAD), flops)
+        found = transferred(list(laws.values()), others, latency_us[others])
+        times_us[index] = predicted_us(found, laws[found.law])[index]
+    return times_us
 
 
-def _prediction(row: Asked, time_ms: float, spread: float, flops: float) -> Prediction:
+def _prediction(row: Asked, time_ms: float, factor: float, flops: float) -> Prediction:
     return Prediction(
         level="model", unit=row.unit, runtime=row.runtime,
         device=" on ".join(word for word in (row.device, row.threads) if word), precision=row.precision, op_class="",
-        name=row.name, measured=row.latency_ms, predicted=time_ms, low=time_ms / spread, high=time_ms * spread,
+        name=row.name, measured=row.latency_ms, predicted=time_ms, low=time_ms / factor, high=time_ms * factor,
         work=flops, evidence="fitted",
     )  # fmt: skip
 
