@@ -40,10 +40,11 @@ SWITCH = "PARTITA_COMPILED"
 LEAST_WORK = 1 << 20
 """Smaller products (multiplications) are not worth waking another thread for."""
 LEAST_CHAIN = 1 << 15
-"""Chains over fewer elements neither."""
+"""Chains over fewer elements are not worth it either."""
 ROW = 1 << 10
 """Elements that are taken for a row where rows do not matter."""
 COLUMNS_PER_ROW, LEAST_PANELS = 4, 4
+"""Columns for each row, and panels for each thread, from which on threads share the columns of a product."""
 LEAST_DOTS = 1 << 16
 """Numbers of a matrix that a vector is multiplied by, below which BLAS does as well."""
 UNLIMITED = (np.float32(-np.inf), np.float32(np.inf))
@@ -168,8 +169,9 @@ def dots(a: Array, b: Array) -> Array:
     return out
 
 
-def _run_chains(jobs: Sequence[Chain], elements: int, number: float, *addresses: int) -> None:
-    limits = np.full((len(jobs), 2), number, np.float32)
+def _run_chains(jobs: Sequence[Chain], elements: int, factor: float, *addresses: int) -> None:
+    """`factor` goes where jobs have their limits; see `Chain`. Addresses are those of slots from 1 on."""
+    limits = np.full((len(jobs), 2), factor, np.float32)
     bases = np.array([0, *addresses], np.int64)
     run_table(table_of(jobs), limits, bases, threads.threads() if elements > LEAST_CHAIN else 1)
 

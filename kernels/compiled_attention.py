@@ -4,7 +4,7 @@ import numpy as np
 
 from partita.kernels.compiled_chains import softmax_row, transposed_tile
 from partita.kernels.compiled_memory import load_long
-from partita.kernels.compiled_products import LANES, NO_HIGH, NO_LOW, WIDTH, compiled, multiply
+from partita.kernels.compiled_products import LANES, NO_HIGH, NO_LOW, WIDTH, compiled, field, multiply
 from partita.kernels.jobs import Heads
 
 _names = {name: i for i, name in enumerate(Heads._fields)}
@@ -19,21 +19,16 @@ TAP, NO_BIAS, SCRATCH, SCRATCH_BYTES = (_names[n] for n in ("tap", "no_bias", "s
 
 
 @compiled
-def _field(job: int, number: int) -> int:
-    return load_long(job + 8 * number)
-
-
-@compiled
 def _of_head(job: int, bases: int, slot: int, heads: int, head: int) -> int:
     """Where a head of a tensor begins; 0 if there is no such tensor."""
-    base = load_long(bases + 8 * _field(job, slot))
-    return base + load_long(_field(job, heads) + 8 * head) if base else 0
+    base = load_long(bases + 8 * field(job, slot))
+    return base + load_long(field(job, heads) + 8 * head) if base else 0
 
 
 @compiled
 def _transpose_keys(job: int, keys: int, target: int) -> None:
     """The keys of a head as packed weights (panel, depth, WIDTH)."""
-    count, depth, step = _field(job, KEYS), _field(job, DEPTH), _field(job, K_STEP)
+    count, depth, step = field(job, KEYS), field(job, DEPTH), field(job, K_STEP)
     for first in range(0, count, LANES):
         panel, lane = first // WIDTH, first % WIDTH
         for k in range(0, depth, LANES):
@@ -44,21 +39,21 @@ def _transpose_keys(job: int, keys: int, target: int) -> None:
 @compiled
 def _weigh(job: int, scores: int, rows: int, values: int, target: int, target_rows: int) -> None:
     """Some rows of weights times the values, which lie as they are: one panel of columns after the other."""
-    n, even = _field(job, VALUES), _field(job, SCORE_ROWS)
+    n, even = field(job, VALUES), field(job, SCORE_ROWS)
     for j in range(0, n, WIDTH):
         given = (
-            scores, even, _field(job, TAP), 1, _field(job, KEYS), values + 4 * j, _field(job, V_STEP),
-            _field(job, NO_BIAS), 0, even, target + 4 * j, target_rows, 1, min(WIDTH, n - j), NO_LOW, NO_HIGH,
+            scores, even, field(job, TAP), 1, field(job, KEYS), values + 4 * j, field(job, V_STEP),
+            field(job, NO_BIAS), 0, even, target + 4 * j, target_rows, 1, min(WIDTH, n - j), NO_LOW, NO_HIGH,
         )  # fmt: skip
-        multiply(given, _field(job, KEY_PIECES), _field(job, KEY_PIECE_COUNT), rows, 0, rows)
+        multiply(given, field(job, KEY_PIECES), field(job, KEY_PIECE_COUNT), rows, 0, rows)
 
 
 @compiled
 def attend(job: int, bases: int, factor: np.float32, thread: int, first: int, last: int) -> None:
     """Heads from `first` up to `last`: scores of some queries at a time, their softmax, the sum of values."""
-    queries, keys, depth, at_once = _field(job, QUERIES), _field(job, KEYS), _field(job, DEPTH), _field(job, AT_ONCE)
-    scratch = load_long(bases + 8 * _field(job, SCRATCH)) + _field(job, SCRATCH_BYTES) * thread
-    even = _field(job, SCORE_ROWS)
+    queries, keys, depth, at_once = field(job, QUERIES), field(job, KEYS), field(job, DEPTH), field(job, AT_ONCE)
+    scratch = load_long(bases + 8 * field(job, SCRATCH)) + field(job, SCRATCH_BYTES) * thread
+    even = field(job, SCORE_ROWS)
     scores = scratch + 4 * WIDTH * depth * ((keys + WIDTH - 1) // WIDTH)
     score_step = load_long(even + 8) - load_long(even)
     for head in range(first, last):
@@ -68,12 +63,12 @@ def attend(job: int, bases: int, factor: np.float32, thread: int, first: int, la
         for start in range(0, queries, at_once):
             rows = min(at_once, queries - start)
             given = (
-                q, _field(job, Q_ROWS) + 8 * start, _field(job, TAP), 1, depth, scratch, 4 * WIDTH,
-                _field(job, NO_BIAS), 0, even, scores, even, 1, keys, NO_LOW, NO_HIGH,
+                q, field(job, Q_ROWS) + 8 * start, field(job, TAP), 1, depth, scratch, 4 * WIDTH,
+                field(job, NO_BIAS), 0, even, scores, even, 1, keys, NO_LOW, NO_HIGH,
             )  # fmt: skip
-            multiply(given, _field(job, PIECES), _field(job, PIECE_COUNT), rows, 0, rows)
+            multiply(given, field(job, PIECES), field(job, PIECE_COUNT), rows, 0, rows)
             for i in range(rows):
                 row = scores + score_step * i
-                addend = mask + _field(job, MASK_STEP) * (start + i) if mask else 0
+                addend = mask + field(job, MASK_STEP) * (start + i) if mask else 0
                 softmax_row(row, row, addend, keys, 1, factor)
-            _weigh(job, scores, rows, v, out, _field(job, OUT_ROWS) + 8 * start)
+            _weigh(job, scores, rows, v, out, field(job, OUT_ROWS) + 8 * start)

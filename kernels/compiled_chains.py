@@ -13,8 +13,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from partita.kernels.compiled_blocks import FLOAT, FLOAT_BYTES, INT, LONG, TILE, VECTOR, Code, over_columns
-from partita.kernels.functions import _ERF_LIMIT as ERF_LIMIT
-from partita.kernels.functions import _ERF_POLYNOMIAL as ERF_POLYNOMIAL
+from partita.kernels.functions import ERF_LIMIT, ERF_POLYNOMIAL
 
 LOG2_E, LN2_HIGH, LN2_LOW = 1.4426950408889634, 0.693359375, -2.12194440054690583e-4
 """ln 2 in two parts, the first exact in 10 bits, so that n times it is exact for every n that occurs."""

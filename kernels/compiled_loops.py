@@ -15,7 +15,17 @@ from partita.kernels.compiled_memory import (
     store_long,
     zero,
 )
-from partita.kernels.compiled_products import CHANNELS, NO_HIGH, NO_LOW, ROWS, WIDTH, compiled, multiply, run_rows
+from partita.kernels.compiled_products import (
+    CHANNELS,
+    NO_HIGH,
+    NO_LOW,
+    ROWS,
+    WIDTH,
+    compiled,
+    field,
+    multiply,
+    run_rows,
+)
 from partita.kernels.compiled_winograd import input_block, output_block
 from partita.kernels.jobs import (
     ATTENTION,
@@ -59,18 +69,13 @@ ZERO_SLOT, ZEROS, ZERO_COUNT = (_names[n] for n in ("zero_slot", "zeros", "zero_
 
 
 @compiled
-def _field(job: int, number: int) -> int:
-    return load_long(job + 8 * number)
-
-
-@compiled
 def _winograd(job: int, x: int, out: int, bias: int, addend: int, scratch: int, low: np.float32, high: np.float32,
               first: int, last: int) -> None:  # fmt: skip
     """Tiles from `first` up to `last`: transformed, multiplied plane by plane, transformed back, some at a time."""
-    is_large = _field(job, KIND) == WINOGRAD_LARGE
+    is_large = field(job, KIND) == WINOGRAD_LARGE
     planes, cells = (36, 16) if is_large else (16, 4)
-    at_once, depth, n = _field(job, AT_ONCE), _field(job, DEPTH), _field(job, COLUMNS)
-    row_step, column_step, even = _field(job, ROW_STEP), _field(job, COLUMN_STEP), _field(job, EVEN_ROWS)
+    at_once, depth, n = field(job, AT_ONCE), field(job, DEPTH), field(job, COLUMNS)
+    row_step, column_step, even = field(job, ROW_STEP), field(job, COLUMN_STEP), field(job, EVEN_ROWS)
     products = scratch + 4 * planes * at_once * depth
     in_step, out_step = 4 * at_once * depth, 4 * at_once * n
     w_bytes = 4 * WIDTH * depth * ((n + WIDTH - 1) // WIDTH)
@@ -78,21 +83,21 @@ def _winograd(job: int, x: int, out: int, bias: int, addend: int, scratch: int, 
     while start < last:
         stop = min(start + at_once, last)
         for i in range(start, stop):
-            source, target = x + load_long(_field(job, INPUT_ROWS) + 8 * i), scratch + 4 * depth * (i - start)
+            source, target = x + load_long(field(job, INPUT_ROWS) + 8 * i), scratch + 4 * depth * (i - start)
             if is_large:
                 _large_input(source, row_step, column_step, target, in_step, depth)
             else:
                 _small_input(source, row_step, column_step, target, in_step, depth)
         for plane in range(planes):
             given = (
-                scratch + in_step * plane, even, _field(job, TAPS), 1, depth, _field(job, WEIGHTS) + w_bytes * plane,
-                4 * WIDTH, _field(job, NO_BIAS), 0, even, products + out_step * plane, even + 8 * at_once, 1, n,
+                scratch + in_step * plane, even, field(job, TAPS), 1, depth, field(job, WEIGHTS) + w_bytes * plane,
+                4 * WIDTH, field(job, NO_BIAS), 0, even, products + out_step * plane, even + 8 * at_once, 1, n,
                 NO_LOW, NO_HIGH,
             )  # fmt: skip
-            multiply(given, _field(job, PIECES), _field(job, PIECE_COUNT), at_once, 0, stop - start)
+            multiply(given, field(job, PIECES), field(job, PIECE_COUNT), at_once, 0, stop - start)
         for i in range(start, stop):
             source, skip = products + 4 * n * (i - start), 8 * cells * i
-            to, more = _field(job, OUTPUT_ROWS) + skip, _field(job, ADDEND_ROWS) + skip
+            to, more = field(job, OUTPUT_ROWS) + skip, field(job, ADDEND_ROWS) + skip
             if is_large:
                 _large_output(source, out_step, bias, addend, more, out, to, n, low, high)
             else:
@@ -103,38 +108,38 @@ def _winograd(job: int, x: int, out: int, bias: int, addend: int, scratch: int, 
 @compiled
 def _place(job: int, bases: int, slot: int, offset: int) -> int:
     """The address of a tensor whose slot and offset are in these fields."""
-    return load_long(bases + 8 * _field(job, slot)) + _field(job, offset)
+    return load_long(bases + 8 * field(job, slot)) + field(job, offset)
 
 
 @compiled
 def _product(job: int, x: int, out: int, bias: int, addend: int, low: np.float32, high: np.float32, first: int,
              last: int, thread: int, threads: int) -> None:  # fmt: skip
     """Rows from `first` up to `last`, or all rows of one thread's panels."""
-    n, depth, start = _field(job, COLUMNS), _field(job, DEPTH), 0
-    if _field(job, BY_COLUMNS):
+    n, depth, start = field(job, COLUMNS), field(job, DEPTH), 0
+    if field(job, BY_COLUMNS):
         panels = (n + WIDTH - 1) // WIDTH
         start, stop = WIDTH * (panels * thread // threads), min(n, WIDTH * (panels * (thread + 1) // threads))
-        first, last, n = 0, _field(job, ROW_COUNT), stop - start
+        first, last, n = 0, field(job, ROW_COUNT), stop - start
     if n <= 0:
         return
     given = (
-        x, _field(job, INPUT_ROWS), _field(job, TAPS), 1, depth, _field(job, WEIGHTS) + 4 * depth * start, 4 * WIDTH,
-        bias + 4 * start, addend + 4 * start if addend else 0, _field(job, ADDEND_ROWS), out + 4 * start,
-        _field(job, OUTPUT_ROWS), 1, n, low, high,
+        x, field(job, INPUT_ROWS), field(job, TAPS), 1, depth, field(job, WEIGHTS) + 4 * depth * start, 4 * WIDTH,
+        bias + 4 * start, addend + 4 * start if addend else 0, field(job, ADDEND_ROWS), out + 4 * start,
+        field(job, OUTPUT_ROWS), 1, n, low, high,
     )  # fmt: skip
-    multiply(given, _field(job, PIECES), _field(job, PIECE_COUNT), _field(job, AT_ONCE), first, last)
-    if _field(job, GELU_ENDS):
+    multiply(given, field(job, PIECES), field(job, PIECE_COUNT), field(job, AT_ONCE), first, last)
+    if field(job, GELU_ENDS):
         for row in range(first, last):
-            gelu_row(out + 4 * start + load_long(_field(job, OUTPUT_ROWS) + 8 * row), n)
+            gelu_row(out + 4 * start + load_long(field(job, OUTPUT_ROWS) + 8 * row), n)
 
 
 @compiled
 def _chain(job: int, bases: int, number: np.float32, first: int, last: int) -> None:
     """Rows from `first` up to `last` of contiguous tensors."""
-    kind, n = _field(job, KIND), _field(job, COLUMNS)
-    x, out = load_long(bases + 8 * _field(job, CHAIN_INPUT)), load_long(bases + 8 * _field(job, CHAIN_OUTPUT))
-    scale, shift = load_long(bases + 8 * _field(job, SCALE)), load_long(bases + 8 * _field(job, SHIFT))
-    means, inverses = load_long(bases + 8 * _field(job, MEANS)), load_long(bases + 8 * _field(job, INVERSES))
+    kind, n = field(job, KIND), field(job, COLUMNS)
+    x, out = load_long(bases + 8 * field(job, CHAIN_INPUT)), load_long(bases + 8 * field(job, CHAIN_OUTPUT))
+    scale, shift = load_long(bases + 8 * field(job, SCALE)), load_long(bases + 8 * field(job, SHIFT))
+    means, inverses = load_long(bases + 8 * field(job, MEANS)), load_long(bases + 8 * field(job, INVERSES))
     if kind == DOT:
         even = first + (last - first) // 4 * 4
         for i in range(first, even, 4):
@@ -155,7 +160,7 @@ def _chain(job: int, bases: int, number: np.float32, first: int, last: int) -> N
 @compiled
 def _do(job: int, bases: int, low: np.float32, high: np.float32, thread: int, threads: int) -> None:
     """One thread's share of a job: whole tiles of its rows."""
-    kind, m, n = _field(job, KIND), _field(job, ROW_COUNT), _field(job, COLUMNS)
+    kind, m, n = field(job, KIND), field(job, ROW_COUNT), field(job, COLUMNS)
     if kind >= GELU:
         first, last = m * thread // threads, m * (thread + 1) // threads
         if kind == ATTENTION:
@@ -164,28 +169,28 @@ def _do(job: int, bases: int, low: np.float32, high: np.float32, thread: int, th
             _chain(job, bases, low, first, last)
         return
     i = thread
-    while i < _field(job, ZERO_COUNT):
-        border = _field(job, ZEROS) + 16 * i
-        zero(load_long(bases + 8 * _field(job, ZERO_SLOT)) + load_long(border), load_long(border + 8))
+    while i < field(job, ZERO_COUNT):
+        border = field(job, ZEROS) + 16 * i
+        zero(load_long(bases + 8 * field(job, ZERO_SLOT)) + load_long(border), load_long(border + 8))
         i += threads
     grain = 1 if kind in (WINOGRAD, WINOGRAD_LARGE) else ROWS
     tiles = (m + grain - 1) // grain
     first, last = tiles * thread // threads * grain, min(m, tiles * (thread + 1) // threads * grain)
     x, out = _place(job, bases, INPUT_SLOT, INPUT), _place(job, bases, OUTPUT_SLOT, OUTPUT)
     bias, addend = _place(job, bases, BIAS_SLOT, BIAS), _place(job, bases, ADDEND_SLOT, ADDEND)
-    x_rows, z_rows, y_rows = _field(job, INPUT_ROWS), _field(job, ADDEND_ROWS), _field(job, OUTPUT_ROWS)
-    taps, weights = _field(job, TAPS), _field(job, WEIGHTS)
+    x_rows, z_rows, y_rows = field(job, INPUT_ROWS), field(job, ADDEND_ROWS), field(job, OUTPUT_ROWS)
+    taps, weights = field(job, TAPS), field(job, WEIGHTS)
     if kind == PRODUCT:
         _product(job, x, out, bias, addend, low, high, first, last, thread, threads)
     elif kind == DEPTHWISE:
-        given = (x, x_rows, taps, _field(job, TAP_COUNT), 1, weights, 4 * n, bias, addend, z_rows, out, y_rows, 1, n,
+        given = (x, x_rows, taps, field(job, TAP_COUNT), 1, weights, 4 * n, bias, addend, z_rows, out, y_rows, 1, n,
                  low, high)  # fmt: skip
         run_rows(CHANNELS, given, first, last)
     elif kind == COPY:
         for row in range(first, last):
             copy(out + load_long(y_rows + 8 * row), x + load_long(x_rows + 8 * row), n)
     else:
-        scratch = _place(job, bases, SCRATCH_SLOT, SCRATCH) + _field(job, SCRATCH_BYTES) * thread
+        scratch = _place(job, bases, SCRATCH_SLOT, SCRATCH) + field(job, SCRATCH_BYTES) * thread
         _winograd(job, x, out, bias, addend, scratch, low, high, first, last)
 
 

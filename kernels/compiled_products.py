@@ -30,6 +30,12 @@ def compiled(function: Function) -> Function:
 
 
 @compiled
+def field(job: int, number: int) -> int:
+    """A field of a job by its number; see `jobs`."""
+    return load_long(job + 8 * number)
+
+
+@compiled
 def _more(kind: int, given: BlockArguments) -> None:
     if kind == WIDE:
         _wide_more(*given)

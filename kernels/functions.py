@@ -68,8 +68,8 @@ def is_inf(x: Array, *, detect_negative: int = 1, detect_positive: int = 1) -> A
 # Weighted least squares, iterated toward the minimax fit of atanh(erf(x)) / x as a polynomial in x^2 for |x| <= 3.92,
 # where erf rounds to 1 in float32; fitted for this file against math.erf. At the limit below, tanh of it is exactly 1.
 # In float32 arithmetic, the error of erf is below 2e-7, the relative error below 3e-7.
-_ERF_LIMIT = 4.25
-_ERF_POLYNOMIAL = (
+ERF_LIMIT = 4.25
+ERF_POLYNOMIAL = (
     1.1283792630336267,
     0.10276915038990737,
     -0.00019202910661540455,
@@ -82,13 +82,13 @@ _ERF_POLYNOMIAL = (
 
 def erf_block(x: Array, out: Array, scratch: Array) -> None:
     """Write erf(x) into `out`, in place of a function that numpy lacks; float32, `out` may be `x`."""
-    np.clip(x, -_ERF_LIMIT, _ERF_LIMIT, out=out)
+    np.clip(x, -ERF_LIMIT, ERF_LIMIT, out=out)
     np.multiply(out, out, out=scratch)
-    polynomial = scratch * _ERF_POLYNOMIAL[-1]
-    for coefficient in _ERF_POLYNOMIAL[-2:0:-1]:
+    polynomial = scratch * ERF_POLYNOMIAL[-1]
+    for coefficient in ERF_POLYNOMIAL[-2:0:-1]:
         polynomial += coefficient
         polynomial *= scratch
-    polynomial += _ERF_POLYNOMIAL[0]
+    polynomial += ERF_POLYNOMIAL[0]
     out *= polynomial
     np.tanh(out, out=out)
 
