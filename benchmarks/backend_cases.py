@@ -1,6 +1,6 @@
 """Runs onnx's backend tests on our kernels and prints how many passed, failed, or were excluded and why.
 
-    python benchmarks/backend_cases.py [--failures]
+    python -m benchmarks.backend_cases [--failures]
 
 Node cases are put into the classes below by their names; those of the first two classes are what an inference graph
 of ordinary tensors can contain.

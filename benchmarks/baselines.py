@@ -1,6 +1,6 @@
 """Places every model of some folders on every preset and compares the plan with every simpler rule.
 
-    python benchmarks/baselines.py MODELS_FOLDER... [--soc sd8gen3-qnn ...] [--objective latency ...]
+    python -m benchmarks.baselines MODELS_FOLDER... [--soc sd8gen3-qnn ...] [--objective latency ...]
 
 Prints two tables: for each preset and objective what was proven in what time, and for each rule the median, best and
 worst ratio of its figure to the plan's. Times are CPU seconds of the solver's process, formulating and comparing
@@ -74,7 +74,7 @@ def print_rules(found: list[Placed], objective: str) -> None:
     ratios: dict[tuple[str, str], list[float]] = {}
     for placed in (p for p in found if p.objective == objective):
         for rule in placed.plan.baselines:
-            value = rule.latency_us if rule.value is None else rule.value
+            value = rule.figure
             if placed.plan.proof.value > 0:
                 ratios.setdefault((placed.soc, rule.name), []).append(value / placed.plan.proof.value)
     print(f"\n| SoC | rule, {objective} over the plan's | median | best | worst | rule is as good |")

@@ -1,6 +1,6 @@
 """Compares random operators with onnxruntime (graph optimisation off) and prints what differs.
 
-    python benchmarks/kernel_fuzz.py COUNT [--start SEED] [--only NAME] [--details] [--hypothesis]
+    python -m benchmarks.kernel_fuzz COUNT [--start SEED] [--only NAME] [--details] [--hypothesis]
 
 Operators, shapes, attributes, dtypes and opsets follow from the seed of a case, so each failure can be repeated:
 `--start SEED 1`. Case k draws the k-th kind of operator, in turn.

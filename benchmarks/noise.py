@@ -1,6 +1,6 @@
 """Measures the rounding noise of each class of operators in each dtype, and prints devices/noise.toml.
 
-    python benchmarks/noise.py MODEL.onnx... > devices/noise.toml
+    python -m benchmarks.noise MODEL.onnx... > devices/noise.toml
 
 Every operator runs on exact float32 inputs with made-up weights, once in float32 and once in the dtype; its noise is
 the power of the difference over the power of the result. Printed are the median and the 10th and 90th percentile.

@@ -1,6 +1,6 @@
 """Runs models with real weights on our kernels and in onnxruntime, and prints how near they come and what they say.
 
-    python benchmarks/real_models.py FOLDER [--quantised] [--only NAME]
+    python -m benchmarks.real_models FOLDER [--quantised] [--only NAME]
 
 FOLDER is searched for the models that `benchmarks/real_inputs.py` lists by their file names. `--quantised` also makes
 QDQ and QOperator models of three of them with onnxruntime's static quantisation. Errors are relative to the largest

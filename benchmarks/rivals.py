@@ -1,13 +1,13 @@
 """Our plan against the placement rules of other runtimes, on the same models, Socs and costs.
 
-    python benchmarks/rivals.py MODELS_FOLDER... [--soc sd8gen3-qnn ...] [--objective latency|makespan]
-    python benchmarks/rivals.py --msr FOLDER [--seconds 20]
+    python -m benchmarks.rivals MODELS_FOLDER... [--soc sd8gen3-qnn ...] [--objective latency|makespan]
+    python -m benchmarks.rivals --msr FOLDER [--seconds 20]
 
 The first prints, for each Soc and rule, the ratio of its latency to the plan's and the number of its segments, then the
 same for each model. All rules are judged on the costs that the plan is made with; operators that lie together are
 fused wherever that saves time, for every rule. Where a runtime drives one accelerator only, it gets the one with which
 it is quickest. The second solves the workloads of "Efficient Algorithms for Device Placement of DNN Graph Operators"
-(NeurIPS 2020) as `partita solve` does and prints the ratios of the programs in the folder's results.csv.
+(NeurIPS 2020) as `partita solve --gap 0.0001` does and prints the ratios of the programs in the folder's results.csv.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import statistics
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 import partita as pt
@@ -35,6 +36,7 @@ from partita.partitioner.place import in_good_order
 from partita.partitioner.problem import Problem, evaluate, reordered
 from partita.partitioner.problem_file import read_problem
 from partita.passes.find_matches import find_matches
+from partita.units import US_PER_MS
 
 LITERT = {
     "LiteRT 1": (1, 1),
@@ -59,6 +61,8 @@ TITLES = {
 """Rules that every plan is compared with, by the name of the baseline."""
 SOCS = ("sd8gen3-qnn", "sd855-tflite", "apple-m1-coreml", "orin-agx-tensorrt")
 AS_GOOD = 1.0001
+GAP = 1e-4
+"""Of the published workloads."""
 SECONDS_PER_MINUTE = 60
 
 
@@ -107,12 +111,12 @@ def listed(plan: Plan) -> Iterator[Rival]:
     """The rules that stand in the plan; of those with one accelerator the best."""
     for rule in plan.baselines:
         if rule.name in TITLES:
-            yield Rival(TITLES[rule.name], rule.latency_us if rule.value is None else rule.value, rule.segments)
+            yield Rival(TITLES[rule.name], rule.figure, rule.segments)
     for ending, title in (("_only", "CPU alone"), ("_with_fallback", "one accelerator")):
         found = [rule for rule in plan.baselines if rule.name.endswith(ending)]
         if found:
-            best = min(found, key=lambda rule: rule.latency_us if rule.value is None else rule.value)
-            yield Rival(title, best.latency_us if best.value is None else best.value, best.segments)
+            best = min(found, key=lambda rule: rule.figure)
+            yield Rival(title, best.figure, best.segments)
 
 
 def litert(graph: Graph, soc: Soc) -> Iterator[Rival]:
@@ -164,7 +168,7 @@ def print_models(found: Sequence[Contest], soc: str) -> None:
     for contest in here:
         by_rule = {rival.rule: rival for rival in contest.rivals}
         cells = [f"{contest.ratio(r):.2f} ({r.segments})" if (r := by_rule.get(rule)) else "-" for rule in rules]
-        ours = f"{contest.plan.proof.value / 1e3:.3g} ({len(contest.plan.segments)})"
+        ours = f"{contest.plan.proof.value / US_PER_MS:.3g} ({len(contest.plan.segments)})"
         print(f"| {contest.model} | {ours} | {100 * contest.plan.proof.gap:.2f} | {' | '.join(cells)} |")
 
 
@@ -183,7 +187,7 @@ def print_workloads(folder: Path, seconds: float) -> None:
             ]
             began = time.process_time()
             instance = read_problem(path, "msr")
-            outcome = solve(instance, goal, Limits(time_s=seconds))
+            outcome = solve(instance, goal, Limits(gap=GAP, time_s=seconds))
             ratios = [f"{r['algorithm'].split(' (')[0]} {float(r['value_ms']) / outcome.objective:.3f}" for r in theirs]
             print(
                 f"| {goal} | {path.stem}, {granularity} | {len(instance.operators)} | {outcome.objective:.6g} | "
@@ -199,7 +203,7 @@ def main() -> None:
     parser.add_argument("--objective", choices=("latency", "makespan"), default="latency")
     parser.add_argument("--msr", type=Path, help="a folder with throughput-inputs, latency-inputs and results.csv")
     parser.add_argument("--seconds", type=float, default=20.0, help="time limit of each plan or workload")
-    parser.add_argument("--minutes", type=float, default=1e6, help="begin no further model after this time")
+    parser.add_argument("--minutes", type=float, default=inf, help="begin no further model after this time")
     arguments = parser.parse_args()
     print(f"Python {platform.python_version()}, {platform.machine()}, partita {pt.__version__}\n")
     found = list(contests(arguments))

@@ -1,4 +1,4 @@
-"""Speed of the simulator: python benchmarks/simulator.py (needs the extra [benchmark]).
+"""Speed of the simulator: python -m benchmarks.simulator (needs the extra [benchmark]).
 
 Events per second side by side with the same model in SimPy; half an hour of a camera with heat; memory over time.
 """

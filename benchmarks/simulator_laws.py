@@ -1,4 +1,4 @@
-"""Laws of the simulator over many random plans and loads: python benchmarks/simulator_laws.py [--plans 10000].
+"""Laws of the simulator over many random plans and loads: python -m benchmarks.simulator_laws [--plans 10000].
 
 Exclusion, causality, work conservation, going on in one go against piece by piece, energy and time that add up, the
 same outcome twice. The tests hold the same laws over fewer cases.

@@ -1,4 +1,4 @@
-"""Heat against published curves: python benchmarks/thermal.py DATA [--figure heat.png] [--dark].
+"""Heat against published curves: python -m benchmarks.thermal DATA [--figure heat.png] [--dark].
 
 DATA is a folder with s25_thermal_zones.csv.gz (zones of a Galaxy S25+, one reading each 5 s) and thermal_tinybench.csv.
 How fast a phone cools and warms up, and what it sustains of its peak, beside what its preset says. No power was logged,

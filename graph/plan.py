@@ -177,6 +177,11 @@ class Baseline:
     breaks: tuple[str, ...]
     """The user's constraints that it does not keep."""
 
+    @property
+    def figure(self) -> float:
+        """What the plan's objective counts of it: the latency in microseconds, if that is the objective."""
+        return self.latency_us if self.value is None else self.value
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:

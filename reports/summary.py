@@ -65,7 +65,7 @@ def plan_document(plan: Plan, timeline: Timeline | None = None) -> dict[str, Any
         "baselines": {b.name: ms(b.latency_us) for b in plan.baselines},
         "baseline_segments": {b.name: b.segments for b in plan.baselines},
         "baseline_values": {
-            b.name: figure(b.latency_us if b.value is None else b.value, plan.proof) for b in plan.baselines
+            b.name: figure(b.figure, plan.proof) for b in plan.baselines
         },
         "limits": [
             {"option": limit.option, "demand": limit.demand, "limit": limit.limit, "unit": limit.unit}

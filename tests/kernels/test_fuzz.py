@@ -1,4 +1,4 @@
-"""Random operators against onnxruntime: a small, fixed part of what `python benchmarks/kernel_fuzz.py` runs."""
+"""Random operators against onnxruntime: a small, fixed part of what `python -m benchmarks.kernel_fuzz` runs."""
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings

@@ -1,7 +1,7 @@
 """onnx's own backend tests on our kernels: its node cases, and its small models by hand and from PyTorch.
 
 The expected outputs and tolerances are onnx's (rtol 1e-3, atol 1e-7; shapes and dtypes equal). `EXCLUDED` names what is
-left out and why; `python benchmarks/backend_cases.py` prints the table of what passed.
+left out and why; `python -m benchmarks.backend_cases` prints the table of what passed.
 """
 
 import unittest
