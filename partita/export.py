@@ -93,7 +93,7 @@ def _check_possible(parts: tuple[str, ...]) -> None:
             "--check compares the segments with the whole model: write both, --only segments --only model"
         )
     if find_spec("onnxruntime") is None:
-        raise PlanError("--check needs the package onnxruntime, which is not installed: pip install onnxruntime")
+        raise PlanError("--check needs onnxruntime, which is not installed: pip install 'partita[onnxruntime]'")
 
 
 def _differences(plan: "Plan", written: "Export") -> dict[str, float]:

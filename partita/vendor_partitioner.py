@@ -40,7 +40,7 @@ class Assignment:
 def ask_partitioner(graph: Graph, generation: int) -> Assignment:
     """The assignment of a graph whose weights are all there; SocError if the package is not installed or crashes."""
     if any(find_spec(name) is None for name in ("onnxruntime", "onnxruntime_qnn")):
-        raise SocError("--verify asks the package onnxruntime-qnn, which is not installed: pip install onnxruntime-qnn")
+        raise SocError("--verify asks the package onnxruntime-qnn, which is not installed: pip install 'partita[qnn]'")
     with tempfile.TemporaryDirectory() as folder:
         model, answer = Path(folder) / "model.onnx", Path(folder) / "answer.json"
         model.write_bytes(to_model(graph).SerializeToString())

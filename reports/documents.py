@@ -17,7 +17,7 @@ from partita.reports.checking import Check, RunResult
 from partita.reports.difference import difference_document, finite_or_none
 from partita.reports.report import Report
 from partita.reports.summary import NAMES_SHOWN, plain_table, row
-from partita.reports.wording import bytes_text, percent_text, shortened, significant
+from partita.reports.wording import bytes_text, count_text, percent_text, shortened, significant
 from partita.simulator.critical_path import CriticalPath, critical_path
 from partita.simulator.timeline import Timeline
 from partita.units import MS_PER_S, US_PER_MS, ms
@@ -66,8 +66,9 @@ def run_summary(plan: Plan, result: RunResult) -> RenderableType:
     """What `partita run` prints."""
     execution = result.execution
     head = (
-        f"{plan.graph.name} ran as placed: {len(execution.operators)} kernel calls in {len(plan.segments)} segments, "
-        f"{execution.transfers} transfers of {bytes_text(execution.transferred_bytes)}, "
+        f"{plan.graph.name} ran as placed: {count_text(len(execution.operators), 'kernel call')} in "
+        f"{count_text(len(plan.segments), 'segment')}, {count_text(execution.transfers, 'transfer')} of "
+        f"{bytes_text(execution.transferred_bytes)}, "
         f"{significant(result.wall_s * MS_PER_S)} ms on this machine."
     )
     parts: list[RenderableType] = [Text(head, style="bold")]

@@ -129,7 +129,7 @@ def test_what_cannot_be_answered_is_refused_in_one_line(arguments: tuple[str, ..
 
 def test_verifying_without_the_vendors_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vendor_partitioner, "find_spec", lambda name: None)
-    with pytest.raises(SocError, match="pip install onnxruntime-qnn"):
+    with pytest.raises(SocError, match=r"pip install 'partita\[qnn\]'"):
         told(MODEL, "--unit", "qnn-htp:v73", "--verify", "--shape", "batch=1")
 
 
