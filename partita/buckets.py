@@ -11,7 +11,7 @@ from rich.text import Text
 
 from partita import api
 from partita import options as given
-from partita.errors import OutputError, PlacementError
+from partita.errors import OutputError
 from partita.graph.plan import Plan
 from partita.reports.account import Account
 from partita.reports.provenance import command_of
@@ -29,9 +29,8 @@ working = Console(stderr=True)
 
 def run_buckets(model: str, span_text: str, placing: given.Placing, folder: str | None, *, as_json: bool) -> None:
     """Places the model at every bucket; writes a plan for each into `folder`, if one is given."""
-    if placing.soc is None:
-        raise PlacementError("which Soc? give --soc NAME; `partita soc list` names the presets")
-    span, soc, wishes = parse_span(span_text), api.soc(placing.soc), placing.wishes()
+    soc = api.soc(given.soc_for(model, placing.soc))
+    span, wishes = parse_span(span_text), placing.wishes()
     fixed = given.parse_shapes(placing.shape)
 
     def place_at(size: int) -> Plan:

@@ -311,9 +311,7 @@ def _placed(
     """The plan of a model placed now, and why the operators like some patterns run where they do."""
     from partita import api
 
-    if placing.soc is None:
-        raise PlacementError("which Soc? give --soc NAME; `partita soc list` names the presets")
-    device = api.soc(placing.soc)
+    device = api.soc(given.soc_for(model, placing.soc))
     shapes, wishes = given.parse_shapes(placing.shape), placing.wishes(explain=explain)
     with _working("reading the model"):
         graph = api.load(model, shapes, random_weights=placing.random_weights)

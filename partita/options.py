@@ -287,6 +287,15 @@ def _lines_of(option: str, text: str) -> list[str]:
         raise PlacementError(f"{option} {text}: cannot read the file: {reason.lower()}") from None
 
 
+def soc_for(model: str, soc: str | None) -> str:
+    """The Soc that a model is to be placed on; PlacementError if none was given, ModelError if there is no model."""
+    if soc is not None:
+        return soc
+    if not Path(model).is_file():
+        raise ModelError(f"{model}: there is no such file")
+    raise PlacementError(f"which Soc? {model} is no plan: give --soc NAME; `partita soc list` names the presets")
+
+
 def check_plots(paths: Sequence[str]) -> None:
     """OutputError if a file's ending is none that figures are saved as."""
     for path in paths:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from partita import options as given
-from partita.errors import PlacementError, StudioError
+from partita.errors import StudioError
 
 EPILOG = (
     "Examples:\n\n    partita studio model.onnx --soc sd8gen3-qnn --shape batch=1\n\n"
@@ -36,8 +36,7 @@ def studio(  # noqa: PLR0913  (a command has one parameter per option)
     as_json: given.Json = False,
 ) -> None:
     """Open a page with sliders for the numbers of a Soc; verdict, timeline and graph follow as they move."""
-    if soc is None:
-        raise PlacementError("which Soc? give --soc NAME; `partita soc list` names the presets")
+    soc = given.soc_for(model, soc)
     if find_spec("starlette") is None or find_spec("uvicorn") is None:
         raise StudioError("Studio needs Starlette and uvicorn: pip install 'partita[studio]'")
     from partita import api

@@ -72,6 +72,11 @@ def test_a_model_that_is_not_there(run: Run) -> None:
     refused(run("place", "absent.onnx", "--soc", SOC), "absent.onnx", "no such file")
 
 
+def test_a_plan_that_is_not_there(run: Run) -> None:
+    refused(run("run", "absent.plan.json"), "absent.plan.json", "No such file")
+    refused(run("run", "absent"), "absent", "no such file")
+
+
 def test_a_folder_as_model(run: Run) -> None:
     refused(run("place", ".", "--soc", SOC), "folder")
 
