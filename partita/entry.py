@@ -37,7 +37,7 @@ def run(app: typer.Typer, arguments: Sequence[str], program: str = "partita") ->
     except PartitaError as error:
         _fail(str(error))
     except USAGE_ERRORS as error:
-        _fail(f"{error.format_message()}; see: partita --help")
+        _fail(f"{error.format_message().rstrip('.')}; see: partita --help")
     except MemoryError:
         _fail("this needs more memory than the machine has; are the shapes right?")
     except BrokenPipeError:

@@ -191,7 +191,9 @@ def read_inputs(graph: Graph, texts: Sequence[str]) -> dict[str, Any]:
         try:
             with Path(path).open("rb") as file:
                 feeds[name] = np.load(file, allow_pickle=False)
-        except (OSError, ValueError, EOFError, BadZipFile) as error:
+        except OSError as error:
+            raise ModelError(f"{path}: cannot read the array: {error.strerror or error}") from None
+        except (ValueError, EOFError, BadZipFile) as error:
             raise ModelError(f"{path}: not an array in a .npy file: {str(error).splitlines()[0]}") from None
         if not isinstance(feeds[name], np.ndarray):
             raise ModelError(f"{path}: an archive of arrays; give one .npy file per input")

@@ -12,6 +12,7 @@ import pytest
 
 from partita.studio.session import Session
 from tests.partita.command_line import run_cli
+from tests.partita.test_cli import MODEL
 from tests.studio.sessions import SOC, small_session
 
 
@@ -25,7 +26,7 @@ def test_without_its_libraries_it_says_how_to_get_them(
 
 
 def test_it_asks_for_a_soc(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    result = run_cli(capsys, monkeypatch, "studio", "model.onnx")
+    result = run_cli(capsys, monkeypatch, "studio", MODEL)
     assert result.code == 2
     assert "which Soc?" in result.err
 
