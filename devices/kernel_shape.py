@@ -39,6 +39,8 @@ class KernelShape:
     groups: int = 1
     inputs: int = 1
     """Activations that the operator itself reads."""
+    joined: tuple[int, ...] = ()
+    """Channels of each input of a concatenation."""
     read_elements: int
     """Of those inputs together."""
     weights: int = 0
@@ -213,6 +215,7 @@ def _elementwise(graph: Graph, node: Node, kind: str) -> KernelShape | None:
         channels=channels,
         in_channels=channels,
         inputs=max(1, len(read)),
+        joined=tuple(_image(_dims(graph, name))[2] for name in read) if kind == CONCAT else (),
         read_elements=sum(_elements(graph, name) for name in read),
     )
 

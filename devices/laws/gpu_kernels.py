@@ -20,13 +20,14 @@ SIZE_BYTES = 2.0
 WINOGRAD_SLICES, WINOGRAD_TILES, WINOGRAD_TILE = 16, 32, 4
 """Source: LiteRT f674577, tflite/delegates/gpu/common: 3x3, stride 1, 16 slices in and out, 32 tiles of 4x4."""
 
+LONG_US = 1000.0
 PER_BYTE = ("elementwise", "after_winograd", "padding")
 """Element-wise kernels, what nothing links to Winograd kernels, separate padding before depthwise convolutions."""
 BASE = (
     "kind", "height", "width", "in_channels", "channels", "side", "taps", "stride", "groups", "inputs", "links",
-    "extra", "sigmoid", "hard_swish", "relu",
+    "extra", "sigmoid", "hard_swish", "relu", "first_channels", "broken",
 )  # fmt: skip
-"""The columns from which everything else follows."""
+"""The columns from which everything else follows; a concatenation is broken where an input has no whole slices."""
 COLUMN_OF = {name: index for index, name in enumerate(BASE)}
 
 
@@ -61,6 +62,11 @@ def unlinked_bytes(shape: KernelShape, kind: str | None) -> dict[str, float]:
     return {name: elements * SIZE_BYTES for name, elements in zip(PER_BYTE, found, strict=True)}
 
 
+def long_us(times_us: Floats) -> Floats:
+    """What kernels take beyond a millisecond, which in a model costs more on some GPUs."""
+    return np.maximum(times_us - LONG_US, 0.0)
+
+
 def base_row(shape: KernelShape, kind: str) -> list[float]:
     """One row of `BASE`; a Winograd kernel has nothing linked to it."""
     links = () if kind == "winograd" else shape.followers
@@ -72,7 +78,8 @@ def base_row(shape: KernelShape, kind: str) -> list[float]:
         shape.side if kind != "mean" else 1, shape.taps if kind != "concat" else 1, shape.stride, shape.groups,
         shape.inputs if kind == "concat" else 1, len(links), max(extra, affine),
         any(link in ("Sigmoid", "HardSigmoid") for link in links), any("Swish" in link for link in links),
-        bool(links) and links[-1] in ("Relu", "Clip"),
+        bool(links) and links[-1] in ("Relu", "Clip"), shape.joined[0] if shape.joined else 0,
+        any(channels % SLICE for channels in shape.joined),
     ]  # fmt: skip
 
 

@@ -18,13 +18,14 @@ import numpy as np
 
 from partita.devices.laws import delegate
 from partita.devices.laws.delegate import Gpu, Launch
-from partita.devices.laws.gpu_kernels import BASE, COLUMN_OF, KINDS, Columns
+from partita.devices.laws.gpu_kernels import BASE, COLUMN_OF, KINDS, SLICE, Columns
 from partita.devices.laws.trees import Floats, Trees
 
 TILES = ((1, 1, 1), (2, 1, 1), (2, 1, 2), (2, 2, 1), (2, 2, 2), (1, 1, 2), (1, 1, 4), (4, 1, 1))
 """Width, height and slices of the output that one thread computes."""
 WAVES = (32, 64, 128, 256, 512, 1024, 2048)
 """Threads that run at a time."""
+Names = np.ndarray[tuple[int], np.dtype[np.str_]]
 WAVES_AT_ONCE = (1, 2, 4, 8, 16, 32, 64)
 """Of real launches, on one unit."""
 
@@ -48,6 +49,7 @@ def _launch_terms(columns: Columns, launch: Launch, gpu: Gpu) -> list[Floats]:
     work, weights = steps * launch.tile, steps * launch.tile_slices
     reads = steps * launch.tile_width * launch.tile_height
     strided, window = (columns["stride"] > 1).astype(float), (columns["taps"] > 1).astype(float)
+    whole = np.where(columns.is_kind("concat") & (columns["broken"] == 0), columns.slices, 0.0)
     terms = []
     for lanes in delegate.LANES[gpu.vendor]:
         waves = launch.waves(lanes)
@@ -59,7 +61,7 @@ def _launch_terms(columns: Columns, launch: Launch, gpu: Gpu) -> list[Floats]:
     threads = launch.threads
     return [*terms, work * launch.groups * launch.group, work * threads, launch.groups, steps, work, threads,
             reads * threads, weights * threads, steps * threads, strided * columns.read_bytes,
-            window * columns.read_bytes, strided * work]  # fmt: skip
+            window * columns.read_bytes, strided * work, whole, whole * threads]  # fmt: skip
 
 
 def steps_of(columns: Columns, launch: Launch) -> Floats:
@@ -71,7 +73,7 @@ def steps_of(columns: Columns, launch: Launch) -> Floats:
     return result
 
 
-def kernel_names(columns: Columns, launch: Launch) -> np.ndarray[tuple[int], np.dtype[np.str_]]:
+def kernel_names(columns: Columns, launch: Launch) -> Names:
     """Each row's kernel: its kind, and the tile or variant of it by which the delegate's programs differ."""
     kinds = columns["kind"].astype(int)
     tiled = columns.is_kind("conv", "grouped")
@@ -80,7 +82,7 @@ def kernel_names(columns: Columns, launch: Launch) -> np.ndarray[tuple[int], np.
     code = (code + 1000 * launch.variant * (launch.variant == delegate.SPECIAL)).astype(int)
     whole, place = np.unique(np.stack([kinds, code]), axis=1, return_inverse=True)
     names = np.array([KINDS[kind] + _variant_name(code) for kind, code in whole.T.tolist()])
-    result: np.ndarray[tuple[int], np.dtype[np.str_]] = names[place.reshape(-1)]
+    result: Names = names[place.reshape(-1)]
     return result
 
 
@@ -99,10 +101,17 @@ def features(columns: Columns, launch: Launch, gpu: Gpu, log_physical: Floats) -
         *(columns[name] for name in BASE), columns.in_slices, slices, columns.depth, macs, columns.read_bytes,
         columns.written_bytes, columns.weight_bytes, pixels, macs / np.maximum(moved, 1),
         macs / np.maximum(pixels * slices, 1), slices % 2, columns.in_slices % 2, slices % 4, columns.in_slices % 4,
-        width % 4, columns["channels"] % 4, columns["in_channels"] % 4, log_physical,
+        width % 4, columns["channels"] % 4, columns["in_channels"] % 4, log_physical, *_concat_features(columns),
         *_launch_features(columns, launch, gpu),
     ]  # fmt: skip
     return np.stack(found, axis=1)
+
+
+def _concat_features(columns: Columns) -> list[Floats]:
+    """Slices of the first input and of the rest, of which a thread reads two at a time if they are even."""
+    first = np.ceil(columns["first_channels"] / SLICE)
+    rest = np.where(columns.is_kind("concat"), columns.slices - first, 0.0)
+    return [rest, first % 2, rest % 2, columns.slices / columns["inputs"]]
 
 
 def _launch_features(columns: Columns, launch: Launch, gpu: Gpu) -> list[Floats]:
@@ -134,59 +143,70 @@ class KernelLaw:
 
     def log_us(self, base: Floats) -> Floats:
         """Logarithm of each row's time, without the envelope."""
-        columns = Columns(base)
-        launch = delegate.launched(columns, self.gpu)
-        physical = self.log_physical(columns, launch)
-        if self.trees is None:
-            return physical
-        seen = features(columns, launch, self.gpu, physical)
-        correction = np.clip(self.trees.predict(seen), -MOST_CORRECTION, MOST_CORRECTION)
-        longest = np.array([np.log(self.longest_us.get(kind, 1e-9)) for kind in KINDS])
-        beyond = np.maximum(0.0, physical - longest[columns["kind"].astype(int)])
-        result: Floats = physical + correction / (1 + beyond / self.fade)
+        return self._log_us(self.seen(base))
+
+    def us(self, base: Floats) -> Floats:
+        """Time of each row, made monotone: between the most of smaller kernels and the least of larger ones."""
+        rows, place = np.unique(base, axis=0, return_inverse=True)
+        less, more = neighbours(rows, -1), neighbours(rows, 1)
+        seen = self.seen(np.concatenate([rows, less.rows, more.rows]))
+        parts = np.split(self._log_us(seen), [len(rows), len(rows) + len(less.rows)])
+        names = np.split(seen.names, [len(rows), len(rows) + len(less.rows)])
+        at_least, at_most = parts[0].copy(), parts[0].copy()
+        np.maximum.at(at_least, less.owners, parts[1] - forgiven(names[1], names[0][less.owners]))
+        np.minimum.at(at_most, more.owners, parts[2] + forgiven(names[2], names[0][more.owners]))
+        result: Floats = np.exp((at_least + at_most) / 2)[place.reshape(-1)]
         return result
 
-    def log_physical(self, columns: Columns, launch: Launch) -> Floats:
-        """Logarithm of each row's time by the physical part alone."""
-        terms = physical_terms(columns, launch, self.gpu)
-        result = np.zeros(len(terms))
+    def seen(self, base: Floats) -> "Seen":
+        """Rows of `BASE` as the law's parts see them."""
+        columns = Columns(base)
+        launch = delegate.launched(columns, self.gpu)
         names = kernel_names(columns, launch)
+        physical = self._log_physical(physical_terms(columns, launch, self.gpu), names)
+        found = features(columns, launch, self.gpu, physical)
+        return Seen(columns["kind"].astype(int), names, physical, found)
+
+    def _log_us(self, seen: "Seen") -> Floats:
+        if self.trees is None:
+            return seen.log_physical
+        correction = np.clip(self.trees.predict(seen.features), -MOST_CORRECTION, MOST_CORRECTION)
+        longest = np.array([np.log(self.longest_us.get(kind, 1e-9)) for kind in KINDS])
+        beyond = np.maximum(0.0, seen.log_physical - longest[seen.kinds])
+        result: Floats = seen.log_physical + correction / (1 + beyond / self.fade)
+        return result
+
+    def _log_physical(self, terms: Floats, names: Names) -> Floats:
+        result = np.zeros(len(terms))
         for name in np.unique(names).tolist():
             inside = names == name
             result[inside] = terms[inside] @ self.coefficients.get(name, self.coefficients[name.partition(" ")[0]])
         return np.log(np.maximum(result, SHORTEST_US))
 
-    def us(self, base: Floats) -> Floats:
-        """Time of each row, made monotone: between the most of smaller kernels and the least of larger ones."""
-        rows, place = np.unique(base, axis=0, return_inverse=True)
-        at_least = _extreme(np.maximum, *self._among(rows, -1), len(rows))
-        at_most = _extreme(np.minimum, *self._among(rows, 1), len(rows))
-        result: Floats = np.exp((at_least + at_most) / 2)[place.reshape(-1)]
-        return result
 
-    def _among(self, rows: Floats, direction: int) -> tuple[Floats, np.ndarray[tuple[int], np.dtype[np.int64]]]:
-        """Logarithms of the times of smaller or larger kernels, and whose neighbours they are."""
-        found = neighbours(rows, direction)
-        columns = Columns(found.rows)
-        names = kernel_names(columns, delegate.launched(columns, self.gpu))
-        forgiven = OF_ANOTHER_KERNEL * (names != names[: len(rows)][found.owners])
-        return self.log_us(found.rows) + direction * forgiven, found.owners
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """Kernels, a row each."""
+
+    kinds: np.ndarray[tuple[int], np.dtype[np.int64]]
+    names: Names
+    """Of `kernel_names`."""
+    log_physical: Floats
+    """Logarithm of the time by the physical part alone."""
+    features: Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Neighbours:
-    """Rows of `BASE`, and which row each belongs to."""
+    """Other rows of `BASE`, and which row each belongs to."""
 
     rows: Floats
     owners: np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
-def _extreme(
-    choose: np.ufunc, values: Floats, owners: np.ndarray[tuple[int], np.dtype[np.int64]], count: int
-) -> Floats:
-    result = values[:count].copy()  # each row is its own first neighbour
-    choose.at(result, owners, values)
-    return result
+def forgiven(names: Names, others: Names) -> Floats:
+    """By how much, as a logarithm, the order of each two kernels may be broken."""
+    return np.where(names != others, OF_ANOTHER_KERNEL, 0.0)
 
 
 MOST_CORRECTION = 1.5
@@ -210,11 +230,11 @@ STEPS = (
 
 
 def neighbours(base: Floats, direction: int) -> Neighbours:
-    """The rows, then each again with fewer (-1) or more (1) channels or pixels."""
+    """Each row with fewer (-1) or more (1) channels or pixels, by every one of `STEPS` that there is."""
     kinds = base[:, COLUMN_OF["kind"]]
     tied = np.isin(kinds, [KINDS.index(name) for name in ("depthwise", "mean", "max_pool", "average_pool", "concat")])
     fixed_channels = kinds == KINDS.index("grouped")
-    found, owners = [base], [np.arange(len(base))]
+    found, owners = [], []
     for channels, in_channels, pixels in STEPS:
         row = base.copy()
         row[:, COLUMN_OF["channels"]] = _usual(row[:, COLUMN_OF["channels"]], USUAL_CHANNELS, direction * channels)
@@ -222,6 +242,8 @@ def neighbours(base: Floats, direction: int) -> Neighbours:
             row[:, COLUMN_OF["in_channels"]], USUAL_CHANNELS, direction * in_channels
         )
         row[tied, COLUMN_OF["in_channels"]] = row[tied, COLUMN_OF["channels"]]
+        first = COLUMN_OF["first_channels"]
+        row[:, first] = np.minimum(row[:, first], row[:, COLUMN_OF["channels"]])
         for name in ("height", "width"):
             moved = _usual(row[:, COLUMN_OF[name]], USUAL_PIXELS, direction * pixels)
             row[:, COLUMN_OF[name]] = np.where(

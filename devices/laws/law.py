@@ -173,7 +173,8 @@ def _on_gpu(name: str, shapes: Sequence[KernelShape]) -> Floats:
     known = [index for index, kind in enumerate(kinds) if kind is not None]
     if known:
         rows = [gpu_kernels.base_row(shapes[index], kinds[index] or "") for index in known]
-        result[known] += law.us(np.array(rows, dtype=np.float64)) * content["scale"]
+        times_us = law.us(np.array(rows, dtype=np.float64))
+        result[known] += times_us * content["scale"] + gpu_kernels.long_us(times_us) * content["scale_of_long"]
     for index, (shape, kind) in enumerate(zip(shapes, kinds, strict=True)):
         moved = gpu_kernels.unlinked_bytes(shape, kind)
         result[index] += sum(content["us_per_byte"][name] * size for name, size in moved.items())
@@ -190,7 +191,7 @@ def gpu_kernel_us(unit: Unit, rows: Floats) -> Floats:
 def gpu_law(name: str) -> KernelLaw:
     """The law of a GPU with its trees."""
     content = law_file(name)
-    if "vendor" not in content:
+    if "scale_of_long" not in content:
         raise SocError(f"{name}: fitted by an earlier version; fit it again with `partita calibrate`")
     with np.load(_path(name).with_suffix(".npz")) as arrays:
         trees = Trees(

@@ -31,8 +31,9 @@ GPUS = {
 """Compute units: as OpenCL's drivers tell them; of Apple's, `gpu_info.cc` of the delegate (tensorflow 045c9963)."""
 FOLDS_OF_KERNELS = FOLDS_OF_CONSTANTS = 10
 DIGITS = 4
-CONSTANTS = ("fixed_us", "scale", "gap_us", "elementwise_us", *PER_BYTE)
-"""Of a model: per inference, on its kernels' time, per kernel, more per element-wise kernel, per byte of those."""
+CONSTANTS = ("fixed_us", "scale", "gap_us", "elementwise_us", "scale_of_long", *PER_BYTE)
+"""Of a model: per inference, on its kernels' time, per kernel, more per element-wise kernel, more on the time that
+kernels take beyond `gpu_kernels.LONG_US`, per byte of element-wise kernels and the like."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,13 +91,13 @@ def content_of(
     names = [name for name in sums if name in latency_us]
     terms, times_us = np.array([sums[n] for n in names]), np.array([latency_us[n] for n in names])
     constants, left_out = _constants(terms, times_us, names, least_of(kernels))
-    fixed, scale, gap, per_kernel, *per_byte = constants.tolist()
+    fixed, scale, gap, per_kernel, of_long, *per_byte = constants.tolist()
     low, high = np.quantile(times_us / left_out, [gpu.SHARE_BELOW, gpu.SHARE_ABOVE])
     return {
         "format": FORMAT, "law": "gpu_waves", "winograd": has_winograd,
         "vendor": kernels.chip.vendor, "units": kernels.chip.units,
         "scale": round(scale, 5), "fixed_us": round(fixed, 2), "gap_us": float(f"{gap:.5g}"),
-        "elementwise_us": float(f"{per_kernel:.5g}"),
+        "elementwise_us": float(f"{per_kernel:.5g}"), "scale_of_long": round(of_long, 5),
         "us_per_byte": {name: float(f"{x:.5g}") for name, x in zip(PER_BYTE, per_byte, strict=True)},
         "coefficients": {k: [float(f"{x:.6g}") for x in v] for k, v in law.coefficients.items()},
         "longest_us": {k: float(f"{x:.6g}") for k, x in law.longest_us.items()},
@@ -151,10 +152,11 @@ def model_terms(law: KernelLaw, shapes: Sequence[KernelShape], *, has_winograd: 
     """What the `CONSTANTS` of a model multiply."""
     kinds = [gpu_kernels.kind_of(shape, has_winograd=has_winograd) for shape in shapes]
     rows = [gpu_kernels.base_row(s, k) for s, k in zip(shapes, kinds, strict=True) if k is not None]
-    known_us = float(law.us(np.array(rows)).sum()) if rows else 0.0
+    known_us = law.us(np.array(rows)) if rows else np.zeros(0)
     moved = [gpu_kernels.unlinked_bytes(shape, kind) for shape, kind in zip(shapes, kinds, strict=True)]
     totals = [sum(each[name] for each in moved) for name in PER_BYTE]
-    return [1.0, known_us, len(shapes), kinds.count(None), *totals]
+    long_us = float(gpu_kernels.long_us(known_us).sum())
+    return [1.0, float(known_us.sum()), len(shapes), kinds.count(None), long_us, *totals]
 
 
 def relative_nnls(terms: Floats, times: Floats, least: Floats) -> Floats:

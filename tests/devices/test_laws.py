@@ -1,14 +1,26 @@
 """The fitted laws: monotone, sensible beyond their data, and the ones that plans are made with."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from partita.devices import load_soc, operator_cost
 from partita.devices.kernel_shape import CONV, DEPTHWISE, GEMM, KernelShape, kernel_shape
 from partita.devices.laws import gpu_kernels
-from partita.devices.laws.law import fitted_kernel, kernel_times_us, law_file, names_of_laws, whole_model_interval
+from partita.devices.laws.gpu_waves import neighbours
+from partita.devices.laws.law import (
+    fitted_kernel,
+    gpu_kernel_us,
+    gpu_law,
+    kernel_times_us,
+    law_file,
+    names_of_laws,
+    whole_model_interval,
+)
 from partita.devices.laws.parameters import pack, shapes_of, unpack
-from partita.devices.laws.trees import Trees
+from partita.devices.laws.trees import ROWS_AT_ONCE, Trees
 from partita.devices.soc import Unit
 from partita.errors import SocError
 from partita.graph.build import GraphBuilder
@@ -191,3 +203,84 @@ def test_trees_add_up_leaf_by_leaf() -> None:
         depth=1,
     )
     assert trees.predict(np.array([[9.0, 2.5], [0.0, 2.6]])).tolist() == [1.25, 10.25]
+
+
+def test_trees_say_of_many_rows_what_they_say_of_each() -> None:
+    rows = np.random.default_rng(0).normal(size=(3 * ROWS_AT_ONCE + 1, 2))
+    trees = Trees(
+        feature=np.array([1, 0, 0, 0, 0]),
+        threshold=np.array([0.0, 0.5, 0, 0, 0]),
+        left=np.array([1, 3, 2, 3, 4]),
+        right=np.array([2, 4, 2, 3, 4]),
+        value=np.array([0, 0, 1.0, 2.0, 4.0]),
+        roots=np.array([0]),
+        depth=2,
+    )
+    assert trees.predict(rows).tolist() == [float(trees.predict(row[None])[0]) for row in rows]
+    assert trees.predict(rows[:0]).size == 0
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_gpu_hardly_ever_takes_less_for_one_step_more(preset: str) -> None:
+    """Along each size on its own, among usual sizes: in 3 % of the steps, by less than a sixth."""
+    unit = unit_of(preset, "gpu")
+    channels, pixels = (16, 24, 32, 48, 64, 96, 128, 160, 192, 256, 320, 512), (7, 14, 28, 56, 112)
+    series = [[conv(p, c, m * c, 1) for c in channels] for p in pixels for m in (1, 4)]
+    series += [[conv(p, 64, c, 9) for c in channels] for p in (7, 14)]
+    series += [[conv(p, c, c, taps, DEPTHWISE) for c in channels] for p in pixels for taps in (9, 25)]
+    series += [[conv(p, c, c, 1) for p in pixels] for c in channels]
+    times_us = kernel_times_us(unit, dtype_of(unit), [shape for shapes in series for shape in shapes])
+    ends = np.cumsum([len(shapes) for shapes in series])[:-1]
+    steps = np.concatenate([np.diff(np.log(each)) for each in np.split(times_us, ends)])
+    assert (steps < -1e-9).mean() <= 0.03
+    assert steps.min() > np.log(5 / 6)
+
+
+def test_a_law_of_an_earlier_version_asks_to_be_fitted_again(tmp_path: Path) -> None:
+    content = {name: value for name, value in law_file("gpu-sd855-tflite").items() if name != "scale_of_long"}
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(SocError, match="fitted by an earlier version; fit it again with `partita calibrate`"):
+        gpu_law(str(path))
+
+
+def test_what_a_kernel_takes_beyond_a_millisecond_may_cost_more_in_a_model() -> None:
+    assert gpu_kernels.long_us(np.array([10.0, 1000.0, 1500.0])).tolist() == [0, 0, 500]
+    unit = unit_of("helio-p35-tflite", "gpu")
+    shape = conv(112, 64, 64)
+    content, row = law_file(unit.law or ""), np.array([gpu_kernels.base_row(shape, "winograd")])
+    alone_us = float(gpu_kernel_us(unit, row)[0])
+    assert alone_us > 2000
+    expected_us = content["gap_us"] + content["scale"] * alone_us + content["scale_of_long"] * (alone_us - 1000)
+    assert kernel_times_us(unit, "float16", [shape])[0] == pytest.approx(expected_us)
+
+
+def joined(*channels: int) -> Graph:
+    builder = GraphBuilder()
+    images = [builder.input(f"image{i}", "float32", (1, count, 14, 14)) for i, count in enumerate(channels)]
+    builder.output(builder.node("Concat", *images, axis=1))
+    return builder.build()
+
+
+def test_a_concatenation_knows_its_first_input_and_whether_all_are_whole_slices() -> None:
+    found = {}
+    for channels in ((64, 32), (160, 570)):
+        graph = joined(*channels)
+        shape = kernel_shape(graph, graph.nodes[0])
+        assert shape is not None
+        assert shape.joined == channels
+        row = gpu_kernels.base_row(shape, "concat")
+        found[channels] = [row[gpu_kernels.COLUMN_OF[name]] for name in ("first_channels", "broken", "channels")]
+    assert found == {(64, 32): [64, False, 96], (160, 570): [160, True, 730]}
+
+
+def test_smaller_and_larger_concatenations_are_broken_alike_and_hold_their_first_input() -> None:
+    graph = joined(160, 570)
+    shape = kernel_shape(graph, graph.nodes[0])
+    assert shape is not None
+    row = np.array([gpu_kernels.base_row(shape, "concat")], dtype=float)
+    for direction in (-1, 1):
+        others = gpu_kernels.Columns(neighbours(row, direction).rows)
+        assert len(others.base) > 10
+        assert (others["broken"] == 1).all()
+        assert (others["first_channels"] <= others["channels"]).all()

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from partita.devices import load_soc
-from partita.devices.laws.gpu_kernels import KINDS
+from partita.devices.laws.gpu_kernels import KINDS, SLICE
 from partita.devices.laws.law import gpu_kernel_us, law_file
 from partita.devices.soc import Unit
 from partita.errors import StudyError
@@ -104,8 +104,9 @@ def base_row_of(record: Record, at: str) -> list[float]:
     in_channels, channels, groups = cell("in_ch", 1), cell("out_ch", 0), cell("groups", 1)
     if min(in_side, out_side, in_channels) < 1:
         raise StudyError(f"{at}: sizes and channels must be at least 1")
-    inputs, taps = 1.0, side * side
+    inputs, taps, first_channels = 1.0, side * side, 0.0
     if kind == "concat":
+        first_channels = in_channels
         inputs, side, taps, in_channels, groups = side, 1, 1, channels, 1
     elif kind == "mean":
         out_side, side, taps, channels, groups = 1, 1, in_side * in_side, in_channels, 1
@@ -119,7 +120,8 @@ def base_row_of(record: Record, at: str) -> list[float]:
         KINDS.index(kind), out_side, out_side, in_channels, channels or in_channels, side, taps, stride, groups, inputs,
         len(links), sum(link in ("add", "mul") for link in links),
         any(link in ("sigmoid", "minimum") for link in links), "hard_swish" in links,
-        bool(links) and links[-1] == "relu",
+        bool(links) and links[-1] == "relu", first_channels,
+        kind == "concat" and bool(first_channels % SLICE or channels % SLICE),
     ]  # fmt: skip
 
 
