@@ -5,8 +5,8 @@
 D, N, W and R are what the other chip's law says of a model's plain convolutions and matrix products, of its
 convolutions with windows (for which some runtimes have Winograd kernels), of its depthwise and grouped convolutions
 and of its other kernels, F its fixed time per inference. Another runtime than the law's may want other parts.
-Of all laws offered the one is taken
-that needs the least change to meet the measurements: least squares of errors and of the factors' logarithms.
+Of all laws offered the one is taken that needs the least change to meet the measurements (least squares of errors and
+of the factors' logarithms), or the laws' mean, to which each contributes the more the less change it needs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,6 +25,8 @@ PARTS = {"dense": 0.3, "windows": 0.3, "depthwise": 0.3, "rest": 0.3, "fixed": 0
 """Part -> deviation of its factor's logarithm: chips are anything apart overall, but alike in what is dear on them."""
 ERROR = 0.05
 """Of a good prediction, as a logarithm."""
+WORSE = 8.0
+"""A law contributes e times less to the mean if its squared errors and changes are so much more."""
 FEWEST = 3
 TURNS = 15
 
@@ -64,11 +66,25 @@ def parts_us(shapes: Sequence[KernelShape], times_us: Floats, fixed_us: float) -
 
 def transferred(laws: Sequence[Offered], rows: Sequence[int], latency_us: Floats) -> Transfer:
     """The law that fits the models `rows` best, the first of equals; `latency_us` are theirs."""
+    return min(_each(laws, rows, latency_us), key=lambda each: each.penalty)
+
+
+def mean_us(laws: Sequence[Offered], rows: Sequence[int], latency_us: Floats) -> Floats:
+    """Latency of every model: the geometric mean of all laws, fitted to the models `rows`, by how well each fits."""
+    found = _each(laws, rows, latency_us)
+    penalties = np.array([each.penalty for each in found])
+    weights = np.exp((penalties.min() - penalties) / WORSE)
+    logs = np.log([predicted_us(each, law) for each, law in zip(found, laws, strict=True)])
+    result: Floats = np.exp(weights @ logs / weights.sum())
+    return result
+
+
+def _each(laws: Sequence[Offered], rows: Sequence[int], latency_us: Floats) -> list[Transfer]:
     if len(rows) < FEWEST:
         raise StudyError(f"{len(rows)} measured models are too few for these factors; measure {FEWEST} or more")
     if not laws:
         raise StudyError("no law of another chip is offered")
-    return min((_fit(law, rows, latency_us) for law in laws), key=lambda each: each.penalty)
+    return [_fit(law, rows, latency_us) for law in laws]
 
 
 def predicted_us(transfer: Transfer, law: Offered) -> Floats:

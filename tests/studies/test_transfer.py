@@ -5,7 +5,7 @@ import pytest
 
 from partita.devices.kernel_shape import ADD, CONV, DEPTHWISE, KernelShape
 from partita.errors import StudyError
-from partita.studies.fitting.transfer import Offered, parts_us, predicted_us, transferred
+from partita.studies.fitting.transfer import Offered, mean_us, parts_us, predicted_us, transferred
 
 TEN = list(range(10))
 
@@ -65,3 +65,22 @@ def test_two_models_are_too_few() -> None:
 def test_without_a_law_there_is_nothing_to_transfer() -> None:
     with pytest.raises(StudyError, match="no law of another chip"):
         transferred([], TEN, np.ones(10))
+
+
+def test_the_mean_is_the_law_that_fits_unless_others_fit_alike() -> None:
+    near, far = law("near", 1), law("far", 2)
+    latency_us = 2 * near.parts_us.sum(axis=1)
+    assert mean_us([far, near], TEN, latency_us[:10]) == pytest.approx(latency_us, rel=0.05)
+    twins = [law("one", 1), law("other", 1)]
+    assert mean_us(twins, TEN, latency_us[:10]) == pytest.approx(mean_us(twins[:1], TEN, latency_us[:10]))
+
+
+def test_the_mean_of_laws_that_err_apart_lies_between_them() -> None:
+    random = np.random.default_rng(5)
+    true = law("true", 1)
+    near = [Offered(name, true.parts_us * np.exp(random.normal(0, 0.15, true.parts_us.shape))) for name in "ab"]
+    latency_us = true.parts_us.sum(axis=1)
+    each = [predicted_us(transferred([one], TEN, latency_us[:10]), one) for one in near]
+    found = mean_us(near, TEN, latency_us[:10])
+    assert (np.minimum(*each) <= found * 1.0001).all()
+    assert (found <= np.maximum(*each) * 1.0001).all()

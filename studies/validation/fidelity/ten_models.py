@@ -14,7 +14,7 @@ from partita.devices.kernel_shape import KernelShape, kernel_shape
 from partita.devices.laws.law import kernel_times_us, law_file
 from partita.devices.laws.trees import Floats
 from partita.errors import ModelError
-from partita.studies.fitting.transfer import Offered, Transfer, parts_us, predicted_us, transferred
+from partita.studies.fitting.transfer import Offered, mean_us, parts_us
 from partita.studies.validation.models import kernels_of, model_path
 from partita.studies.validation.report import percent
 from partita.studies.validation.table import Record, read_records
@@ -94,12 +94,10 @@ def _offered(
 
 def _draws(laws: Sequence[Offered], latency_us: Floats) -> Iterator[float]:
     random = np.random.default_rng(SEED)
-    by_name = {law.name: law for law in laws}
     for _ in range(DRAWS):
         known = random.choice(len(latency_us), MEASURED, replace=False)
-        found: Transfer = transferred(laws, known.tolist(), latency_us[known])
         others = np.setdiff1d(np.arange(len(latency_us)), known)
-        predicted = predicted_us(found, by_name[found.law])
+        predicted = mean_us(laws, known.tolist(), latency_us[known])
         yield float(np.mean(np.abs(predicted[others] / latency_us[others] - 1)))
 
 
