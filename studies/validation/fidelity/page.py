@@ -1,9 +1,9 @@
 """The whole page, from predicted tables, records of fits and notes written by hand."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from partita.studies.validation.fidelity import ablation, coverage, goals, left_out
+from partita.studies.validation.fidelity import ablation, ceiling, coverage, goals, left_out
 from partita.studies.validation.fidelity.sections import section
 from partita.studies.validation.fidelity.ten_models import Draws, ten_models
 from partita.studies.validation.fidelity.ten_models import table as table_of_ten
@@ -21,7 +21,8 @@ def page(
     if data is not None and models is not None:
         say("phones with ten measured models")
         tens = ten_models(data, models)
-    lines = [*_head(done, data is None), *_body(done, tens)]
+    best = ceiling.ceilings(data) if data is not None else {}
+    lines = [*_head(done, data is None), *_body(done, tens, best)]
     for validation in done:
         say(f"section {validation.table.name}")
         lines += section(validation, folder)
@@ -42,13 +43,20 @@ def _head(done: Sequence[Validation], is_sample: bool) -> Iterator[str]:
     yield from note("reading")
 
 
-def _body(done: Sequence[Validation], tens: dict[tuple[str, str], Draws]) -> Iterator[str]:
+def _body(
+    done: Sequence[Validation], tens: Mapping[tuple[str, str], Draws], best: Mapping[str, Mapping[str, ceiling.Ceiling]]
+) -> Iterator[str]:
     yield "## Goals, on models and chips that were left out"
     yield ""
     yield from goals.table(list(goals.reached(done, {key: draws.mape for key, draws in tens.items()})))
     yield "## Where Partita is wrong, and why"
     yield ""
     yield from note("wrong")
+    if best:
+        yield "## What any law of kernels could reach"
+        yield ""
+        yield from note("ceiling")
+        yield from ceiling.table(best)
     yield "## Intervals"
     yield ""
     yield coverage.of_left_out()
