@@ -19,7 +19,7 @@ import numpy as np
 from partita.devices.laws import delegate
 from partita.devices.laws.delegate import Gpu, Launch
 from partita.devices.laws.gpu_kernels import BASE, COLUMN_OF, KINDS, SLICE, Columns
-from partita.devices.laws.trees import Floats, Trees
+from partita.devices.laws.trees import Floats, Ints, Trees
 
 TILES = ((1, 1, 1), (2, 1, 1), (2, 1, 2), (2, 2, 1), (2, 2, 2), (1, 1, 2), (1, 1, 4), (4, 1, 1))
 """Width, height and slices of the output that one thread computes."""
@@ -188,7 +188,7 @@ class KernelLaw:
 class Seen:
     """Kernels, a row each."""
 
-    kinds: np.ndarray[tuple[int], np.dtype[np.int64]]
+    kinds: Ints
     names: Names
     """Of `kernel_names`."""
     log_physical: Floats
@@ -201,7 +201,7 @@ class Neighbours:
     """Other rows of `BASE`, and which row each belongs to."""
 
     rows: Floats
-    owners: np.ndarray[tuple[int], np.dtype[np.int64]]
+    owners: Ints
 
 
 def forgiven(names: Names, others: Names) -> Floats:
