@@ -66,7 +66,10 @@ class Layout:
         outputs: Mapping[str, Sizes],
         reach_of: Callable[[Convolution], Reach],
         scratch_bytes: Callable[[Convolution], int] = lambda convolution: 0,
+        *,
+        times: Sequence[int] | None = None,
     ) -> None:
+        """`times`: convolutions with the same number are computed at the same time; by default none are."""
         self.slots = {name: ARENA + 1 + i for i, name in enumerate((*inputs, *outputs))}
         self.first_reader: dict[str, int] = {}
         """Inputs that are copied to have a border, by the convolution before which that happens."""
@@ -77,6 +80,7 @@ class Layout:
         """Offsets in the arena, by the convolution's output."""
         self.arena_bytes = 0
         self._reach_of = reach_of
+        self._times = range(len(convolutions)) if times is None else times
         batch = next(iter(inputs.values()))[0]
         shapes = {c.output: (batch, c.w.shape[0], *c.windows.outputs) for c in convolutions} | dict(inputs)
         self._lay(_lives(convolutions, reach_of), shapes, convolutions, scratch_bytes)
@@ -93,6 +97,10 @@ class Layout:
         for known in (self.tensors, self.padded):
             known.update({name: laid.with_channels_first() for name, laid in known.items() if name in names})
 
+    def _share(self, name: str, size_bytes: int, first: int, last: int) -> Share:
+        """Memory from the time of one convolution to that of another."""
+        return Share(name, size_bytes, self._times[first], self._times[last])
+
     def _lay(
         self,
         lives: Mapping[str, _Life],
@@ -104,7 +112,7 @@ class Layout:
         for name, life in lives.items():
             whole = Laid(ARENA, 0, shapes[name], *life.reach)
             if name not in self.slots:
-                shares.append(Share(name, whole.size_bytes, life.first, life.last))
+                shares.append(self._share(name, whole.size_bytes, life.first, life.last))
                 self.tensors[name] = whole
                 continue
             self.tensors[name] = Laid(self.slots[name], 0, shapes[name], *_no_border(shapes[name]))
@@ -112,9 +120,9 @@ class Layout:
                 if not any(c.output == name for c in convolutions):
                     self.first_reader[name] = next(i for i, c in enumerate(convolutions) if c.x == name)
                 first = self.first_reader.get(name, life.first)
-                shares.append(Share(f"copy {name}", whole.size_bytes, first, life.last))
+                shares.append(self._share(f"copy {name}", whole.size_bytes, first, life.last))
                 self.padded[name] = whole
-        shares += [Share(f"scratch {c.output}", scratch_bytes(c), i, i) for i, c in enumerate(convolutions)]
+        shares += [self._share(f"scratch {c.output}", scratch_bytes(c), i, i) for i, c in enumerate(convolutions)]
         offset_of, self.arena_bytes = share_arena(shares)
         for name, offset in offset_of.items():
             kind, _, origin = name.partition(" ")

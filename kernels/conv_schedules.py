@@ -7,15 +7,15 @@ Sizes of blocks were measured on one core with 32 KiB of first-level and 1 MiB o
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from partita.kernels import threads
 from partita.kernels.arrays import Array
 from partita.kernels.fused_tail import NO_TAIL, Tail
 from partita.kernels.packing import packed
 from partita.kernels.products import multiply
-from partita.kernels.threads import share
 from partita.kernels.windows import (
     Windows,
     channels_last,
@@ -92,7 +92,7 @@ def conv_im2col_first(x: Array, w: Array, windows: Windows, group: int) -> Array
         else:
             out[image, :, :, first:last] = np.matmul(weights, columns).reshape(*weights.shape[:2], last - first, rest)
 
-    share(compute, row_blocks(batch, outputs[0], x.shape[1] * windows.taps * rest, COLUMN_ELEMENTS))
+    threads.share(compute, row_blocks(batch, outputs[0], x.shape[1] * windows.taps * rest, COLUMN_ELEMENTS))
     return out.reshape(batch, channels, *outputs)
 
 
@@ -122,8 +122,16 @@ def conv_im2col_last(x: Array, w: Array, windows: Windows, group: int, tail: Tai
             target.reshape(positions, group, -1)[...] = products.transpose(1, 0, 2)
         finish(target, slice(start, start + positions))
 
-    share(compute, row_blocks(batch, outputs[0], x.shape[1] * windows.taps * rest, COLUMN_ELEMENTS))
+    threads.share(compute, _blocks(batch, outputs[0], x.shape[1] * windows.taps * rest, w.size // group))
     return y
+
+
+def _blocks(batch: int, rows: int, row_elements: int, weights: int) -> Iterator[tuple[int, int, int]]:
+    """Blocks of rows, an even number for two threads unless there is one that mostly reads weights."""
+    count = max(1, min(rows, round(rows * row_elements / COLUMN_ELEMENTS)))
+    if count > 1 or rows * row_elements > max(weights, COLUMN_ELEMENTS // 2):
+        count += count % 2
+    return row_blocks(batch, rows, count, rows)
 
 
 def conv_im2col_across(x: Array, w: Array, windows: Windows, group: int, tail: Tail = NO_TAIL) -> Array:
@@ -150,7 +158,7 @@ def conv_im2col_across(x: Array, w: Array, windows: Windows, group: int, tail: T
         start = image * outputs[0]
         finish(block, slice((start + first) * rest, (start + last) * rest))
 
-    share(compute, row_blocks(batch, outputs[0], weights.shape[1] * rest, COLUMN_ELEMENTS))
+    threads.share(compute, _blocks(batch, outputs[0], weights.shape[1] * rest, w.size))
     return y
 
 

@@ -14,28 +14,18 @@ from numpy.lib.stride_tricks import as_strided
 
 from partita.kernels import threads
 from partita.kernels.arrays import Array, quiet
+from partita.kernels.conv_lanes import ALL, WHOLE, Cut, Phase, is_pointwise, phases, pieces
 from partita.kernels.conv_layout import Convolution, Layout, Reach
 from partita.kernels.convolution import choose_schedule
 from partita.kernels.jobs import FLOAT_BYTES
 from partita.kernels.layouts import Laid, Sizes
 from partita.kernels.packing import packed
-from partita.kernels.windows import channels_last, channels_second, row_blocks
+from partita.kernels.windows import channels_last, channels_second
 
-BLOCK_ELEMENTS = 1 << 18
-"""Results of a product that are finished together, 1 MiB, so that they stay in a cache."""
-DEPTHWISE_ELEMENTS = 1 << 16
-LEAST_WORK = 1 << 22
-"""Multiplications of a product from which there are two blocks, for two threads."""
-LEAST_DEPTHWISE_WORK = 1 << 18
 TILE_ELEMENTS = 1 << 13
 """The bias is repeated to about this length, for long inner loops."""
 KEPT_BYTES = 1 << 26
 """A larger arena is not kept from run to run."""
-
-
-Cut = tuple[int | slice, slice]
-"""Images and rows."""
-WHOLE: Cut = (slice(None), slice(None))
 
 
 class Call(NamedTuple):
@@ -60,6 +50,13 @@ class Work(NamedTuple):
         _do_all(self.first)
         threads.share(_do_all, self.lanes)
 
+    @classmethod
+    def of(cls, works: Sequence["Work"]) -> "Work":
+        """Several, each lane of which needs only the same lane of those before."""
+        first = [call for work in works for call in work.first]
+        lanes = [[call for work in works for call in work.lanes[i]] for i in range(len(works[0].lanes))]
+        return cls(first, [lane for lane in lanes if lane])
+
 
 def _do_all(calls: Sequence[Call]) -> None:
     for call in calls:
@@ -81,8 +78,10 @@ class Tape:
     def __init__(
         self, convolutions: Sequence[Convolution], inputs: Mapping[str, Sizes], outputs: Mapping[str, Sizes]
     ) -> None:
-        self._convolutions, self._outputs = tuple(convolutions), dict(outputs)
-        self._layout = Layout(convolutions, inputs, outputs, _reach_of)
+        self._outputs = dict(outputs)
+        self._phases = phases(convolutions, threads.threads())
+        times = [i for i, phase in enumerate(self._phases) for _ in phase.convolutions]
+        self._layout = Layout(convolutions, inputs, outputs, _reach_of, times=times)
         self._idle: list[_Recording] = []
 
     def run(self, given: Mapping[str, Array]) -> dict[str, Array]:
@@ -90,7 +89,7 @@ class Tape:
         try:
             recording = self._idle.pop()
         except IndexError:
-            recording = _Recording(self._convolutions, self._layout)
+            recording = _Recording(self._phases, self._layout)
         images = {name: np.empty((shape[0], *shape[2:], shape[1]), np.float32) for name, shape in self._outputs.items()}
         recording.play({name: channels_last(x) for name, x in given.items()} | images)
         if self._layout.arena_bytes <= KEPT_BYTES:
@@ -101,13 +100,13 @@ class Tape:
 class _Recording:
     """The calls for one arena; those that touch inputs or outputs of the run are made anew each time."""
 
-    def __init__(self, convolutions: Sequence[Convolution], layout: Layout) -> None:
+    def __init__(self, grouped: Sequence[Phase], layout: Layout) -> None:
+        convolutions = [c for phase in grouped for c in phase.convolutions]
         self._arena = np.empty(layout.arena_bytes // FLOAT_BYTES + 1, np.float32)
         self._batch = next(iter(layout.tensors.values())).shape[0]
-        self._lanes = threads.threads()
-        scratch_elements = max(self._scratch_elements(c) for c in convolutions)
-        self._scratches = [np.empty(scratch_elements, np.float32) for _ in range(self._lanes)]
-        self._steps: list[tuple[Convolution, Work | None]] = []
+        scratch_elements = max(self._scratch_elements(c, phase.lanes) for phase in grouped for c in phase.convolutions)
+        self._scratches = [np.empty(scratch_elements, np.float32) for _ in range(max(phase.lanes for phase in grouped))]
+        self._steps: list[tuple[Phase, Work | None]] = []
         self._images = {
             name: self._view(laid)[:, :, 0] for name, laid in layout.tensors.items() if name not in layout.slots
         }
@@ -117,17 +116,19 @@ class _Recording:
                 laid = layout.read(c)
                 self._bordered[c.x] = _Bordered(self._view(laid, c.windows.strides[1]), laid)
                 self._images.pop(c.x, None)
-        for c in convolutions:
-            names = {c.x, c.output, *([] if c.addend is None else [c.addend])}
-            is_fixed = names.isdisjoint(layout.slots) and (c.is_depthwise or _is_pointwise(c))
-            self._steps.append((c, self._work(c, self._images) if is_fixed else None))
+        for phase in grouped:
+            is_fixed = all(
+                {c.x, c.output, c.addend}.isdisjoint(layout.slots) and (c.is_depthwise or is_pointwise(c))
+                for c in phase.convolutions
+            )
+            self._steps.append((phase, self._works(phase, self._images) if is_fixed else None))
 
     @quiet
     def play(self, images: dict[str, Array]) -> None:
         """`images` are the inputs and outputs, channels last."""
         known = self._images | images
-        for c, work in self._steps:
-            (self._work(c, known) if work is None else work).do()
+        for phase, work in self._steps:
+            (self._works(phase, known) if work is None else work).do()
 
     def _view(self, laid: Laid, stride: int = 1) -> Array:
         """A tensor of the arena as (N, rows, remainders of columns, columns, C), with its border."""
@@ -136,49 +137,43 @@ class _Recording:
         start = laid.offset // FLOAT_BYTES
         return self._arena[start : start + math.prod(shape)].reshape(shape)
 
-    def _work(self, c: Convolution, images: Mapping[str, Array]) -> Work:
-        """The blocks go round the lanes, each of which has scratch memory of its own."""
+    def _works(self, phase: Phase, images: Mapping[str, Array]) -> Work:
+        return Work.of([self._work(c, phase.lanes, images) for c in phase.convolutions])
+
+    def _work(self, c: Convolution, lanes: int, images: Mapping[str, Array]) -> Work:
+        """Each lane has scratch memory of its own."""
         bordered, given = self._bordered.get(c.output), images.get(c.x)
         first = [] if bordered is None else list(bordered.zeros())
         if c.is_depthwise and given is not None:
             first += [*self._bordered[c.x].zeros(), *self._bordered[c.x].written_from(given, WHOLE)]
         whole = None
         if given is not None and not c.is_depthwise:
-            whole = np.ascontiguousarray(given) if _is_pointwise(c) else _computed(c, given)
-        lanes: list[list[Call]] = [[] for _ in self._scratches]
-        for i, (cut, shape) in enumerate(self._blocks(c)):
-            lane = i % len(lanes)
-            lanes[lane] += self._block(c, images, whole, cut, shape, self._scratches[lane])
-        return Work(first, [lane for lane in lanes if lane])
+            whole = np.ascontiguousarray(given) if is_pointwise(c) else _computed(c, given)
+        calls: list[list[Call]] = [[] for _ in range(lanes)]
+        for piece in pieces(c, self._batch, lanes):
+            scratch = self._scratches[piece.lane]
+            calls[piece.lane] += self._block(c, images, whole, piece.cut, piece.shape, scratch)
+        return Work(first, calls)
 
     def _block(
         self, c: Convolution, images: Mapping[str, Array], whole: Array | None, cut: Cut, shape: Sizes, scratch: Array
     ) -> Iterator[Call]:
         """One block of results. `whole`: of a product the input; of what is neither that nor depthwise, the sums."""
         bordered, image = self._bordered.get(c.output), images.get(c.output)
-        results = scratch[: math.prod(shape)].reshape(shape) if image is None else image[cut]
+        results = scratch[: math.prod(shape)].reshape(shape) if image is None or cut[3] != ALL else image[cut]
         if whole is None:
             yield from self._depthwise(c, cut, results, scratch)
-        elif _is_pointwise(c):
+        elif is_pointwise(c):
             weights = packed(c.w, "inputs, filters", lambda w: np.ascontiguousarray(w.reshape(w.shape[0], -1).T))
-            yield Call(np.matmul, (whole[cut].reshape(-1, whole.shape[-1]), weights), results.reshape(-1, shape[-1]))
+            rows = whole[cut[:2]].reshape(-1, whole.shape[-1])
+            yield Call(np.matmul, (rows, weights[:, cut[3]]), results.reshape(-1, shape[-1]))
         else:
             results = whole[cut]
         yield from self._ended(c, results, cut, image, bordered, None if c.addend is None else images[c.addend])
 
-    def _blocks(self, c: Convolution) -> Iterator[tuple[Cut, Sizes]]:
-        """Rows of one image at a time: where they are, and their shape (rows, columns, filters)."""
-        (height, width), filters = c.windows.outputs, c.w.shape[0]
-        elements = height * width * filters
-        most, least = (DEPTHWISE_ELEMENTS, LEAST_DEPTHWISE_WORK) if c.is_depthwise else (BLOCK_ELEMENTS, LEAST_WORK)
-        count = max(1, round(elements / most))
-        if self._lanes > 1 and elements * c.w[0].size >= least:
-            count += count % 2
-        for image, first, last in row_blocks(self._batch, height, count, height):
-            yield (image, slice(first, last)), (last - first, width, filters)
-
-    def _scratch_elements(self, c: Convolution) -> int:
-        return max(math.prod(shape) for _, shape in self._blocks(c)) * (2 if c.is_depthwise else 1)
+    def _scratch_elements(self, c: Convolution, lanes: int) -> int:
+        most = max(math.prod(piece.shape) for piece in pieces(c, self._batch, lanes))
+        return most * (2 if c.is_depthwise else 1)
 
     def _depthwise(self, c: Convolution, cut: Cut, results: Array, scratch: Array) -> Iterator[Call]:
         padded, windows = self._bordered[c.x].memory, c.windows
@@ -212,11 +207,12 @@ class _Recording:
         bordered: "_Bordered | None", addend: Array | None,
     ) -> Iterator[Call]:  # fmt: skip
         """What follows a block of results, contiguous, and how it gets to its place."""
-        channels = c.w.shape[0]
+        channels, part = results.shape[-1], cut[3]
         if isinstance(c.bias, np.ndarray):
             count = _divisor(results.size // channels, TILE_ELEMENTS // channels)
             long = results.reshape(-1, count * channels)
-            yield Call(np.add, (long, packed(c.bias, f"times {count}", lambda b: np.tile(b, count))), long)
+            bias = packed(c.bias, f"{part.start}:{part.stop} times {count}", lambda b: np.tile(b[part], count))
+            yield Call(np.add, (long, bias), long)
         if addend is not None:
             yield Call(np.add, (results, addend[cut]), results)
         low, high = (c.low, c.high) if np.isfinite(c.low) or np.isfinite(c.high) else (None, None)
@@ -258,7 +254,7 @@ class _Bordered:
         first, last, _ = cut[1].indices(self._height)
         rows = slice(self._top + first, self._top + last)
         for remainder, source, target in self._columns():
-            part, place = image[..., source, :], self.memory[cut[0], rows, remainder, target]
+            part, place = image[..., source, :], self.memory[cut[0], rows, remainder, target, cut[3]]
             yield Call(np.copyto, (place, part)) if low is None else Call(part.clip, (low, high), place)
 
 
@@ -275,10 +271,6 @@ def _computed(c: Convolution, image: Array) -> Array:
     """The sums of a convolution by a schedule of its own, channels last and contiguous."""
     x = channels_second(image)
     return np.ascontiguousarray(channels_last(choose_schedule(x, c.w, c.windows, c.group)(x, c.w, c.windows, c.group)))
-
-
-def _is_pointwise(c: Convolution) -> bool:
-    return c.windows.taps == 1 and set(c.windows.strides) == {1} and not c.windows.needs_padding
 
 
 def _divisor(number: int, most: int) -> int:

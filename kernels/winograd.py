@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from partita.kernels import threads
 from partita.kernels.arrays import Array
 from partita.kernels.fused_tail import NO_TAIL, Tail
 from partita.kernels.packing import packed
-from partita.kernels.products import cuts, multiply
-from partita.kernels.threads import share, threads
+from partita.kernels.products import ALL, GRAIN, cuts
 from partita.kernels.windows import Windows, channels_last, channels_second
 
 Matrix = tuple[tuple[float, ...], ...]
@@ -71,6 +71,9 @@ LARGE = _matrices(4, (Fraction(0), Fraction(3, 4), Fraction(-3, 4), Fraction(3, 
 At these points the largest error was measured a quarter of that at the usual 0, 1, -1, 2, -2 (1.1e-6 and 4.4e-6 of the
 largest output, 128 channels, float32); all transforms of inputs and outputs are exact in float32.
 """
+LEAST_SHARED = 3 << 20
+"""Multiplications of a product from which its filters are cut in two. OpenBLAS sums products of less than a million
+in another order."""
 BLOCK_ELEMENTS = 1 << 18
 """A block of transformed input holds about this many elements, so that it stays in the second-level cache."""
 
@@ -93,21 +96,32 @@ def conv_winograd(x: Array, w: Array, windows: Windows, group: int, tail: Tail =
     finish = (tail if is_even else NO_TAIL).on(whole).finish
 
     def compute(part: tuple[int, slice]) -> None:
+        """Some rows of tiles, from the input to the end."""
         image, (first, last) = part[0], (part[1].start, part[1].stop)
-        strip, tiles = (
-            padded[image, 2 * first : 2 * last + 2],
-            np.empty((4, 4, last - first, columns, channels), x.dtype),
-        )
-        share(lambda c: _transform_input(strip[..., c], tiles[..., c]), cuts(channels, parts))
-        products = multiply(tiles.reshape(16, -1, channels), weights).reshape(4, 4, last - first, columns, filters)
+        tiles = np.empty((4, 4, last - first, columns, channels), x.dtype)
+        _transform_input(padded[image, 2 * first : 2 * last + 2], tiles)
+        products = np.matmul(tiles.reshape(16, -1, channels), weights).reshape(*tiles.shape[:4], filters)
         target = out[image, first:last]
-        share(lambda c: _transform_output(products[..., c], target[..., c]), cuts(filters, parts))
+        _transform_output(products, target)
         done = slice(4 * columns * (image * rows + first), 4 * columns * (image * rows + last))
         finish(target.reshape(-1, filters), done)
 
+    def compute_filters(part: slice) -> None:
+        """Some filters of the whole image, whose tiles are ready."""
+        products = np.matmul(tiles.reshape(16, -1, channels), weights[..., part])
+        target = np.empty((rows, 2, columns, 2, products.shape[-1]), x.dtype)
+        _transform_output(products.reshape(*tiles.shape[:4], -1), target)
+        finish(target.reshape(-1, products.shape[-1]), ALL, part)
+        out[0, ..., part] = target
+
     count = -(-16 * rows * columns * max(channels, filters) // BLOCK_ELEMENTS)
-    parts = 2 if threads() > 1 and batch * count == 1 else 1  # of the channels, where there is one block only
-    share(compute, [(image, part) for image in range(batch) for part in cuts(rows, count)])
+    if threads.threads() > 1 and batch * count == 1 and rows * columns * channels * filters >= LEAST_SHARED:
+        tiles = np.empty((4, 4, rows, columns, channels), x.dtype)
+        threads.share(lambda c: _transform_input(padded[0, ..., c], tiles[..., c]), cuts(channels, 2))
+        threads.share(compute_filters, cuts(filters, 2, GRAIN))
+    else:
+        count += count % 2 if count > 1 else 0
+        threads.share(compute, [(image, part) for image in range(batch) for part in cuts(rows, count)])
     if is_even:
         return whole
     return tail.finish(channels_second(np.ascontiguousarray(channels_last(whole[:, :, :height, :width]))))
@@ -133,20 +147,29 @@ def _transform_input(strip: Array, tiles: Array) -> None:
     """B^T d B of every 4x4 tile, 2 apart, of a strip (2 rows + 2, 2 columns + 2, C), as (4, 4, rows, columns, C)."""
     rows, columns = tiles.shape[2:4]
     d = [strip[i : i + 2 * rows - 1 : 2] for i in range(4)]
-    for target, across in zip(tiles, (d[0] - d[2], d[1] + d[2], d[2] - d[1], d[1] - d[3]), strict=True):
-        t = [across[:, j : j + 2 * columns - 1 : 2] for j in range(4)]
-        np.subtract(t[0], t[2], out=target[0])
-        np.add(t[1], t[2], out=target[1])
-        np.subtract(t[2], t[1], out=target[2])
-        np.subtract(t[1], t[3], out=target[3])
+    across = np.empty((4, *d[0].shape), strip.dtype)
+    _combine(d, across)
+    _combine([across[:, :, j : j + 2 * columns - 1 : 2] for j in range(4)], tiles.swapaxes(0, 1))
+
+
+def _combine(d: Sequence[Array], out: Array) -> None:
+    """B^T d."""
+    np.subtract(d[0], d[2], out=out[0])
+    np.add(d[1], d[2], out=out[1])
+    np.subtract(d[2], d[1], out=out[2])
+    np.subtract(d[1], d[3], out=out[3])
 
 
 def _transform_output(products: Array, out: Array) -> None:
     """A^T m A of every tile (4, 4, rows, columns, M), written to `out` (rows, 2, columns, 2, M)."""
-    upper = products[1] + products[2]
-    upper += products[0]
-    lower = products[1] - products[2]
-    lower -= products[3]
-    for i, half in enumerate((upper, lower)):
-        np.add(half[0] + half[1], half[2], out=out[:, i, :, 0])
-        np.subtract(half[1] - half[2], half[3], out=out[:, i, :, 1])
+    across = np.empty((2, *products.shape[1:]), products.dtype)
+    _join(products, across)
+    _join(across.swapaxes(0, 1), out.transpose(3, 1, 0, 2, 4))
+
+
+def _join(m: Array, out: Array) -> None:
+    """A^T m."""
+    partial = np.add(m[1], m[2])
+    np.add(partial, m[0], out=out[0])
+    np.subtract(m[1], m[2], out=partial)
+    np.subtract(partial, m[3], out=out[1])

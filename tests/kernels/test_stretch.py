@@ -1,7 +1,7 @@
 """Stretches of convolutions against the same operators one by one."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from partita.graph.build import GraphBuilder
 from partita.graph.ir import Graph
 from partita.graph.match import fuse
-from partita.kernels import compiled, conv_tape, threads
+from partita.kernels import compiled, conv_lanes, threads
 from partita.kernels.arrays import Array
+from partita.kernels.conv_lanes import phases
 from partita.kernels.executor import compute, run
 from partita.kernels.fused import worth_fusing
 from partita.kernels.program import Program
@@ -165,12 +166,11 @@ def test_runs_at_the_same_time_do_not_meet(monkeypatch: pytest.MonkeyPatch) -> N
     assert not failures
 
 
-def assert_equal_with_any_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    graph = inverted_residuals((25, 21))
+def assert_equal_with_any_threads(monkeypatch: pytest.MonkeyPatch, graph: Graph) -> None:
     x, results = noise(0, 1, 3, 25, 21), []
     for count in (1, 2, 3):
         monkeypatch.setattr(threads, "threads", lambda count=count: count)
-        results.append(run(graph, {"x": x}))
+        results += [run(graph, {"x": x}) for _ in range(5)]
     for other in results[1:]:
         for name, y in other.items():
             np.testing.assert_array_equal(y, results[0][name])
@@ -178,11 +178,41 @@ def assert_equal_with_any_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_threads_change_no_bit_of_a_stretch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiled, "LEAST_WORK", 0)
-    assert_equal_with_any_threads(monkeypatch)
+    assert_equal_with_any_threads(monkeypatch, inverted_residuals((25, 21)))
 
 
-def test_threads_change_no_bit_of_a_tape(monkeypatch: pytest.MonkeyPatch) -> None:
+def with_many_filters() -> Graph:
+    layers = Layers((1, 3, 25, 21))
+    layers.conv(16, 3, end="Clip", strides=[2, 2])
+    layers.conv(16, 3, group=16, end="Clip")
+    before = layers.conv(192, 1)
+    layers.conv(192, 3, group=192, end="Clip")
+    layers.conv(192, 1, addend=before)
+    return layers.graph()
+
+
+@pytest.mark.parametrize("make", [lambda: inverted_residuals((25, 21)), with_many_filters])
+def test_threads_change_no_bit_of_a_tape(monkeypatch: pytest.MonkeyPatch, make: Callable[[], Graph]) -> None:
     monkeypatch.setattr(compiled, "is_available", lambda: False)
-    monkeypatch.setattr(conv_tape, "LEAST_WORK", 0)
-    monkeypatch.setattr(conv_tape, "LEAST_DEPTHWISE_WORK", 0)
-    assert_equal_with_any_threads(monkeypatch)
+    monkeypatch.setattr(conv_lanes, "LEAST_WORK", 0)
+    monkeypatch.setattr(conv_lanes, "LEAST_DEPTHWISE_WORK", 0)
+    assert_equal_with_any_threads(monkeypatch, make())
+
+
+def test_threads_wait_for_each_other_only_where_a_convolution_reads_over_the_border_of_its_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(conv_lanes, "LEAST_WORK", 0)
+    monkeypatch.setattr(conv_lanes, "LEAST_DEPTHWISE_WORK", 0)
+    monkeypatch.setattr(conv_lanes, "LEAST_PIECE", 0)
+    (stretch,) = stretches(inverted_residuals((49, 49)))
+    shapes = {"x": (1, 3, 49, 49)}
+    convolutions = []
+    for link in stretch._links:
+        convolutions.append(link.convolution(shapes))
+        shapes[convolutions[-1].output] = (1, len(link.w), *convolutions[-1].windows.outputs)
+    steps = [
+        ["D" if c.is_depthwise else str(c.w.shape[-1]) for c in phase.convolutions] for phase in phases(convolutions, 2)
+    ]
+    assert steps == [["3", "1"], ["D", "1", "1"], ["D", "1"]]
+    assert len(phases(convolutions, 1)) == len(convolutions)

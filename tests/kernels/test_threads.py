@@ -39,7 +39,7 @@ SHARED: dict[str, Callable[[], Array]] = {
     "first convolution": lambda: conv(32, 3, 7, 7, channels=3, size=66),
     "depthwise convolution": lambda: conv(192, 1, 3, 3, group=192, channels=192),
     "softmax": lambda: kernel_for("Softmax").function(noise(700, 128)),
-    "layer normalisation": lambda: kernel_for("LayerNormalization").function(noise(130, 768), noise(768), noise(768))[
+    "layer normalisation": lambda: kernel_for("LayerNormalization").function(noise(350, 768), noise(768), noise(768))[
         0
     ],
     "Gelu": lambda: kernel_for("Gelu").function(noise(130, 769)),
