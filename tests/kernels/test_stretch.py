@@ -210,7 +210,8 @@ def test_threads_wait_for_each_other_only_where_a_convolution_reads_over_the_bor
     convolutions = []
     for link in stretch._links:
         convolutions.append(link.convolution(shapes))
-        shapes[convolutions[-1].output] = (1, len(link.w), *convolutions[-1].windows.outputs)
+        height, width = convolutions[-1].windows.outputs
+        shapes[convolutions[-1].output] = (1, len(link.w), height, width)
     steps = [
         ["D" if c.is_depthwise else str(c.w.shape[-1]) for c in phase.convolutions] for phase in phases(convolutions, 2)
     ]
