@@ -15,6 +15,7 @@ from partita.reports.colours import ACCENT, BAR, FAINT, INK, LINK, PANEL, PAPER,
 from partita.reports.drawing_style import calm, drawable
 from partita.reports.figures import head_line, new_figure
 from partita.reports.wording import printable, shortened, significant
+from partita.units import OPS_PER_GOP, US_PER_S
 
 ROW_INCHES = 0.34
 NAME_CHARACTERS = 44
@@ -69,7 +70,7 @@ def roofline_chart(roofs: Sequence[Roof], points: Sequence[RoofPoint], title: st
         own = [p for p in shown if p.roof == number]
         axes.scatter(
             [p.ops / p.dram_bytes for p in own],
-            [p.ops / p.latency_us / 1e3 for p in own],  # operations in a us are millions in a second
+            [p.ops / OPS_PER_GOP / p.latency_us * US_PER_S for p in own],
             s=[8 + 900 * p.latency_us / total_us for p in own],
             color=colour, alpha=0.5, linewidth=0,
         )  # fmt: skip

@@ -65,10 +65,11 @@ def _check(check: Check) -> dict[str, Any]:
 def run_summary(plan: Plan, result: RunResult) -> RenderableType:
     """What `partita run` prints."""
     execution = result.execution
+    size = f" of {bytes_text(execution.transferred_bytes)}" if execution.transfers else ""
+    moved = f"{count_text(execution.transfers, 'transfer')}{size}"
     head = (
         f"{plan.graph.name} ran as placed: {count_text(len(execution.operators), 'kernel call')} in "
-        f"{count_text(len(plan.segments), 'segment')}, {count_text(execution.transfers, 'transfer')} of "
-        f"{bytes_text(execution.transferred_bytes)}, "
+        f"{count_text(len(plan.segments), 'segment')}, {moved}, "
         f"{significant(result.wall_s * MS_PER_S)} ms on this machine."
     )
     parts: list[RenderableType] = [Text(head, style="bold")]
