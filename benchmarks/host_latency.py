@@ -32,7 +32,7 @@ from partita.host import THREAD_VARIABLES
 from partita.host_context import QUIET_PERCENTILE
 from partita.host_soc import cores
 from partita.kernels.placed import Execution, execute
-from partita.options import parse_shapes
+from partita.option_texts import parse_shapes
 from partita.partitioner import Rule
 from partita.units import NS_PER_US, US_PER_MS
 

@@ -27,7 +27,7 @@ from partita.host_context import Runs, TimedNetwork, prepared, with_weights
 from partita.host_fit import fitted_in_networks
 from partita.host_soc import NUMPY, draft_soc
 from partita.kernels.placed import execute
-from partita.options import parse_shapes
+from partita.option_texts import parse_shapes
 from partita.partitioner import Rule
 from partita.units import US_PER_MS
 

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from partita.errors import BackendError
-from partita.options import parse_backends
+from partita.option_texts import parse_backends
 
 if TYPE_CHECKING:
     from partita.graph.plan import Plan

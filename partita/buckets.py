@@ -13,6 +13,7 @@ from partita import api
 from partita import options as given
 from partita.errors import OutputError
 from partita.graph.plan import Plan
+from partita.option_texts import parse_shapes, soc_for
 from partita.reports.account import Account
 from partita.reports.provenance import command_of
 from partita.reports.summary import plain_table, row
@@ -29,9 +30,9 @@ working = Console(stderr=True)
 
 def run_buckets(model: str, span_text: str, placing: given.Placing, folder: str | None, *, as_json: bool) -> None:
     """Places the model at every bucket; writes a plan for each into `folder`, if one is given."""
-    soc = api.soc(given.soc_for(model, placing.soc))
+    soc = api.soc(soc_for(model, placing.soc))
     span, wishes = parse_span(span_text), placing.wishes()
-    fixed = given.parse_shapes(placing.shape)
+    fixed = parse_shapes(placing.shape)
 
     def place_at(size: int) -> Plan:
         graph = api.load(model, {**fixed, **span.shapes(size)}, random_weights=placing.random_weights)

@@ -11,6 +11,7 @@ from rich.console import Console
 from partita import options as given
 from partita.errors import SocError
 from partita.files import checked_target, write_atomically
+from partita.option_texts import parse_shapes
 
 if TYPE_CHECKING:
     from partita.devices import Soc, Unit
@@ -121,9 +122,7 @@ def calibrate(  # noqa: PLR0913  (one parameter per option)
         raise SocError(f"--clock-mhz must be above 0, is {clock_mhz:g}")
     start, text = _start(into, soc)
     found = _read(profile, format_name, clock_mhz)
-    _from_profile(
-        model, given.parse_shapes(shape), found, Path(profile).name, start, text, (unit, dtype, into), as_json
-    )
+    _from_profile(model, parse_shapes(shape), found, Path(profile).name, start, text, (unit, dtype, into), as_json)
 
 
 def _check_host_only(*others: object) -> None:

@@ -24,6 +24,7 @@ from partita.export import EPILOG as EXPORT_EPILOG
 from partita.export import export
 from partita.files import check_outputs
 from partita.ops import EPILOG, ops
+from partita.option_texts import check_plots, parse_shapes, soc_for
 from partita.scenario import Asked, ScenarioFile, run_scenario
 from partita.soc_commands import soc_app
 from partita.solve import EPILOG as SOLVE_EPILOG
@@ -204,7 +205,7 @@ def simulate(
     from partita.reports.perfetto_trace import write_trace
     from partita.simulator.timeline_file import write_timeline
 
-    given.check_plots(plot or [])
+    check_plots(plot or [])
     inputs = [*(models or []), *([scenario] if scenario is not None else [])]
     check_outputs([output, trace, *(plot or [])], inputs=inputs)
     if scenario is not None:
@@ -311,8 +312,8 @@ def _placed(
     """The plan of a model placed now, and why the operators like some patterns run where they do."""
     from partita import api
 
-    device = api.soc(given.soc_for(model, placing.soc))
-    shapes, wishes = given.parse_shapes(placing.shape), placing.wishes(explain=explain)
+    device = api.soc(soc_for(model, placing.soc))
+    shapes, wishes = parse_shapes(placing.shape), placing.wishes(explain=explain)
     with _working("reading the model"):
         graph = api.load(model, shapes, random_weights=placing.random_weights)
     with _working(f"placing {len(graph.nodes)} operators"):

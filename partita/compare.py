@@ -9,6 +9,7 @@ from rich.console import Console
 
 from partita import options as given
 from partita.files import check_outputs, write_atomically
+from partita.option_texts import check_plots
 
 out = Console(soft_wrap=False)
 
@@ -62,7 +63,7 @@ def compare(
     from partita.simulator.timeline_file import read_timeline
 
     plots = plot or []
-    given.check_plots(plots)
+    check_plots(plots)
     check_outputs(plots, inputs=[plan, measured, *([simulated] if simulated is not None else [])])
     measured_timeline = read_timeline(measured)
     placed = api.load_plan(plan)

@@ -11,6 +11,7 @@ from partita import options as given
 from partita.devices.support import Backend, backend_named
 from partita.errors import SocError
 from partita.graph.ir import Graph
+from partita.option_texts import parse_shapes
 
 if TYPE_CHECKING:
     from partita.reports.ops import Answer
@@ -97,7 +98,7 @@ def _answer(
         raise SocError("which backend? give --unit NAME, such as qnn-htp:v73; `partita ops --matrix` lists them")
     backend = backend_named(unit)
     dtype = _checked(dtype or backend.support.dtypes[0], backend)
-    graph = api.load(model, given.parse_shapes(shape), random_weights=verify)
+    graph = api.load(model, parse_shapes(shape), random_weights=verify)
     answers = answers_of(graph, backend, dtype, find_matches(graph))
     if verify:
         _verify(graph, unit, backend, answers, as_json=as_json)

@@ -11,6 +11,7 @@ import typer
 
 from partita import options as given
 from partita.errors import StudioError
+from partita.option_texts import parse_shapes, soc_for
 
 EPILOG = (
     "Examples:\n\n    partita studio model.onnx --soc sd8gen3-qnn --shape batch=1\n\n"
@@ -36,7 +37,7 @@ def studio(  # noqa: PLR0913  (a command has one parameter per option)
     as_json: given.Json = False,
 ) -> None:
     """Open a page with sliders for the numbers of a Soc; verdict, timeline and graph follow as they move."""
-    soc = given.soc_for(model, soc)
+    soc = soc_for(model, soc)
     if find_spec("starlette") is None or find_spec("uvicorn") is None:
         raise StudioError("Studio needs Starlette and uvicorn: pip install 'partita[studio]'")
     from partita import api
@@ -45,7 +46,7 @@ def studio(  # noqa: PLR0913  (a command has one parameter per option)
     from partita.studio.server import opened, serve
     from partita.studio.session import Session
 
-    shapes = given.parse_shapes(shape)
+    shapes = parse_shapes(shape)
     device = api.soc(soc)
     graph = api.load(model, shapes)
     soc_name = soc if soc in preset_names() else os.path.abspath(named_file(soc))

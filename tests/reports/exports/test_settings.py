@@ -2,7 +2,7 @@ from pathlib import Path
 
 import partita as pt
 from partita.devices import Soc
-from partita.options import parse_rules
+from partita.option_texts import parse_rules
 from partita.reports.exports.settings import litert_settings, onnxruntime_settings, pins
 from tests.reports.exports.models import SPLIT, TWO_UNITS, placed
 
