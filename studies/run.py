@@ -65,6 +65,7 @@ def run_study(study: Study, table: str | Path, place: Place, progress: Progress 
     load = load_of(study)
     scenario = load.scenario if load is not None else None
     origin = _origin(study, socs, load)
+    common = _Common(study, origin, load)
     context = Context(study, socs, _missing_operators(study), scenario)
     _check(study, socs)
     if scenario is not None:
@@ -76,17 +77,15 @@ def run_study(study: Study, table: str | Path, place: Place, progress: Progress 
     with Table(table, names) as opened:
         resumed = sum(key in opened.rows for key in by_key)
         left = [(key, point) for key, point in reversed(by_key.items()) if key not in opened.rows]
-        if load is not None:
+        if load is not None:  # points that only differ in their load follow each other, and share a placement
             left.sort(key=lambda pair: (pair[1].model, pair[1].soc, pair[1].change.of_soc.to_json()))
         before, ready = len(opened.rows), resumed
         progress(ready, len(by_key))
-        for rows in run_jobs(
-            _jobs(left, (study, origin, load), place), processes=place.processes, cluster=place.cluster
-        ):
+        for rows in run_jobs(_jobs(left, common, place), processes=place.processes, cluster=place.cluster):
             opened.add(rows)
             ready += len(rows)
             progress(ready, len(by_key))
-        asking = _Asking(opened, (study, origin, load))
+        asking = _Asking(opened, common)
         answered = tuple(finding_of(context, analysis, asking.row) for analysis in study.analyses)
         mine = [opened.rows[key] for key in by_key]
         _check_any(mine)
@@ -102,20 +101,25 @@ def run_study(study: Study, table: str | Path, place: Place, progress: Progress 
         )
 
 
-Setting = tuple[Study, Origin, Load | None]
-"""What all points of a study have in common."""
+@dataclass(frozen=True, slots=True)
+class _Common:
+    """What all points of a study have in common."""
+
+    study: Study
+    origin: Origin
+    load: Load | None
 
 
 class _Asking:
     """Looks rows up in the table; one that is missing is placed here and added."""
 
-    def __init__(self, table: Table, setting: Setting) -> None:
-        self._table, self._setting = table, setting
+    def __init__(self, table: Table, common: _Common) -> None:
+        self._table, self._common = table, common
 
     def row(self, point: Point) -> Row:
-        key = self._setting[1].key(point)
+        key = self._common.origin.key(point)
         if key not in self._table.rows:
-            self._table.add(done(_job([(key, point)], self._setting)))
+            self._table.add(done(_job([(key, point)], self._common)))
         return self._table.rows[key]
 
 
@@ -130,7 +134,7 @@ def _origin(study: Study, socs: dict[str, Soc], load: Load | None) -> Origin:
     return Origin(models, {name: soc.digest for name, soc in socs.items()}, asked, facts)
 
 
-def _jobs(left: Sequence[tuple[str, Point]], setting: Setting, place: Place) -> list[Job]:
+def _jobs(left: Sequence[tuple[str, Point]], common: _Common, place: Place) -> list[Job]:
     """Points of one model and Soc that follow each other, in pieces small enough to share out."""
     most = max(1, min(LARGEST_JOB, len(left) // (place.processes * JOBS_PER_PROCESS)))
     pieces: list[list[tuple[str, Point]]] = []
@@ -140,14 +144,13 @@ def _jobs(left: Sequence[tuple[str, Point]], setting: Setting, place: Place) -> 
             last.append((key, point))
         else:
             pieces.append([(key, point)])
-    return [_job(piece, setting) for piece in pieces]
+    return [_job(piece, common) for piece in pieces]
 
 
-def _job(piece: Sequence[tuple[str, Point]], setting: Setting) -> Job:
-    study, origin, load = setting
+def _job(piece: Sequence[tuple[str, Point]], common: _Common) -> Job:
     first = piece[0][1]
-    model, sha256 = origin.models[first.model]
-    return Job(tuple(piece), model, sha256, first.soc, study.wishes, partita_version(), load)
+    model, sha256 = common.origin.models[first.model]
+    return Job(tuple(piece), model, sha256, first.soc, common.study.wishes, partita_version(), common.load)
 
 
 def _check(study: Study, socs: dict[str, Soc]) -> None:
