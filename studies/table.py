@@ -49,6 +49,8 @@ class Table:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is not None and not self.rows:
+            self.path.unlink(missing_ok=True)
         os.close(self._file)
 
     def add(self, rows: Iterable[Row]) -> None:

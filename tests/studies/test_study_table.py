@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from partita.errors import OutputError, StudyError
 from partita.studies.table import Table, read_rows, write_parquet
+from partita.studies.work import Row
 
 COLUMNS = ("key", "name", "latency_ms")
 ROWS = [{"key": f"{i:064x}", "name": f'a "quoted", name {i}\nof two lines', "latency_ms": f"{i}.5"} for i in range(4)]
@@ -36,6 +37,20 @@ def test_a_row_that_is_there_is_not_added_again(tmp_path: Path) -> None:
         table.add(ROWS[:2])
         table.add(ROWS)
     assert len(read_rows(tmp_path / "t.csv")) == 4
+
+
+def test_a_study_that_fails_before_its_first_row_leaves_no_table(tmp_path: Path) -> None:
+    def fail_after(rows: list[Row]) -> None:
+        with Table(tmp_path / "t.csv", COLUMNS) as table:
+            table.add(rows)
+            raise StudyError("the next model cannot be read")
+
+    with pytest.raises(StudyError, match="next model"):
+        fail_after([])
+    assert not (tmp_path / "t.csv").exists()
+    with pytest.raises(StudyError, match="next model"):
+        fail_after(ROWS[:1])
+    assert len(read_rows(tmp_path / "t.csv")) == 1
 
 
 def test_a_file_that_is_no_table_of_this_study_is_left_alone(tmp_path: Path) -> None:
