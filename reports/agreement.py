@@ -20,6 +20,7 @@ from partita.kernels.placed import execute
 from partita.passes.random_feeds import random_feeds
 from partita.reports.checking import SMALLEST, TOLERANCE, ranges_of, read_inputs
 from partita.reports.summary import plain_table, row
+from partita.reports.wording import count_text
 from partita.units import MS_PER_S
 
 ROUNDINGS = 16
@@ -122,7 +123,8 @@ def _finite(number: float) -> float | None:
 
 def agreement_table(plan: Plan, result: Agreement) -> RenderableType:
     """What `partita run --backend` prints."""
-    head = f"{plan.graph.name} ran as placed on {plan.soc_name}, {len(result.run.segments)} segments on other runtimes."
+    segments = count_text(len(result.run.segments), "segment")
+    head = f"{plan.graph.name} ran as placed on {plan.soc_name}, {segments} on other runtimes."
     parts: list[RenderableType] = [Text(head, style="bold")]
     table = plain_table("Segments", "segment", "unit", "backend", "load ms", "run ms", numbers=2)
     for s in result.run.segments:
