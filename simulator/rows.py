@@ -7,6 +7,7 @@ from partita.simulator.tables import Table
 
 NEVER_NS = 1 << 62
 MOST_CLASSES = 100_000
+"""Things asked for whose numbers are remembered."""
 CODE_BITS = 32
 """Enough to count all that is ever asked for on one track."""
 

@@ -107,11 +107,13 @@ class Run:
     wake_ns: int = 0
     """When it began to wake up."""
     row: Row = NO_ROW
-    """In phase FLOW: its stretches, the next or present one, and the offset at which the slice ends."""
+    """In phase FLOW: its stretches."""
     stretch: int = 0
+    """The present one, or the next."""
     stop_ns: int = 0
+    """The offset at which the slice ends."""
     most_code: int = 0
-    """What stands for the most that the slice asks for."""
+    """The code of the most that the slice asks for, which `Flows` adds up."""
     is_closed: bool = False
     """Whether nothing can slow the slice as long as nobody else begins one."""
     speed: float = 0.0
