@@ -25,8 +25,15 @@ from partita.simulator.heat import HeatNetwork
 from partita.simulator.outcome import Outcome
 from partita.simulator.scenario import scenario_from
 from partita.simulator.scenario_run import simulate_scenario
-from partita.units import US_PER_S
-from tests.simulator.test_heat import NS_PER_S, UNITS, computing, sustained, throughput_share, time_constant_s
+from tests.simulator.test_heat import (
+    INFERENCE_MS,
+    NS_PER_S,
+    UNITS,
+    computing,
+    sustained,
+    throughput_share,
+    time_constant_s,
+)
 
 READING_S = 5.13
 """Between two lines of the table."""
@@ -229,7 +236,7 @@ def draw(path: Path, coolings: Sequence[Cooling], warming: Zones, runs: dict[str
         curve = outcome.curve("latency 0")
         assert curve is not None, "a single stream has one"
         colour = unit_colour(unit).on(dark=dark)
-        rates = _smooth([US_PER_S / 2e3 / latency for _, latency in curve.points])
+        rates = _smooth([INFERENCE_MS / latency_ms for _, latency_ms in curve.points])
         lasting.plot([t / NS_PER_S for t, _ in curve.points], rates, color=colour, linewidth=1.4, label=unit.upper())
         low, high = PUBLISHED_SUSTAINED[unit]
         lasting.axhspan(low - 0.004, high + 0.004, color=colour, alpha=0.15, linewidth=0)

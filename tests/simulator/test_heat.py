@@ -20,6 +20,8 @@ from tests.simulator.plans import make_plan, step
 
 NS_PER_S = 1_000_000_000
 UNITS = ("cpu", "gpu", "npu")
+INFERENCE_MS = 500.0
+"""At top clocks, of the runs that last."""
 # Cooling of the big CPU zone and the GPU zone of a Galaxy S25+ after 20 s of load on the CPU, C, each 5.13 s, the
 # first 5 s after its end. Source: DaSettingsPNGN/S25_THERMAL- (MIT), log 20251126_112051.
 S25_COOLING_C = {
@@ -116,9 +118,10 @@ def test_the_case_warms_up_within_the_published_time_constants() -> None:
 
 def computing(unit: str) -> Plan:
     """Half a second of arithmetic that fills the unit and streams 5 GB/s."""
-    plan = make_plan([step("a", unit, "", 500_000.0, dram_bytes=2_500_000_000)], [])
+    time_us = INFERENCE_MS * 1e3
+    plan = make_plan([step("a", unit, "", time_us, dram_bytes=2_500_000_000)], [])
     operator = plan.operators[0]
-    cost = replace(operator.cost, compute_us=500_000.0, memory_us=250_000.0)
+    cost = replace(operator.cost, compute_us=time_us, memory_us=time_us / 2)
     return replace(plan, operators=(replace(operator, cost=cost),))
 
 
@@ -134,7 +137,7 @@ def throughput_share(outcome: Outcome, start_s: float, end_s: float) -> float:
     curve = outcome.curve("latency 0")
     assert curve is not None
     values = [v for t, v in curve.points if start_s * NS_PER_S <= t < end_s * NS_PER_S]
-    return 500.0 / (sum(values) / len(values))
+    return INFERENCE_MS / (sum(values) / len(values))
 
 
 def test_a_full_gpu_sustains_what_tinybench_measured_of_its_peak() -> None:
