@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from partita.devices.kernel_shape import KernelShape
-from partita.devices.laws import gpu_kernels, thread_pool
+from partita.devices.laws import core_sets, gpu_kernels, thread_pool
 from partita.devices.laws.delegate import Gpu
 from partita.devices.laws.gpu_waves import KernelLaw
 from partita.devices.laws.thread_pool import KernelColumns
@@ -145,13 +145,18 @@ def threads_us(name: str, dtype: str, cores: Mapping[str, int], shapes: Sequence
         return np.full(len(shapes), np.nan)
     columns = KernelColumns(shapes, content.get("rows_of_tile", thread_pool.ROWS_OF_TILE))
     parameters = _parameters(name, dtype)
-    return thread_pool.kernel_us(columns, parameters, content["types"], cores, content["whole"], SIZE_BYTES[dtype])
+    times = thread_pool.kernel_us(columns, parameters, content["types"], cores, content["whole"], SIZE_BYTES[dtype])
+    own = (
+        content["dtypes"][dtype].get("sets", {}).get(core_sets.name_of({t: cores.get(t, 0) for t in content["types"]}))
+    )
+    return times if own is None else times * core_sets.factors(columns, np.array(own, dtype=np.float64))
 
 
 @cache
 def _parameters(name: str, dtype: str) -> Mapping[str, Floats]:
     stored = law_file(name)["dtypes"][dtype]["parameters"]
-    return {key: with_later_classes(key, np.asarray(values, dtype=np.float64)) for key, values in stored.items()}
+    known = {key: with_later_classes(key, np.asarray(values, dtype=np.float64)) for key, values in stored.items()}
+    return {name: np.array([thread_pool.NOTHING]) for name in thread_pool.LATER} | known
 
 
 def with_later_classes(parameter: str, values: Floats) -> Floats:

@@ -19,17 +19,19 @@ from partita.devices.laws.trees import Floats
 
 CLASSES = (
     "pointwise", "conv", "first", "depthwise3", "depthwise3_strided", "depthwise5", "grouped", "gemm", "pool", "mean",
-    "add", "movement", "activation", "multiply", "norm", "relu", "depthwise5_strided",
+    "add", "movement", "activation", "multiply", "norm", "relu", "depthwise5_strided", "depthwise7",
 )  # fmt: skip
-SPLIT_FROM = {"depthwise5_strided": "depthwise5"}
+SPLIT_FROM = {"depthwise5_strided": "depthwise5", "depthwise7": "depthwise5"}
 """Later classes, in the order of `CLASSES`, and the one whose parameters they have in a law that was fitted before."""
 MOVING = ("mean", "add", "movement", "activation", "multiply", "norm", "relu")
 """Classes whose work is the elements that they read and write."""
 DENSE = tuple(CLASSES.index(name) for name in ("pointwise", "conv", "first"))
 DEPTHWISE = tuple(CLASSES.index(name) for name in CLASSES if name.startswith("depthwise"))
-GROUPED, GEMM = CLASSES.index("grouped"), CLASSES.index("gemm")
+GROUPED, GEMM, NORM, DEPTHWISE7 = (CLASSES.index(name) for name in ("grouped", "gemm", "norm", "depthwise7"))
 UNFOLDED = tuple(CLASSES.index(name) for name in ("conv", "first", "pointwise"))
 FIRST_CHANNELS = 4
+WIDEST_WINDOW = 25
+"""Taps for which libraries have a depthwise kernel (XNNPACK's and QNNPACK's: 9 and 25); wider ones go another way."""
 ROWS_OF_TILE, COLUMNS_OF_TILE = 4, 8
 """Of the block that the matrix kernel computes at a time: Ruy's on Armv8; XNNPACK's has up to 6 rows."""
 NORM_OF_PARTS = 1.5
@@ -52,9 +54,12 @@ PARAMETERS = {
     "efficiency": ("class",), "core": ("core",), "class_on_core": ("class", "core"), "bandwidth": ("core",),
     "shared_bandwidth": ("core",), "dispatch": ("core",), "sync": ("core",), "serial": ("class",),
     "element_rate": ("core",), "slopes": (12,), "output_cost": (4,), "hard_swish": (1,), "pad": (1,), "unfold": (3,),
-    "serial_unfold": (1,), "main_on_slow": (1,), "last_core": ("core",),
+    "serial_unfold": (1,), "main_on_slow": (1,), "last_core": ("core",), "norm_row": (1,),
+    "wide_window": (1,),
 }  # fmt: skip
 """Name -> shape. All are logarithms, but `slopes` (plain), and `serial`, `serial_unfold`, `main_on_slow` (logits)."""
+LATER, NOTHING = ("norm_row", "wide_window"), -30.0
+"""Costs that a law fitted before they were known does not have, and the logarithm that they then have."""
 
 
 Parameters = Mapping[str, Floats]
@@ -156,6 +161,8 @@ def class_of(shape: KernelShape) -> str:
     if shape.kind == ks.GEMM:
         return "gemm" if shape.pixels == 1 else "pointwise"
     if shape.kind == ks.DEPTHWISE:
+        if shape.taps > WIDEST_WINDOW:
+            return "depthwise7"
         if shape.side >= 5:
             return "depthwise5_strided" if shape.stride > 1 else "depthwise5"
         return "depthwise3_strided" if shape.stride > 1 else "depthwise3"
@@ -223,7 +230,10 @@ def compute_us(kernels: KernelColumns, p: Parameters) -> Floats:
         + (classes == GROUPED) * 20.0 * cost[2]
         + (classes == GEMM) * 20.0 * cost[3]
     )
-    output_us = (per_output * kernels.elements + 5.0 * np.exp(p["hard_swish"][0]) * kernels.hard_swish) / OPS_PER_US
+    per_row = (classes == NORM) * 20.0 * np.exp(p["norm_row"][0])  # its loop over channels begins anew at each pixel
+    steps = per_output * kernels.elements + 5.0 * np.exp(p["hard_swish"][0]) * kernels.hard_swish
+    per_call_us = (classes == DEPTHWISE7) * np.exp(p["wide_window"][0])
+    output_us = (steps + per_row * kernels.rows) / OPS_PER_US + per_call_us
     result: Floats = work_us[:, None] / rate + output_us[:, None] / np.exp(p["core"] + p["element_rate"])[None, :]
     return result
 

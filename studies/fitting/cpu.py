@@ -9,16 +9,22 @@ from partita.devices.kernel_shape import KernelShape
 from partita.devices.laws.parameters import pack, shapes_of, unpack
 from partita.devices.laws.thread_pool import CLASSES, KernelColumns, compute_us, kernel_us
 from partita.devices.laws.trees import Floats
+from partita.studies.fitting import core_sets
+from partita.studies.fitting.least_squares import Prior, fitted
+from partita.studies.fitting.pool_slopes import slopes
 from partita.units import US_PER_MS
 
 SCALE = 0.03
 """Error, as a logarithm, at which a residual counts 1."""
+OUTLIER = 1.5
+"""Residual from which on it counts as its absolute value rather than its square."""
+TURNS = 25
 CORE_GMAC_PER_S = {"large": 0.7, "med": 0.5, "small": -0.7}
 CORE_GB_PER_S = {"large": 2.0, "med": 1.8, "small": 0.8}
 START_OF_CLASS = {
     "pointwise": 2.0, "conv": 2.2, "first": 1.0, "depthwise3": 0.5, "depthwise3_strided": 0.4, "depthwise5": 0.5,
-    "depthwise5_strided": 0.5, "grouped": -0.7, "gemm": 1.2, "pool": 0.5, "mean": 0.3, "add": 0.0, "movement": 0.0,
-    "activation": -1.0, "multiply": 0.0, "norm": -0.5, "relu": 0.0,
+    "depthwise5_strided": 0.5, "depthwise7": 0.5, "grouped": -0.7, "gemm": 1.2, "pool": 0.5, "mean": 0.3, "add": 0.0,
+    "movement": 0.0, "activation": -1.0, "multiply": 0.0, "norm": -0.5, "relu": 0.0,
 }  # fmt: skip
 THREADED = (
     "pointwise",
@@ -28,13 +34,14 @@ THREADED = (
     "depthwise3_strided",
     "depthwise5",
     "depthwise5_strided",
+    "depthwise7",
     "gemm",
 )
 """Classes whose kernels share their work among threads; the others start at a third serial."""
 STRENGTH = {
     "efficiency": 0.3, "core": 0.1, "class_on_core": 3.0, "bandwidth": 0.5, "shared_bandwidth": 0.5, "dispatch": 0.7,
     "sync": 0.7, "serial": 0.5, "element_rate": 0.5, "slopes": 4.0, "output_cost": 0.5, "hard_swish": 1.0, "pad": 1.0,
-    "unfold": 0.3, "serial_unfold": 0.3, "main_on_slow": 1.0, "last_core": 1.0,
+    "unfold": 0.3, "serial_unfold": 0.3, "main_on_slow": 1.0, "last_core": 1.0, "norm_row": 1.0, "wide_window": 0.375,
 }  # fmt: skip
 """Inverse standard deviation of each parameter around its start: the ridge."""
 NOTHING: Mapping[str, float] = {}
@@ -57,6 +64,15 @@ class Measured:
     size_bytes: float
     started: dict[str, Floats] = field(default_factory=dict)
     """Parameters from which the fit starts instead, such as those of like chips."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """A law: the pool's parameters, and the coefficients of each set of cores."""
+
+    vector: Floats
+    sets: Floats
+    """[sets of cores, coefficients]"""
 
 
 def gathered(kernels_of: Mapping[str, Sequence[KernelShape]]) -> tuple[tuple[str, ...], KernelColumns, Floats]:
@@ -87,6 +103,8 @@ def start_of(types: Sequence[str]) -> Floats:
     start["unfold"] -= 1.0
     start["main_on_slow"] -= 2.0
     start["last_core"] -= 3.0
+    start["norm_row"] -= 2.0
+    start["wide_window"] += 6.0
     return pack(start, types)
 
 
@@ -108,18 +126,16 @@ def fit(
     measured: Measured,
     rows: Sequence[int],
     start: Floats | None = None,
-    steps: int = 40,
+    turns: int = TURNS,
     fixed: Mapping[str, float] = NOTHING,
 ) -> Floats:
     """The parameters that fit the models `rows` best: soft absolute errors of logarithms, and a ridge to the start.
 
     Those in `fixed` keep that value: so a part of the law is switched off.
     """
-    from scipy.optimize import least_squares
-
     origin = pack(measured.started, measured.types) if measured.started else start_of(measured.types)
-    strength = np.concatenate(
-        [np.full(int(np.prod(shape)), STRENGTH[name]) for name, shape in shapes_of(measured.types).items()]
+    deviation = np.concatenate(
+        [np.full(int(np.prod(shape)), OUTLIER / STRENGTH[name]) for name, shape in shapes_of(measured.types).items()]
     )
     part = Measured(
         measured.models, measured.kernels, measured.counts[list(rows)], measured.cores, measured.types, measured.whole,
@@ -136,11 +152,15 @@ def fit(
         return vector
 
     def residuals(x: Floats) -> Floats:
-        errors = (np.log(predicted_ms(whole(x), part)[known]) - target) / SCALE
-        return np.concatenate([errors, ((whole(x) - origin) * strength)[free]])
+        errors: Floats = (np.log(predicted_ms(whole(x), part)[known]) - target) / (SCALE * OUTLIER)
+        return errors
 
-    solution = least_squares(residuals, begin[free], loss="soft_l1", f_scale=1.5, max_nfev=steps)
-    return whole(np.asarray(solution.x))
+    def slopes_of(x: Floats) -> Floats:
+        result: Floats = slopes(part, whole(x))[known][:, free] / (SCALE * OUTLIER)
+        return result
+
+    prior = Prior(origin[free], deviation[free])
+    return whole(fitted(residuals, prior, begin[free], turns, slopes_of))
 
 
 def _with_fixed(vector: Floats, fixed: Mapping[str, float], types: Sequence[str]) -> Floats:
@@ -148,16 +168,26 @@ def _with_fixed(vector: Floats, fixed: Mapping[str, float], types: Sequence[str]
     return pack(parameters, types)
 
 
+def fitted_sets(
+    measured: Measured, rows: Sequence[int], *, fixed: Mapping[str, float] = NOTHING, has_sets: bool = True
+) -> Fitted:
+    """The law of the pool and, unless it is switched off, what its sets of cores do otherwise, from models `rows`."""
+    vector = fit(measured, rows, fixed=fixed)
+    if has_sets:
+        return Fitted(vector, core_sets.fit(measured, rows, vector))
+    return Fitted(vector, np.zeros((len(measured.cores), core_sets.COEFFICIENTS)))
+
+
 def cross_validated(
-    measured: Measured, folds: int = 5, seed: int = 0, fixed: Mapping[str, float] = NOTHING
-) -> tuple[Floats, Floats]:
-    """The parameters fitted on all models, and what each model is predicted to take by a fit without it."""
+    measured: Measured, folds: int = 10, seed: int = 0, *, fixed: Mapping[str, float] = NOTHING, has_sets: bool = True
+) -> tuple[Fitted, Floats]:
+    """The fit to all models, and what each is predicted to take by a fit without it, which begins anew."""
     count = len(measured.models)
-    everything = fit(measured, range(count), fixed=fixed)
     left_out = np.full(measured.latency_ms.shape, np.nan)
     order = np.random.default_rng(seed).permutation(count)
     for number in range(folds):
         held = order[number::folds]
         others = [row for row in range(count) if row not in set(held.tolist())]
-        left_out[held] = predicted_ms(fit(measured, others, everything, 8, fixed), measured)[held]
-    return everything, left_out
+        found = fitted_sets(measured, others, fixed=fixed, has_sets=has_sets)
+        left_out[held] = core_sets.predicted_ms(measured, found.vector, found.sets)[held]
+    return fitted_sets(measured, range(count), fixed=fixed, has_sets=has_sets), left_out

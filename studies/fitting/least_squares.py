@@ -33,11 +33,23 @@ def soft(residuals: Vector) -> Vector:
     return softened
 
 
+def softening(residuals: Vector) -> Vector:
+    """Derivative of `soft`."""
+    root = np.sqrt(1 + residuals**2)
+    slope: Vector = np.sqrt((root + 1) / 2) / root
+    return slope
+
+
 def fitted(
-    residuals_of: Callable[[Vector], Vector], prior: Prior, start: Vector | None = None, turns: int = 60
+    residuals_of: Callable[[Vector], Vector],
+    prior: Prior,
+    start: Vector | None = None,
+    turns: int = 60,
+    slopes_of: Callable[[Vector], NDArray[np.float64]] | None = None,
 ) -> Vector:
     """The parameters with the least sum of softened squares and squared distances from the prior; deterministic.
 
+    `slopes_of` gives the derivatives of the residuals, [residuals, parameters]; without it they are differences.
     Source: Marquardt, "An algorithm for least-squares estimation of nonlinear parameters", SIAM J. 11(2), 1963.
     """
 
@@ -47,7 +59,11 @@ def fitted(
     x = prior.center.copy() if start is None else start.copy()
     now, damping = whole(x), FIRST_DAMPING
     for _ in range(turns):
-        slopes = _slopes(whole, x, now)
+        if slopes_of is None:
+            slopes = _slopes(whole, x, now)
+        else:
+            softened = softening(residuals_of(x))[:, None] * slopes_of(x)
+            slopes = np.concatenate([softened, np.diag(1 / prior.deviation)])
         curvature, downhill = slopes.T @ slopes, slopes.T @ now
         before = float(now @ now)
         while damping < MOST_DAMPING:

@@ -12,11 +12,12 @@ import numpy as np
 
 from partita.devices import Soc, load_soc
 from partita.devices.kernel_shape import KernelShape, kernel_shape
+from partita.devices.laws.core_sets import name_of
 from partita.devices.laws.law import FORMAT, SIZE_BYTES
 from partita.devices.laws.parameters import unpack
 from partita.devices.laws.trees import Floats
 from partita.errors import ModelError, StudyError
-from partita.studies.fitting import cpu, gpu
+from partita.studies.fitting import core_sets, cpu, gpu
 from partita.studies.validation.models import cover, graph_of, model_path
 from partita.studies.validation.table import Progress, Record, Records
 from partita.studies.validation.tables.qed_models import DTYPE_OF, GRAPHS, chip_of
@@ -25,7 +26,7 @@ CORE_TYPES = ("large", "med", "small")
 """As the table calls them, from the fastest."""
 REAL_NETWORKS = "real CNN"
 SOURCE = "qed-usc/mobile-ml-benchmark c864a33"
-FOLDS = 3
+FOLDS = 10
 FEWEST_MODELS = 12
 OF_ONE_KERNEL = [0.6, 1.7]
 """The interval of one kernel, which is measured in no table: an estimate."""
@@ -122,18 +123,19 @@ def cpu_law(rows: Sequence[Record], shapes: Mapping[str, Sequence[KernelShape]],
 
 def _part(measured: cpu.Measured) -> dict[str, Any]:
     """One precision: parameters, intervals and what the fit says of itself."""
-    vector, left_out = cpu.cross_validated(measured, FOLDS)
+    found, left_out = cpu.cross_validated(measured, FOLDS)
     latency = measured.latency_ms
     known = np.isfinite(latency)
     ratio = (latency / left_out)[known]
     owners = [measured.models[row] for row in np.nonzero(known)[0]]
     low, high = np.quantile(ratio, [gpu.SHARE_BELOW, gpu.SHARE_ABOVE])
-    inside = np.abs(cpu.predicted_ms(vector, measured) / latency - 1)
+    inside = np.abs(core_sets.predicted_ms(measured, found.vector, found.sets) / latency - 1)
     covered = gpu.coverage(ratio, np.zeros(len(ratio), dtype=int), owners)
     of_set = np.nanmean(np.abs(left_out / latency - 1), axis=0)
-    sets = ["".join(f"{count}{name}" for name, count in cores.items()) for cores in measured.cores]
+    sets = [name_of({name: cores.get(name, 0) for name in measured.types}) for cores in measured.cores]
     return {
-        "parameters": {k: np.round(v, DIGITS).tolist() for k, v in unpack(vector, measured.types).items()},
+        "parameters": {k: np.round(v, DIGITS).tolist() for k, v in unpack(found.vector, measured.types).items()},
+        "sets": dict(zip(sets, np.round(found.sets, DIGITS).tolist(), strict=True)),
         "model_interval": [round(float(low), DIGITS), round(float(high), DIGITS)],
         "interval": {"all": OF_ONE_KERNEL},
         "fit": record_of(inside, np.abs(1 / ratio - 1), dict(zip(sets, of_set.tolist(), strict=True)), FOLDS)

@@ -29,6 +29,7 @@ MEASURED = Path(__file__).parent / "ablation.json"
 CHIP, FRAMEWORK = "Snapdragon 855", "TFLite v2.10"
 NOT_AT_ALL = -20.0
 """A logarithm, or a logit, of nothing."""
+OF_SETS = "factors of each set of cores"
 OF_THE_CPU: Mapping[str, Mapping[str, float]] = {
     "nothing: the law as it is": {},
     "the unfolding of windows before a product": {"unfold": NOT_AT_ALL},
@@ -90,9 +91,9 @@ def _line(law: str, without: str, errors: Floats) -> dict[str, Any]:
 def _of_cpu(data: Path, models: Path, say: Callable[[str], None]) -> Iterator[dict[str, Any]]:
     rows = rows_of(read_records(data / "qed_e2e_real.csv"), FRAMEWORK, CHIP, "CPU")
     measured = measured_cpu(rows, shapes_by_model(rows, models, "cpu", lambda text: None), "fp32")
-    for without, fixed in OF_THE_CPU.items():
+    for without, fixed in (*OF_THE_CPU.items(), (OF_SETS, cpu.NOTHING)):
         say(f"CPU without {without}")
-        _, left_out = cpu.cross_validated(measured, FOLDS, fixed=fixed)
+        _, left_out = cpu.cross_validated(measured, FOLDS, fixed=fixed, has_sets=without != OF_SETS)
         errors = np.abs(left_out / measured.latency_ms - 1)
         yield _line(f"{CHIP}, CPU, float32, every set of cores", without, errors[np.isfinite(errors)])
 
