@@ -1,4 +1,4 @@
-"""What a set of cores does otherwise than the law of the pool says: a factor on each kernel, by its group and its size.
+"""What a set of cores does otherwise than the law of the pool says: a factor on the work of each kernel.
 
     factor = exp(level + depth * log depth + columns * log columns + rows * log rows), of the kernel's group
 
@@ -24,7 +24,8 @@ GROUPS: Mapping[str, tuple[int, ...]] = {
 }
 """Group of kernels -> classes; each has four coefficients, in the order of `TERMS`."""
 TERMS = ("level", "depth", "columns", "rows")
-WITHOUT_DEPTH = ("depthwise", "rest")
+WITHOUT = {"depth": ("depthwise", "rest"), "columns": ("rest",)}
+"""Term -> groups that have none: all kernels of the group are alike in it, or cost much the same for any number."""
 REACH = 3.5
 """Of the logarithm of a size over its reference."""
 
@@ -35,12 +36,13 @@ def terms(kernels: KernelColumns) -> Floats:
     found = []
     for name, members in GROUPS.items():
         inside = np.isin(kernels.classes, members).astype(np.float64)
-        found += [inside, inside * depth * (name not in WITHOUT_DEPTH), inside * columns, inside * rows]
+        sizes = (depth * (name not in WITHOUT["depth"]), columns * (name not in WITHOUT["columns"]), rows)
+        found += [inside, *(inside * size for size in sizes)]
     return np.array(found)
 
 
 def factors(kernels: KernelColumns, coefficients: Floats) -> Floats:
-    """Of each kernel on the set with these coefficients."""
+    """Of each kernel's work on the set with these coefficients; what a kernel of any size takes has none."""
     result: Floats = np.exp(np.asarray(coefficients, dtype=np.float64) @ terms(kernels))
     return result
 

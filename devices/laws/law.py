@@ -149,7 +149,10 @@ def threads_us(name: str, dtype: str, cores: Mapping[str, int], shapes: Sequence
     own = (
         content["dtypes"][dtype].get("sets", {}).get(core_sets.name_of({t: cores.get(t, 0) for t in content["types"]}))
     )
-    return times if own is None else times * core_sets.factors(columns, np.array(own, dtype=np.float64))
+    if own is None:
+        return times
+    fixed = thread_pool.fixed_us(parameters, content["types"], cores)
+    return fixed + (times - fixed) * core_sets.factors(columns, np.array(own, dtype=np.float64))
 
 
 @cache

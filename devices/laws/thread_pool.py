@@ -206,9 +206,15 @@ def kernel_us(  # noqa: PLR0913  (what a pool of threads is made of)
         factor * kernels.unfolded * size_bytes / BYTES_PER_US * (serial_unfold * alone + (1 - serial_unfold) * shared)
     )
     parts = (work_us**NORM_OF_PARTS + memory_us**NORM_OF_PARTS) ** (1 / NORM_OF_PARTS)
-    fixed = np.exp(p["dispatch"][fast]) + (np.exp(p["sync"][slow]) * (threads - 1) if threads > 1 else 0.0)
-    total: Floats = parts + unfold_us + fixed
+    total: Floats = parts + unfold_us + fixed_us(p, types, cores)
     return total
+
+
+def fixed_us(p: Parameters, types: Sequence[str], cores: Mapping[str, int]) -> float:
+    """What a kernel of any size takes: to be handed out, and to wait for all threads."""
+    used = [types.index(name) for name in types if cores.get(name)]
+    threads = sum(cores.values())
+    return float(np.exp(p["dispatch"][used[0]])) + float(np.exp(p["sync"][used[-1]])) * (threads - 1)
 
 
 def _pooled(p: Parameters, used: Sequence[tuple[int, int]], slow: int) -> float:

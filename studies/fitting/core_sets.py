@@ -7,6 +7,7 @@ import numpy as np
 
 from partita.devices.laws import core_sets
 from partita.devices.laws.parameters import unpack
+from partita.devices.laws.thread_pool import fixed_us
 from partita.devices.laws.trees import Floats
 from partita.studies.fitting.pool_slopes import times_us
 from partita.units import US_PER_MS
@@ -30,29 +31,38 @@ def fit(measured: "Measured", rows: Sequence[int], vector: Floats) -> Floats:
     times = times_us(measured, unpack(vector, measured.types))
     terms = core_sets.terms(measured.kernels)
     counts, latency_us = measured.counts[list(rows)], measured.latency_ms[list(rows)] * US_PER_MS
-    found = [_of_set(terms, time, counts, column) for time, column in zip(times, latency_us.T, strict=True)]
-    return np.stack(found)
+    sets = zip(times, _fixed_us(measured, vector), latency_us.T, strict=True)
+    return np.stack([_of_set(terms, time - fixed, counts, fixed, column) for time, fixed, column in sets])
 
 
 def predicted_ms(measured: "Measured", vector: Floats, coefficients: Floats) -> Floats:
     """[models, sets of cores] by the law of the pool and the factors of the sets."""
-    times = times_us(measured, unpack(vector, measured.types))
-    result: Floats = measured.counts @ (times * np.exp(coefficients @ core_sets.terms(measured.kernels))).T / US_PER_MS
+    fixed = _fixed_us(measured, vector)[:, None]
+    work_us = times_us(measured, unpack(vector, measured.types)) - fixed
+    kernels_us = fixed + work_us * np.exp(coefficients @ core_sets.terms(measured.kernels))
+    result: Floats = measured.counts @ kernels_us.T / US_PER_MS
     return result
 
 
-def _of_set(terms: Floats, time_us: Floats, counts: Floats, latency_us: Floats) -> Floats:
+def _fixed_us(measured: "Measured", vector: Floats) -> Floats:
+    """Of each set of cores."""
+    parameters = unpack(vector, measured.types)
+    return np.array([fixed_us(parameters, measured.types, cores) for cores in measured.cores])
+
+
+def _of_set(terms: Floats, work_us: Floats, counts: Floats, fixed: float, latency_us: Floats) -> Floats:
     """Ridge regression of the logarithms of latencies, in a few turns: the terms' shares follow the factors."""
     deviation = np.where(np.arange(len(terms)) % len(core_sets.TERMS) == 0, OF_LEVEL, OF_SIZE)
     known = np.isfinite(latency_us)
     counts, measured = counts[known], np.log(latency_us[known])
     found: Floats = np.zeros(len(terms))
     for _ in range(TURNS):
-        now_us = time_us * np.exp(found @ terms)
-        total_us = counts @ now_us
+        now_us = work_us * np.exp(found @ terms)
+        total_us = counts @ (now_us + fixed)
         errors = measured - np.log(total_us)
         shares = (counts @ (now_us * terms).T) / total_us[:, None]
         weights = 1 / np.sqrt(1 + (errors / OUTLIER) ** 2) / ERROR**2
         weighted = shares.T * weights
-        found = np.linalg.solve(weighted @ shares + np.diag(deviation**-2), weighted @ (errors + shares @ found))
+        curvature = weighted @ shares + np.diag(deviation**-2)
+        found = np.linalg.solve(curvature, weighted @ (errors + shares @ found)).astype(np.float64)
     return found
