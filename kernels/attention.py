@@ -196,7 +196,7 @@ def softmax_of_scores(scores: Array) -> Array:
         _softmax_in_place(scores)
     elif scores.size:
         rows = scores.reshape(-1, scores.shape[-1])
-        share(lambda part: _softmax_in_place(rows[part]), cuts(len(rows), -(-scores.size // BLOCK)))
+        share(lambda part: _softmax_in_place(rows[part]), cuts(len(rows), -(-scores.size // (2 * BLOCK))))
     return scores
 
 
@@ -204,11 +204,12 @@ def _softmax_in_place(scores: Array) -> None:
     if scores.shape[-1] == 0:
         return
     largest = scores.max(axis=-1, keepdims=True)
-    np.copyto(largest, 0, where=np.isneginf(largest))
+    lowest = np.nextafter(scores.dtype.type(-np.inf), scores.dtype.type(0))
+    np.maximum(largest, lowest, out=largest)  # a row of minus infinity only, whose exponentials must be 0
     scores -= largest
     np.exp(scores, out=scores)
     total = scores.sum(axis=-1, keepdims=True)
-    np.copyto(total, 1, where=total == 0)
+    np.maximum(total, 1, out=total)  # it is less in such a row only
     scores /= total
 
 

@@ -33,7 +33,9 @@ def multiply(a: Array, b: Array, out: Array | None = None, finish: Finish = fini
     if out is None and finish is finish_nothing and compiled.suits_dots(a, b):
         return compiled.dots(a, b)
     if out is None:
-        leading = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        leading = a.shape[:-2]
+        if b.shape[:-2] != leading:
+            leading = np.broadcast_shapes(leading, b.shape[:-2])
         out = np.empty((*leading, a.shape[-2], b.shape[-1]), np.result_type(a, b))
     work = max(out.size * a.shape[-1], READING * max(a.size, b.size))
     is_shared = threads.threads() > 1 and out.dtype.kind == "f" and blas.can_be_limited()
