@@ -1,5 +1,6 @@
 """Kernels share their blocks among threads, and no bit depends on how many there are."""
 
+import os
 import threading
 from collections.abc import Callable
 
@@ -126,6 +127,18 @@ def test_inside_kept_apart_everything_runs_on_its_own_thread(monkeypatch: pytest
     with threads.kept_apart():
         threads.share(lambda _: used.add(threading.get_ident()), range(50))
     assert used == {threading.get_ident()}
+
+
+def test_a_thread_that_sleeps_is_kept_off_the_processor_of_its_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("there is no choice of processors")
+    (helper,) = threads._first(1)[:1]
+    allowed = os.sched_getaffinity(0)
+    for mine in allowed:
+        monkeypatch.setattr(threads, "_number_of_processor", lambda mine=mine: lambda: mine)
+        threads._keep_away(helper._thread)
+        assert os.sched_getaffinity(helper._thread.native_id) == allowed - {mine}
+    assert os.sched_getaffinity(0) == allowed
 
 
 def test_helpers_see_how_the_caller_treats_overflow(monkeypatch: pytest.MonkeyPatch) -> None:
