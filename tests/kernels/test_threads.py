@@ -137,7 +137,9 @@ def test_a_thread_that_sleeps_is_kept_off_the_processor_of_its_caller(monkeypatc
     for mine in allowed:
         monkeypatch.setattr(threads, "_number_of_processor", lambda mine=mine: lambda: mine)
         threads._keep_away(helper._thread)
-        assert os.sched_getaffinity(helper._thread.native_id) == allowed - {mine}
+        number = helper._thread.native_id
+        assert number is not None
+        assert os.sched_getaffinity(number) == allowed - {mine}
     assert os.sched_getaffinity(0) == allowed
 
 
