@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from partita.graph.plan import Baseline, Proof
+from partita.graph.plan import Baseline, Plan, Proof
 from partita.reports.account import Account
 from partita.reports.aim import aim_text, figure_text
 from partita.reports.chip import HOST_KIND
@@ -128,6 +128,7 @@ def verdict_of(account: Account, timeline: Timeline | None = None) -> Verdict:
     """The verdict on a plan, and on what the simulator says of it."""
     plan, chip = account.plan, account.chip
     used = [total for total in account.units if total.operators]
+    is_shared = any(operator.shared is not None for operator in plan.operators)
     latency_us = plan.latency_us
     told = timeline is not None and abs(timeline.latency_us - latency_us) > SAME_TIMELINE * latency_us
     return Verdict(
@@ -135,9 +136,9 @@ def verdict_of(account: Account, timeline: Timeline | None = None) -> Verdict:
         aim="" if plan.proof.objective == "latency" else f"{figure_text(plan.proof)} {aim_text(plan.proof)}, ",
         chip=printable(chip.short_title),
         soc=printable(chip.name),
-        placement=_placement(account),
-        only_unit=chip.place(used[0].unit.name) if len(used) == 1 else "",
-        host_alone=[total.unit.name for total in used] == [plan.host.unit],
+        placement="; ".join(part for part in (_placement(account), _sharing(plan)) if part),
+        only_unit=chip.place(used[0].unit.name) if len(used) == 1 and not is_shared else "",
+        host_alone=[total.unit.name for total in used] == [plan.host.unit] and not is_shared,
         host_unit=plan.host.unit,
         host=chip.place(plan.host.unit),
         reference=_reference(account),
@@ -187,6 +188,12 @@ def _placement(account: Account) -> str:
     detour_us = sum(fallback.cost_us for fallback in fallbacks_of(account) if fallback.unit.kind == HOST_KIND)
     where = " and ".join(account.chip.place(total.unit.name) for total in on_cpu)
     return f"{count_text(count, 'operator')} on {where} {verb} {ms_text(detour_us, 2)}"
+
+
+def _sharing(plan: Plan) -> str:
+    """How many operators two units compute together; empty if each has one."""
+    count = sum(operator.shared is not None for operator in plan.operators)
+    return f"{count_text(count, 'operator')} shared by two units" if count else ""
 
 
 def sure_text(account: Account) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 
-from partita.graph.plan import Plan
+from partita.graph.plan import Plan, Shared
 from partita.reports.account import Account
 from partita.reports.fallbacks import fallbacks_of
 from partita.reports.verdict import verdict_of
@@ -38,6 +38,20 @@ def test_a_plan_on_the_host_alone_claims_no_gain() -> None:
     text = sentence(plan_of([("Conv", "cpu", "", 500.0)]))
     assert "the CPU alone is the quickest placement found" in text
     assert "faster" not in text
+
+
+@pytest.mark.parametrize(("own", "second"), [("npu", "cpu"), ("cpu", "npu")])
+def test_an_operator_that_two_units_share_is_not_told_as_ones_own(own: str, second: str) -> None:
+    plan = plan_of([("Conv", own, "", 50.0), ("Relu", own, "", 20.0)])
+    first, *others = plan.operators
+    parts = Shared(
+        unit=second, dtype="float32", channels=8, end=4, eighths=4, first=first.cost, second=first.cost,
+        transform_us=1.0, map_us=1.0, pre_sync_us=1.0, post_sync_us=1.0,
+    )  # fmt: skip
+    text = sentence(replace(plan, operators=(replace(first, shared=parts), *others)))
+    assert "all of it" not in text
+    assert "alone is the quickest" not in text
+    assert text.endswith("; one operator shared by two units.")
 
 
 def test_accelerators_that_share_the_work_are_named_with_their_shares() -> None:
