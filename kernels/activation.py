@@ -7,7 +7,7 @@ import numpy as np
 
 from partita.errors import KernelError
 from partita.kernels.arrays import Array, broadcast_shape, in_blocks, limited, quiet
-from partita.kernels.functions import erf_block
+from partita.kernels.functions import ERF_POLYNOMIAL
 from partita.kernels.registry import kernel
 
 
@@ -188,13 +188,23 @@ def softsign(input: Array) -> Array:
     return np.asarray(input / (1 + np.abs(input)))
 
 
+GELU_POLYNOMIAL = tuple(c * math.sqrt(0.5) ** (2 * i + 1) for i, c in enumerate(ERF_POLYNOMIAL))
+"""atanh(erf(x / sqrt 2)) / x as a polynomial in x^2, positive and growing beyond the range it was fitted for."""
+
+
 def gelu_erf_block(x: Array, out: Array, scratch: Array) -> None:
-    """Write x (1 + erf(x / sqrt 2)) / 2 into `out`."""
-    np.multiply(x, math.sqrt(0.5), out=out)
-    erf_block(out, out, scratch)
-    out += 1
-    out *= x
-    out *= 0.5
+    """Write x (1 + erf(x / sqrt 2)) / 2 into `out`, which may be `x`."""
+    np.multiply(x, x, out=scratch)
+    factor = scratch * GELU_POLYNOMIAL[-1]
+    for coefficient in GELU_POLYNOMIAL[-2:0:-1]:
+        factor += coefficient
+        factor *= scratch
+    factor += GELU_POLYNOMIAL[0]
+    factor *= x
+    np.tanh(factor, out=factor)
+    factor += 1
+    factor *= 0.5
+    np.multiply(x, factor, out=out)
 
 
 def gelu_tanh_block(x: Array, out: Array, scratch: Array) -> None:

@@ -11,6 +11,7 @@ from partita.kernels import attention_plan
 from partita.kernels.arrays import BLOCK, Array
 from partita.kernels.products import cuts, multiply
 from partita.kernels.registry import kernel
+from partita.kernels.softmax import NARROW, row_sums
 from partita.kernels.threads import share
 
 _DOUBLE = 11
@@ -72,7 +73,7 @@ def attention(
     def compute(part: slice) -> None:
         heads = slice(group * part.start, group * part.stop)
         mask, seen = _of_heads(attn_mask, heads), _of_heads(allowed, heads)
-        y[:, heads] = _attend(q[:, heads], k[:, part], v[:, part], mask, seen, rule)[0]
+        _attend_into(y[:, heads], q[:, heads], k[:, part], v[:, part], mask, seen, rule)
 
     share(compute, _parts_of_heads(k.shape[1], y.size // max(1, v.shape[3]) * k.shape[2]))
     return _join_heads(y) if Q.ndim == 3 else y, k, v, None
@@ -90,14 +91,23 @@ class _Rule:
     """The stage of the scores that is wanted, by its number in `qk_matmul_output_mode`."""
 
 
+def _attend_into(
+    y: Array, q: Array, k: Array, v: Array, mask: Array | None, allowed: Array | None, rule: _Rule
+) -> None:
+    """Write the weighted values: they are divided by the sum of the weights, which are more numbers than they."""
+    scores = _capped(scores_of(q * rule.factor, k), rule.softcap)
+    weights = _masked(scores, mask, allowed).astype(rule.precise, copy=False)
+    total = _exponentiate(weights)
+    np.divide(weighted_sum(weights.astype(q.dtype, copy=False), v), total, out=y)
+
+
 def _attend(
     q: Array, k: Array, v: Array, mask: Array | None, allowed: Array | None, rule: _Rule
 ) -> tuple[Array, Array | None]:
     """The weighted values of all heads, and the stage of the scores that is kept."""
     scores = scores_of(q * rule.factor, k)
     stages = [scores]
-    if rule.softcap:
-        scores = np.tanh(scores / scores.dtype.type(rule.softcap)) * scores.dtype.type(rule.softcap)
+    scores = _capped(scores, rule.softcap)
     stages.append(scores)
     is_kept = rule.kept is not None
     scores = _masked(scores.copy() if is_kept else scores, mask, allowed)
@@ -106,9 +116,14 @@ def _attend(
     return weighted_sum(stages[-1], v), None if rule.kept is None else stages[rule.kept]
 
 
+def _capped(scores: Array, softcap: float) -> Array:
+    """Scores drawn in smoothly between -softcap and softcap; 0 leaves them."""
+    return np.tanh(scores / scores.dtype.type(softcap)) * scores.dtype.type(softcap) if softcap else scores
+
+
 def _parts_of_heads(heads: int, scores: int) -> list[slice]:
     """Heads of keys that are worked on together, an even number of parts: their scores stay in a cache."""
-    count = round(scores / (2 * BLOCK))
+    count = round(scores / (4 * BLOCK))
     return cuts(heads, count + count % 2) if heads else []
 
 
@@ -201,16 +216,23 @@ def softmax_of_scores(scores: Array) -> Array:
 
 
 def _softmax_in_place(scores: Array) -> None:
-    if scores.shape[-1] == 0:
-        return
+    scores /= _exponentiate(scores)
+
+
+def _exponentiate(scores: Array) -> Array:
+    """Exponentials in place, of the scores less what keeps them in range; the sums of rows by which to divide them."""
+    if scores.size == 0:
+        return np.ones((*scores.shape[:-1], 1), scores.dtype)
+    highest = scores.max()
+    if highest - scores.min() < NARROW:
+        scores -= highest
+        return row_sums(np.exp(scores, out=scores))
     largest = scores.max(axis=-1, keepdims=True)
     lowest = np.nextafter(scores.dtype.type(-np.inf), scores.dtype.type(0))
     np.maximum(largest, lowest, out=largest)  # a row of minus infinity only, whose exponentials must be 0
     scores -= largest
-    np.exp(scores, out=scores)
-    total = scores.sum(axis=-1, keepdims=True)
-    np.maximum(total, 1, out=total)  # it is less in such a row only
-    scores /= total
+    total = row_sums(np.exp(scores, out=scores))
+    return np.maximum(total, 1, out=total)  # it is less in such a row only
 
 
 @kernel("RotaryEmbedding", since=23)

@@ -118,16 +118,12 @@ def exact_gelu(block: Array, operand: Any) -> None:
     if compiled.suits_rows(block):
         compiled.gelu_in_place(block)
     else:
-        _write_back(gelu_erf_block, block)
+        gelu_erf_block(block, block, np.empty_like(block))
 
 
 def tanh_gelu(block: Array, operand: Any) -> None:
-    _write_back(gelu_tanh_block, block)
-
-
-def _write_back(compute: Callable[[Array, Array, Array], None], block: Array) -> None:
     result = np.empty_like(block)
-    compute(block, result, np.empty_like(block))
+    gelu_tanh_block(block, result, np.empty_like(block))
     block[...] = result
 
 
@@ -233,11 +229,9 @@ class Rows:
             return
         first = rows.indices(len(self.matrix))[0]
         group = self.group if columns == ALL else 1
-        at_once = max(1, BLOCK_ELEMENTS // max(1, block.shape[1] * group)) * group
-        for start in range(0, len(block), at_once):
-            stop = min(start + at_once, len(block))
-            even = start + (stop - start) // group * group
-            for begin, end, together in ((start, even, group), (even, stop, stop - even)):
+        for part in cuts(len(block), -(-block.size // BLOCK_ELEMENTS), group):
+            even = part.start + (part.stop - part.start) // group * group
+            for begin, end, together in ((part.start, even, group), (even, part.stop, part.stop - even)):
                 if begin < end:
                     self._apply(block[begin:end], slice(first + begin, first + end), columns, together)
 

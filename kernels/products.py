@@ -38,7 +38,7 @@ def multiply(a: Array, b: Array, out: Array | None = None, finish: Finish = fini
             leading = np.broadcast_shapes(leading, b.shape[:-2])
         out = np.empty((*leading, a.shape[-2], b.shape[-1]), np.result_type(a, b))
     work = max(out.size * a.shape[-1], READING * max(a.size, b.size))
-    is_shared = threads.threads() > 1 and out.dtype.kind == "f" and blas.can_be_limited()
+    is_shared = threads.threads() > 1 and not threads.are_taken() and out.dtype.kind == "f" and blas.can_be_limited()
     count = _blocks(work) if is_shared else 1
     axis = next((i for i, n in enumerate(out.shape[:-2]) if n > 1), None)
     if count == 1:

@@ -22,19 +22,20 @@ def _shift(x: Array, out: Array) -> None:
         np.subtract(x, x.max(axis=-1, keepdims=True), out=out)
 
 
-def _row_sums(x: Array) -> Array:
+def row_sums(x: Array) -> Array:
+    """Sums along the last axis, which stays."""
     return np.matmul(x, np.ones((x.shape[-1], 1), x.dtype))
 
 
 def _softmax_rows(x: Array, out: Array) -> None:
     _shift(x, out)
     np.exp(out, out=out)
-    out /= _row_sums(out)
+    out /= row_sums(out)
 
 
 def _log_softmax_rows(x: Array, out: Array) -> None:
     _shift(x, out)
-    out -= np.log(_row_sums(np.exp(out)))
+    out -= np.log(row_sums(np.exp(out)))
 
 
 def _hardmax_rows(x: Array, out: Array) -> None:

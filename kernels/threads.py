@@ -147,6 +147,11 @@ def _first(count: int) -> list[_Helper]:
     return _helpers[:count]
 
 
+def are_taken() -> bool:
+    """Whether a kernel has the threads: what another one shares meanwhile runs on its own thread."""
+    return _free.locked()
+
+
 def share(step: Callable[[Part], object], parts: Iterable[Part]) -> None:
     """Run `step` on each of the parts, of which none may write what another one reads or writes.
 

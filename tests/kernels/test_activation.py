@@ -1,5 +1,6 @@
 """Activation functions and the softmax family against onnxruntime."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -97,3 +98,12 @@ def test_softmax_of_a_row_without_finite_entry_is_nan() -> None:
 def test_an_unknown_gelu_is_named() -> None:
     with pytest.raises(KernelError, match="none or tanh, is 'erf'"):
         ours(helper.make_node("Gelu", ["x"], ["y"], approximate="erf"), tensor(1, (2,)), opset=20)
+
+
+def test_gelu_by_erf_is_exact_to_float32_everywhere() -> None:
+    x = np.concatenate([np.linspace(-40, 40, 80001), [-1e20, 1e20, np.inf]]).astype(np.float32)
+    (y,) = ours(helper.make_node("Gelu", ["x"], ["y"]), x, opset=20)
+    expected = np.array([v * (1 + math.erf(v / math.sqrt(2))) / 2 for v in x.tolist()])
+    near = np.abs(x) <= 40
+    assert np.abs(y[near] - expected[near]).max() < 1e-6
+    np.testing.assert_array_equal(y[~near], expected[~near].astype(np.float32))

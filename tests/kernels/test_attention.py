@@ -27,6 +27,16 @@ def plain_attention(q: Array, k: Array, v: Array, bias: Array | float = 0.0) -> 
     return weights / weights.sum(axis=-1, keepdims=True) @ v
 
 
+@pytest.mark.parametrize("spread", [1.0, 30.0, 300.0])
+@pytest.mark.parametrize("hidden", [0.0, -10_000.0])
+def test_scores_may_lie_close_together_or_far_apart(spread: float, hidden: float) -> None:
+    q, k, v = (noise(1, 4, 40, 16, seed=seed) for seed in range(3))
+    mask = np.where(noise(40, 40, seed=3) > 0, 0, hidden).astype(np.float32)
+    mask[3] = hidden  # all keys of one query, which then count as before
+    y = attention(q * np.float32(spread), k, v, mask)[0]
+    np.testing.assert_allclose(y, plain_attention(q * np.float32(spread), k, v, mask), rtol=2e-4, atol=2e-4)
+
+
 @st.composite
 def attentions(draw: st.DrawFn) -> tuple[list[Array | None], dict[str, Any]]:
     batch, kv_heads, groups, size, value_size = (draw(st.integers(1, 3)) for _ in range(5))
