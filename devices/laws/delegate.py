@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from partita.devices.laws.gpu_kernels import Columns
-from partita.devices.laws.trees import Floats
+from partita.devices.laws.trees import Bools, Floats
 
 PLAIN, SPECIAL, LINEAR, LINEAR_WITH_SLICES = 0.0, 1.0, 2.0, 3.0
 """Variants: the usual kernel; weights in constants, 3x3 depthwise or a mean by groups; pixels (and slices) in a row."""
@@ -27,6 +27,8 @@ CONSTANT_BYTES = 3584
 CONSTANT_SLICES = 8
 ADRENO_FULL_WAVE = 128
 LANES_OF_APPLE = 32
+NEWER_APPLE_UNITS = 4
+"""From the A11 on cores are fewer and larger, and tiles begin with two rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ class Launch:
         result: Floats = self.groups * np.ceil(self.group / lanes)
         return result
 
-    def where(self, mask: np.ndarray[tuple[int], np.dtype[np.bool_]], other: "Launch") -> "Launch":
+    def where(self, mask: Bools, other: "Launch") -> "Launch":
         """The other's rows where the mask holds."""
         names = [field.name for field in fields(self)]
         return replace(self, **{name: np.where(mask, getattr(other, name), getattr(self, name)) for name in names})
@@ -99,8 +101,9 @@ def launched(columns: Columns, gpu: Gpu) -> Launch:
     return found.where(columns.is_kind("fully_connected"), _fully_connected(columns, gpu))
 
 
-def _launch(tile: Triple, grid: Triple, group: Triple, unrolled: Floats, variant: Floats) -> Launch:
-    return Launch(*tile, *grid, *group, unrolled, variant)
+def _where(mask: Bools, chosen: Triple, other: Triple) -> Triple:
+    x, y, z = (np.where(mask, a, b) for a, b in zip(chosen, other, strict=True))
+    return x, y, z
 
 
 def _grid(columns: Columns, tile: Triple) -> Triple:
@@ -122,17 +125,17 @@ def _on_adreno(columns: Columns, gpu: Gpu) -> Launch:
     )
     grid = _grid(columns, tile)
     plain, usual = _usual_group(grid, gpu), _conv_group(grid, gpu)
-    group = tuple(np.where(constant, a, b) for a, b in zip(plain, usual, strict=True))
-    return _launch(tile, grid, (group[0], group[1], group[2]), one, np.where(constant, SPECIAL, PLAIN))
+    group = _where(constant, plain, usual)
+    return Launch(*tile, *grid, *group, one, np.where(constant, SPECIAL, PLAIN))
 
 
-def _fits_constants(columns: Columns) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _fits_constants(columns: Columns) -> Bools:
     read, written = columns["in_channels"], columns["channels"]
     in_slices, slices = columns.in_slices, columns.slices
     by_dot = (written % 4 != 0) & ((read % 4 == 0) | (written * in_slices < read * slices))
     elements = np.where(by_dot, written * in_slices, read * slices) * 4 * columns["taps"]
     fits = (elements * 2 <= CONSTANT_BYTES) & (slices <= CONSTANT_SLICES)
-    result: np.ndarray[tuple[int], np.dtype[np.bool_]] = fits & columns.is_kind("conv")
+    result: Bools = fits & columns.is_kind("conv")
     return result
 
 
@@ -151,7 +154,7 @@ def _on_mali(columns: Columns, gpu: Gpu) -> Launch:
     unrolled = np.where((in_slices % 2 == 0) & (size <= 2), 2.0, 1.0)
     unrolled = np.where((in_slices % 4 == 0) & (size == 1), 4.0, unrolled)
     grid = _grid(columns, tile)
-    return _launch(tile, grid, _conv_group(grid, gpu), unrolled, np.zeros(len(slices)))
+    return Launch(*tile, *grid, *_conv_group(grid, gpu), unrolled, np.zeros(len(slices)))
 
 
 def _on_powervr(columns: Columns, gpu: Gpu) -> Launch:
@@ -162,7 +165,7 @@ def _on_powervr(columns: Columns, gpu: Gpu) -> Launch:
     unrolled = np.where((in_slices % 4 == 0) & (deep <= 2), 4.0, unrolled)
     unrolled = np.where((deep == 1) & (in_slices <= 8), in_slices, unrolled)
     wide, tall, thick = _grid(columns, (2 * one, one, deep))
-    return _launch((2 * one, one, deep), (wide * tall, one, thick), (32 * one, one, one), unrolled, LINEAR * one)
+    return Launch(2 * one, one, deep, wide * tall, one, thick, 32 * one, one, one, unrolled, LINEAR * one)
 
 
 def _on_apple(columns: Columns, gpu: Gpu) -> Launch:
@@ -191,11 +194,10 @@ def _on_apple(columns: Columns, gpu: Gpu) -> Launch:
     group = (np.where(whole | row, 32.0, 8.0), np.where(whole | row, 1.0, 4.0), one)
     unrolled = np.where((wide * tall * deep <= 2) & (columns.in_slices % 2 == 0), 2.0, 1.0)
     unrolled = np.where((wide * tall * deep == 1) & (columns.in_slices % 4 == 0), 4.0, unrolled)
-    return _launch(tile, grid, group, unrolled, np.select([whole, row], [LINEAR_WITH_SLICES, LINEAR], PLAIN))
+    variant = np.select([whole, row], [LINEAR_WITH_SLICES, LINEAR], PLAIN)
+    return Launch(*tile, *grid, *group, unrolled, variant)
 
 
-NEWER_APPLE_UNITS = 4
-"""From the A11 on cores are fewer and larger, and tiles begin with two rows."""
 _CONVOLUTION_OF = {"adreno": _on_adreno, "mali": _on_mali, "powervr": _on_powervr, "apple": _on_apple}
 
 
@@ -207,15 +209,15 @@ def _windows(columns: Columns, gpu: Gpu) -> Launch:
     grid = _grid(columns, (side, side, one))
     fixed = gpu.vendor in ("powervr", "apple")
     of_four = (8 * one, 4 * one, one) if fixed else _conv_group(grid, gpu)
-    group = tuple(np.where(four, a, b) for a, b in zip(of_four, _usual_group(grid, gpu), strict=True))
-    return _launch((side, side, one), grid, (group[0], group[1], group[2]), one, np.where(four, SPECIAL, PLAIN))
+    group = _where(four, of_four, _usual_group(grid, gpu))
+    return Launch(side, side, one, *grid, *group, one, np.where(four, SPECIAL, PLAIN))
 
 
 def _concat(columns: Columns, gpu: Gpu) -> Launch:
     """All slices of a pixel are one thread's."""
     one = np.ones(len(columns.base))
     grid = (columns["width"], columns["height"], one)
-    return _launch((one, one, columns.slices), grid, _usual_group(grid, gpu), one, np.zeros(len(one)))
+    return Launch(one, one, columns.slices, *grid, *_usual_group(grid, gpu), one, np.zeros(len(one)))
 
 
 def _mean(columns: Columns, gpu: Gpu) -> Launch:
@@ -230,15 +232,15 @@ def _mean(columns: Columns, gpu: Gpu) -> Launch:
     in_groups = wide * tall >= most / 4
     grid = (np.where(in_groups, wide, 1.0), np.where(in_groups, tall, 1.0), columns.slices)
     usual = _usual_group((one, one, columns.slices), gpu)
-    group = tuple(np.where(in_groups, a, b) for a, b in zip((wide, tall, one), usual, strict=True))
-    return _launch((one, one, one), grid, (group[0], group[1], group[2]), one, np.where(in_groups, SPECIAL, PLAIN))
+    group = _where(in_groups, (wide, tall, one), usual)
+    return Launch(one, one, one, *grid, *group, one, np.where(in_groups, SPECIAL, PLAIN))
 
 
 def _fully_connected(columns: Columns, gpu: Gpu) -> Launch:
     """Four threads share the sum of a slice."""
     one = np.ones(len(columns.base))
     wide = {"adreno": 32.0, "mali": 16.0}.get(gpu.vendor, 8.0)
-    return _launch((one, one, one), (columns.slices, one, one), (wide * one, 4 * one, one), one, np.zeros(len(one)))
+    return Launch(one, one, one, columns.slices, one, one, wide * one, 4 * one, one, one, np.zeros(len(one)))
 
 
 def _conv_group(grid: Triple, gpu: Gpu) -> Triple:

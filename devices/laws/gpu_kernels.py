@@ -10,7 +10,7 @@ import numpy as np
 
 from partita.devices import kernel_shape as ks
 from partita.devices.kernel_shape import KernelShape
-from partita.devices.laws.trees import Floats
+from partita.devices.laws.trees import Bools, Floats
 
 KINDS = ("conv", "winograd", "grouped", "depthwise", "fully_connected", "concat", "mean", "max_pool", "average_pool")
 SLICE = 4
@@ -93,7 +93,7 @@ class Columns:
         column: Floats = self.base[:, COLUMN_OF[name]]
         return column
 
-    def is_kind(self, *kinds: str) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    def is_kind(self, *kinds: str) -> Bools:
         return np.isin(self["kind"], [KINDS.index(kind) for kind in kinds])
 
     @property

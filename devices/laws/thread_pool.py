@@ -15,7 +15,7 @@ import numpy as np
 
 from partita.devices import kernel_shape as ks
 from partita.devices.kernel_shape import KernelShape
-from partita.devices.laws.trees import Floats
+from partita.devices.laws.trees import Bools, Floats
 
 CLASSES = (
     "pointwise", "conv", "first", "depthwise3", "depthwise3_strided", "depthwise5", "grouped", "gemm", "pool", "mean",
@@ -63,7 +63,6 @@ LATER, NOTHING = ("norm_row", "wide_window"), -30.0
 
 
 Parameters = Mapping[str, Floats]
-Mask = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 
 @dataclass(frozen=True)
@@ -127,11 +126,11 @@ class KernelColumns:
         return np.where(pads, self.column("read_elements"), 0.0)
 
     @cached_property
-    def is_dense(self) -> Mask:
+    def is_dense(self) -> Bools:
         return np.isin(self.classes, DENSE)
 
     @cached_property
-    def is_depthwise(self) -> Mask:
+    def is_depthwise(self) -> Bools:
         return np.isin(self.classes, DEPTHWISE)
 
     @cached_property

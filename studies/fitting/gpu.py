@@ -23,10 +23,8 @@ RIDGE = 0.02
 SMALLEST_RESIDUAL = 0.03
 """Relative errors below it weigh alike."""
 PASSES = 3
-FEWEST_OF_A_KERNEL = 60
-"""Fewer rows of a kernel of a kind have the kind's coefficients."""
-FEWEST_OF_A_KIND = 60
-"""Fewer held-out errors than this give no interval of their own."""
+FEWEST_ROWS = 60
+"""Fewer rows of one kernel of a kind have the kind's coefficients, fewer of a kind the interval of all."""
 SHARE_BELOW, SHARE_ABOVE = 0.05, 0.95
 
 
@@ -39,7 +37,7 @@ def fit_kernels(base: Floats, measured_us: Floats, chip: Gpu) -> KernelLaw:
     launch = launched(columns, chip)
     terms, names = gpu_waves.physical_terms(columns, launch, chip), gpu_waves.kernel_names(columns, launch)
     coefficients = fit_physical(terms, np.array([KINDS[kind] for kind in kinds]), measured_us)
-    known = np.array([(names == name).sum() >= FEWEST_OF_A_KERNEL for name in names])
+    known = np.array([(names == name).sum() >= FEWEST_ROWS for name in names])
     coefficients |= fit_physical(terms[known], names[known], measured_us[known])
     physical = KernelLaw(chip, coefficients, None, {})
     seen = physical.seen(base)
@@ -160,7 +158,7 @@ def intervals(ratio: Floats, kinds: np.ndarray[Any, Any]) -> dict[str, tuple[flo
     found = {"all": _quantiles(ratio)}
     for kind in np.unique(kinds):
         inside = ratio[kinds == kind]
-        if len(inside) >= FEWEST_OF_A_KIND:
+        if len(inside) >= FEWEST_ROWS:
             found[KINDS[int(kind)]] = _quantiles(inside)
     return found
 

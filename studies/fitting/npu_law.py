@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from partita.devices.npu_terms import MATRIX_TERMS, TERMS
 from partita.studies.fitting.least_squares import Prior
 from partita.studies.fitting.npu_samples import Sample
+from partita.units import BYTES_PER_KB
 
 Array = NDArray[np.float64]
 
@@ -79,7 +80,7 @@ def predicted_us(stack: Stack, p: Mapping[str, float]) -> Array:
     matrix, vector, dispatch = (p.get(f"{part}.{dtype}", 1.0) for part in ("matrix", "vector", "dispatch"))
     rates = np.array([p[term] * (matrix if term in MATRIX_TERMS else vector) for term in TERMS])
     work = stack.counts @ (1 / rates)
-    spilled = np.where(stack.padded_kb * 1e3 > p["working_bytes"], stack.activations_kb, 0.0)
+    spilled = np.where(stack.padded_kb * BYTES_PER_KB > p["working_bytes"], stack.activations_kb, 0.0)
     memory = stack.weights_kb / p["weights_gb_per_s"] + spilled / p["bandwidth_gb_per_s"]
     power = p["overlap"] * p.get(f"overlap.{dtype}", 1.0)
     longer, shorter = np.maximum(work, memory), np.minimum(work, memory)

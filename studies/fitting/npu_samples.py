@@ -15,6 +15,7 @@ from partita.graph.match import Match
 from partita.graph.plan import Location
 from partita.graph.work import FREE, work_of
 from partita.studies.validation.accelerated import HOST_DTYPE, Placed, borders, handed_over, placed
+from partita.units import BYTES_PER_KB, THOUSAND
 
 Array = NDArray[np.float64]
 
@@ -34,7 +35,6 @@ class Sample:
     padded_kb: Array
     is_token: NDArray[np.bool_]
     border: "Border"
-    work_flops: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +58,20 @@ def sample_of(name: str, graph: Graph, matches: Sequence[Match], soc: Soc, locat
     if not whole.is_whole:
         return None
     rows = [row for node, _, _ in whole.kernels for row in _rows(whole.formulation.graph, node, location.dtype)]
-    counts, weights, activations, padded, is_token, macs = zip(*rows, strict=True)
+    counts, weights, activations, padded, is_token = zip(*rows, strict=True)
     return Sample(
         model=name,
         dtype=location.dtype,
-        counts=np.array(counts) / 1e3,
-        weights_kb=np.array(weights, float) / 1e3,
-        activations_kb=np.array(activations, float) / 1e3,
-        padded_kb=np.array(padded, float) / 1e3,
+        counts=np.array(counts) / THOUSAND,
+        weights_kb=np.array(weights, float) / BYTES_PER_KB,
+        activations_kb=np.array(activations, float) / BYTES_PER_KB,
+        padded_kb=np.array(padded, float) / BYTES_PER_KB,
         is_token=np.array(is_token),
         border=_border(whole, soc),
-        work_flops=2.0 * sum(macs),
     )
 
 
-Row = tuple[list[float], float, float, float, bool, int]
+Row = tuple[list[float], float, float, float, bool]
 
 
 def _rows(graph: Graph, node: Node, dtype: str) -> list[Row]:
@@ -87,7 +86,7 @@ def _rows(graph: Graph, node: Node, dtype: str) -> list[Row]:
     counts = [float(terms.counts.get(term, 0.0)) for term in TERMS]
     padded = size_bytes(terms.padded_elements, dtype)
     crossing = max(0, work.input_bytes + work.output_bytes - size_bytes(terms.kept_elements, dtype))
-    return [(counts, work.weight_bytes, crossing, padded, terms.is_token, work.macs)]
+    return [(counts, work.weight_bytes, crossing, padded, terms.is_token)]
 
 
 def _border(whole: Placed, soc: Soc) -> Border:
@@ -97,7 +96,7 @@ def _border(whole: Placed, soc: Soc) -> Border:
     for value, source, target in borders(whole.formulation.graph, host, whole.location):
         handed = handed_over(value, whole.location)
         stored, wanted = source.stored(handed), target.stored(handed)
-        is_input, size_kb = source == host, stored.size_bytes / 1e3
+        is_input, size_kb = source == host, stored.size_bytes / BYTES_PER_KB
         is_cast = stored.dtype != wanted.dtype
         spills = law is not None and min(stored.size_bytes, wanted.size_bytes) > law.working_bytes.value
         is_turned = is_floating(handed.dtype) and changes_layout(soc, handed, source, target)
@@ -108,7 +107,7 @@ def _border(whole: Placed, soc: Soc) -> Border:
             out_kb=total.out_kb + size_kb * (not is_input),
             cast_kb=total.cast_kb + size_kb * (is_cast and not spills),
             spilled_cast_kb=total.spilled_cast_kb + size_kb * (is_cast and spills),
-            layout_kb=total.layout_kb + min(size_kb, wanted.size_bytes / 1e3) * is_turned,
+            layout_kb=total.layout_kb + min(size_kb, wanted.size_bytes / BYTES_PER_KB) * is_turned,
             conversions=total.conversions + is_cast + is_turned,
         )
     return total

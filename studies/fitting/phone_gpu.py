@@ -18,7 +18,7 @@ from partita.devices.laws.law import FORMAT
 from partita.devices.laws.trees import Floats
 from partita.errors import StudyError
 from partita.studies.fitting import gpu
-from partita.studies.fitting.phones import SOURCE, record_of
+from partita.studies.fitting.phones import DIGITS, FOLDS, SOURCE, record_of
 from partita.studies.validation.table import Progress, Record, Records
 from partita.studies.validation.tables import qed_ops
 from partita.units import US_PER_MS
@@ -29,8 +29,6 @@ GPUS = {
     "PowerVR GE8320": Gpu("powervr", 1), "A10 GPU": Gpu("apple", 6), "A12 GPU": Gpu("apple", 4),
 }  # fmt: skip
 """Compute units: as OpenCL's drivers tell them; of Apple's, `gpu_info.cc` of the delegate (tensorflow 045c9963)."""
-FOLDS_OF_KERNELS = FOLDS_OF_CONSTANTS = 10
-DIGITS = 4
 CONSTANTS = ("fixed_us", "scale", "gap_us", "elementwise_us", "scale_of_long", *PER_BYTE)
 """Of a model: per inference, on its kernels' time, per kernel, more per element-wise kernel, more on the time that
 kernels take beyond `gpu_kernels.LONG_US`, per byte of element-wise kernels and the like."""
@@ -66,8 +64,8 @@ def gpu_law(
     """The content of the law's file, and the law with the trees that lie beside it."""
     has_winograd = chip not in WITHOUT_WINOGRAD
     held_us, sums = np.zeros(len(kernels.base)), {}
-    for number, held in enumerate(gpu.folds_by_group(kernels.models, FOLDS_OF_KERNELS), start=1):
-        progress(f"fitting without part {number} of {FOLDS_OF_KERNELS}")
+    for number, held in enumerate(gpu.folds_by_group(kernels.models, FOLDS), start=1):
+        progress(f"fitting without part {number} of {FOLDS}")
         law = kernels.but(held)
         held_us[held] = law.us(kernels.base[held])
         for name in sorted({kernels.models[i] for i in np.flatnonzero(held).tolist()} & shapes.keys()):
@@ -128,7 +126,7 @@ def least_of(kernels: Timed) -> Floats:
 def _constants(terms: Floats, times_us: Floats, names: Sequence[str], least: Floats) -> tuple[Floats, Floats]:
     """What a model adds to its kernels, and each model's time by constants fitted without it."""
     left_out = np.zeros(len(names))
-    for held in gpu.folds_by_group(names, FOLDS_OF_CONSTANTS):
+    for held in gpu.folds_by_group(names, FOLDS):
         left_out[held] = terms[held] @ relative_nnls(terms[~held], times_us[~held], least)
     return relative_nnls(terms, times_us, least), left_out
 
@@ -138,14 +136,12 @@ def _record_of_kernels(kernels: Timed, law: KernelLaw, held_us: Floats) -> dict[
     inside = np.abs(np.exp(law.log_us(kernels.base)) / kernels.time_us - 1)
     of_kind = {gpu_kernels.KINDS[int(kind)]: float(error[kinds == kind].mean()) for kind in np.unique(kinds)}
     covered = gpu.coverage(kernels.time_us / held_us, kinds, kernels.models)
-    return record_of(inside, error, of_kind, FOLDS_OF_KERNELS) | {"cross_validated_coverage": round(covered, DIGITS)}
+    return record_of(inside, error, of_kind, FOLDS) | {"cross_validated_coverage": round(covered, DIGITS)}
 
 
 def _record(inside: Floats, ratio: Floats, names: Sequence[str]) -> dict[str, Any]:
     covered = gpu.coverage(ratio, np.zeros(len(names), dtype=int), names)
-    return record_of(inside, np.abs(1 / ratio - 1), {}, FOLDS_OF_CONSTANTS) | {
-        "cross_validated_coverage": round(covered, DIGITS)
-    }
+    return record_of(inside, np.abs(1 / ratio - 1), {}, FOLDS) | {"cross_validated_coverage": round(covered, DIGITS)}
 
 
 def model_terms(law: KernelLaw, shapes: Sequence[KernelShape], *, has_winograd: bool) -> list[float]:

@@ -8,7 +8,6 @@ from partita.errors import StudyError
 Level = Literal["op", "block", "model", "contention", "schedule", "split"]
 SHARE = "share"
 """The `measure` of shares such as a relative speed, whose errors are told in percentage points too."""
-LEVELS: tuple[Level, ...] = ("op", "block", "model", "contention", "schedule", "split")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

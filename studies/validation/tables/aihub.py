@@ -24,11 +24,10 @@ from partita.studies.validation.models import graph_of, model_path
 from partita.studies.validation.prediction import Prediction, Row, Unpredicted
 from partita.studies.validation.table import Progress, Records, Table
 from partita.studies.validation.whole_model import whole_model
-from partita.units import ms, transfer_us
+from partita.units import BYTES_PER_KB, ms, transfer_us
 
 RUNTIMES_FILE = Path(__file__).parents[1] / "aihub_runtimes.toml"
 DTYPE_OF = {"float": "float16", "w8a8": "int8", "w8a16": "w8a16"}
-BYTES_PER_KB = 1e3
 NPU, CPU, GPU, MIXED = "NPU", "CPU", "GPU", "NPU+CPU"
 MIXED_SPREAD = 4.0
 """Factor either way for runs in part on the CPU of which `handed_over` tells nothing: what a layer there costs differs

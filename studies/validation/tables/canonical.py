@@ -17,6 +17,7 @@ from partita.studies.validation.prediction import Row, Unpredicted
 from partita.studies.validation.table import Progress, Record, Records, Table, number, where
 from partita.studies.validation.tables import aihub, qed_models, rknn
 from partita.studies.validation.tables.neighbours import Asked, from_neighbours
+from partita.units import US_PER_MS
 
 COLUMNS = frozenset(
     ("canonical_model", "input_hw", "name_in_source", "device", "chip", "unit", "threads_or_cores", "precision",
@@ -109,7 +110,7 @@ def _as_aihub(record: Record, at: str) -> AihubRow:
         raise StudyError(f"{at}: column 'notes' of a row of {OF_AIHUB} must tell the layers on NPU/GPU/CPU")
     return AihubRow(
         at=at, model=record["name_in_source"], component="", precision=record["precision"], device=record["device"],
-        runtime=record["runtime"].removeprefix("AI Hub "), time_us=number(record, "latency_ms", at) * 1e3,
+        runtime=record["runtime"].removeprefix("AI Hub "), time_us=number(record, "latency_ms", at) * US_PER_MS,
         layers=sum(layers), npu_layers=layers[0], gpu_layers=layers[1], cpu_layers=layers[2],
         release=_told(record, r"(v\d+(?:\.\w+)+)"),
     )  # fmt: skip
