@@ -1,4 +1,7 @@
-"""A Soc file that builds on another: tables are merged, units and links by name, and each number is taken whole."""
+"""A Soc file that builds on another: tables are merged, units and links by name.
+
+Each number is taken whole, and so is what a law says of its fit.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,6 +9,8 @@ from typing import Any
 BASE = "base"
 """The field that names the Soc files to build on: one name, or a list in which the later stands over the earlier."""
 _MARK_OF_A_NUMBER = "value"
+_RECORD_OF_A_FIT = "fit"
+"""Taken whole: what a law was fitted to no longer holds once its parameters are others."""
 
 
 def composed(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -17,7 +22,7 @@ def composed(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
     result = dict(base)
     for key, value in over.items():
         if key != BASE:
-            result[key] = _merged(base.get(key), value)
+            result[key] = value if key == _RECORD_OF_A_FIT else _merged(base.get(key), value)
     return result
 
 

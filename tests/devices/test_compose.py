@@ -17,6 +17,20 @@ def test_a_number_is_taken_whole_so_that_no_range_of_the_base_stays_behind() -> 
     assert composed(base, {"x": {"value": 5, "source": "b"}}) == {"x": {"value": 5, "source": "b"}}
 
 
+def test_a_fit_is_taken_whole_so_that_a_scaled_law_has_none() -> None:
+    law = {"speed": 1, "fit": {"int8": {"models": ["a"]}, "float16": {"models": ["b"]}}}
+    assert composed(law, {"speed": 2, "fit": {}}) == {"speed": 2, "fit": {}}
+    assert composed(law, {"fit": {"int8": {"models": ["c"]}}})["fit"] == {"int8": {"models": ["c"]}}
+    assert composed(law, {"speed": 2})["fit"] == law["fit"]
+
+
+def test_npus_scaled_from_a_fitted_one_tell_no_fit_of_their_own() -> None:
+    laws = {name: load_soc(name).unit_named("npu").npu_law for name in ("sd8gen3-qnn", "sd8gen2-qnn", "sd8elite-qnn")}
+    assert {name: len(law.fit) for name, law in laws.items() if law is not None} == {
+        "sd8gen3-qnn": 3, "sd8gen2-qnn": 0, "sd8elite-qnn": 0,
+    }  # fmt: skip
+
+
 def test_units_and_links_are_matched_by_name_and_new_ones_come_last() -> None:
     base = {"units": [{"name": "a", "x": 1}, {"name": "b", "x": 2}], "links": [{"source": "a", "target": "b", "y": 1}]}
     over = {"units": [{"name": "c", "x": 3}, {"name": "b", "x": 9}], "links": [{"source": "a", "target": "b", "y": 2}]}

@@ -8,9 +8,6 @@ from partita.devices import load_soc, preset_names
 from partita.devices.laws.law import law_file, names_of_laws
 from partita.studies.validation.report import percent
 
-OF_ITS_OWN = 1.0
-"""Speed of an NPU that a law was fitted on; others are scaled from it and have no fit of their own."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftOut:
@@ -56,10 +53,7 @@ def _of_law_files() -> Iterator[LeftOut]:
 def _of_npus() -> Iterator[LeftOut]:
     for name in preset_names():
         for unit in load_soc(name).units:
-            law = unit.npu_law
-            if law is None or law.speed.value != OF_ITS_OWN:
-                continue
-            for dtype, fit in law.fit.items():
+            for dtype, fit in unit.npu_law.fit.items() if unit.npu_law is not None else ():
                 yield LeftOut(
                     law=f"{name} {unit.name}", what=dtype, rows=len(fit.models), mape=None,
                     median=fit.cross_validated_error, within_10pct=None, coverage=None, in_sample=fit.median_error,
