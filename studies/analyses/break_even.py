@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from partita.studies.analyses import crossing
 from partita.studies.analyses.finding import Ask, Context, Finding, axis, number, told
-from partita.studies.analyses.search import at, sampled_values, searched
+from partita.studies.analyses.search import at, gaps, sampled_values, searched
 from partita.studies.charts import Line, lines
 from partita.studies.points import Point
 from partita.studies.study_file import Analysis
@@ -23,10 +23,12 @@ def finding(ctx: Context, analysis: Analysis, ask: Ask) -> Finding:
         return crossing.finding(ctx, analysis, ask)
     result, unit = ctx.result(analysis), analysis.unit
 
-    def is_used(value: float) -> bool:
-        return uses(ask(at(ctx, analysis, value)), unit)
+    def is_used(value: float) -> bool | None:
+        row = ask(at(ctx, analysis, value))
+        return uses(row, unit) if _is_placed(row) else None
 
-    sampled = [(value, ask(at(ctx, analysis, value))) for value in sampled_values(analysis)]
+    asked = [(value, ask(at(ctx, analysis, value))) for value in sampled_values(analysis)]
+    sampled = [(value, row) for value, row in asked if _is_placed(row)]
     used = [uses(row, unit) for _, row in sampled]
     switch = next((i for i in range(1, len(used)) if used[i - 1] and not used[i]), None)
     even = None
@@ -36,7 +38,7 @@ def finding(ctx: Context, analysis: Analysis, ask: Ask) -> Finding:
     return Finding(
         kind=KIND,
         title=f"At which {analysis.path} does {unit} stop paying? {ctx.model} on {ctx.soc}",
-        sentence=_sentence(analysis, used, even),
+        sentence=_sentence(analysis, used, even) + gaps(len(used), even),
         columns=(analysis.path, result, "operators", f"{unit} used"),
         rows=tuple(
             (f"{value:.4g}", told(number(row, result), result), row["operators"], "yes" if runs else "no")
@@ -61,6 +63,10 @@ def finding(ctx: Context, analysis: Analysis, ask: Ask) -> Finding:
     )
 
 
+def _is_placed(row: Row) -> bool:
+    return not row["error"]
+
+
 def uses(row: Row, unit: str) -> bool:
     """Whether the placement of a row runs anything on a unit."""
     return any(part.startswith(f"{unit}=") for part in row["operators"].split())
@@ -68,8 +74,15 @@ def uses(row: Row, unit: str) -> bool:
 
 def _sentence(analysis: Analysis, used: list[bool], even: tuple[float, float] | None) -> str:
     path, unit = analysis.path, analysis.unit
+    if not used:
+        return f"No point between {path} = {analysis.low:g} and {analysis.high:g} can be placed."
     if even is None and all(used):
         return f"{unit} pays over the whole range: at {path} = {analysis.high:g} the best placement still uses it."
+    if even is None and any(used):
+        return (
+            f"{unit} does not stop paying: the best placement does without it at {path} = {analysis.low:g} and uses it "
+            f"at {analysis.high:g}."
+        )
     if even is None:
         return (
             f"{unit} pays nowhere in the range: the best placement does without it from {path} = {analysis.low:g} on."

@@ -4,7 +4,7 @@ import math
 from itertools import pairwise
 
 from partita.studies.analyses.finding import Ask, Context, Finding, axis, number, told
-from partita.studies.analyses.search import at, sampled_values, searched
+from partita.studies.analyses.search import at, gaps, sampled_values, searched
 from partita.studies.charts import Line, lines
 from partita.studies.study_file import Analysis
 from partita.studies.work import Row
@@ -13,12 +13,12 @@ from partita.studies.work import Row
 def finding(ctx: Context, analysis: Analysis, ask: Ask) -> Finding:
     result, path = ctx.result(analysis), analysis.path
 
-    def is_above(value: float) -> bool:
+    def is_above(value: float) -> bool | None:
         return _is_above(ctx, analysis, ask(at(ctx, analysis, value)))
 
     sampled = [(value, ask(at(ctx, analysis, value))) for value in sampled_values(analysis)]
     known = [(value, row) for value, row in sampled if number(row, result) is not None]
-    above = [_is_above(ctx, analysis, row) for _, row in known]
+    above = [bool(_is_above(ctx, analysis, row)) for _, row in known]
     first = next((i for i in range(1, len(above)) if above[i - 1] != above[i]), None)
     ends = None
     if first is not None:
@@ -30,7 +30,7 @@ def finding(ctx: Context, analysis: Analysis, ask: Ask) -> Finding:
     return Finding(
         kind=analysis.kind,
         title=f"At which {path} does {result} pass {told(analysis.limit, result)}? {ctx.model} on {ctx.soc}",
-        sentence=_sentence(analysis, result, above, ends, values),
+        sentence=_sentence(analysis, result, above, ends, values) + gaps(len(known), ends),
         columns=(path, result, "operators", "above the limit"),
         rows=tuple(
             (f"{value:.4g}", told(number(row, result), result), row["operators"], "yes" if passed else "no")
@@ -56,9 +56,10 @@ def finding(ctx: Context, analysis: Analysis, ask: Ask) -> Finding:
     )
 
 
-def _is_above(ctx: Context, analysis: Analysis, row: Row) -> bool:
+def _is_above(ctx: Context, analysis: Analysis, row: Row) -> bool | None:
+    """None if the row has no result."""
     value = number(row, ctx.result(analysis))
-    return value is not None and analysis.limit is not None and value > analysis.limit
+    return value > analysis.limit if value is not None and analysis.limit is not None else None
 
 
 def _sentence(

@@ -27,13 +27,31 @@ def at(ctx: Context, analysis: Analysis, value: float) -> Point:
     )
 
 
-def searched(holds: Callable[[float], bool], low: float, high: float) -> tuple[float, float]:
-    """The last value found at which `holds` is as it is at `low`, and the first at which not, by halving the ratio."""
+def searched(holds: Callable[[float], bool | None], low: float, high: float) -> tuple[float, float]:
+    """The last value found at which `holds` is as it is at `low`, and the first at which not, by halving the ratio.
+
+    Where a value between them has no answer (None) the search ends early.
+    """
     before = holds(low)
     while high / low > CLOSE:
-        middle = float(f"{math.sqrt(low * high):.9g}")
-        if holds(middle) == before:
+        middle = _middle(low, high)
+        found = holds(middle)
+        if found is None:
+            break
+        if found == before:
             low = middle
         else:
             high = middle
     return low, high
+
+
+def gaps(answers: int, ends: tuple[float, float] | None) -> str:
+    """What a sentence adds where values have no result: how many sampled ones, and that the search ended at one."""
+    text = f" {SAMPLES - answers} of the {SAMPLES} values over the range have no result." if answers < SAMPLES else ""
+    if ends is not None and ends[1] / ends[0] > CLOSE:
+        text += f" It is told no closer, because {_middle(*ends):.4g} between them has no result."
+    return text
+
+
+def _middle(low: float, high: float) -> float:
+    return float(f"{math.sqrt(low * high):.9g}")
