@@ -45,7 +45,11 @@ class Decoder:
 def decoders() -> dict[str, Decoder]:
     """Those whose sizes are known, by AI Hub's name."""
     table = tomllib.loads(SIZES_FILE.read_text(encoding="utf-8"))
-    return {name: Decoder(**sizes) for name, sizes in table.items()}
+    found: dict[str, Decoder] = {}
+    for name, sizes in table.items():
+        alike = sizes.pop("also", ())
+        found |= dict.fromkeys((name, *alike), Decoder(**sizes))
+    return found
 
 
 def decoder_graph(sizes: Decoder, tokens: int, past: int) -> Graph:

@@ -51,6 +51,11 @@ def test_decoders_have_the_published_number_of_weights(name: str, billions: floa
     assert decoders()[name].parameters / 1e9 == pytest.approx(billions, rel=0.02)
 
 
+def test_decoders_of_the_same_sizes_are_given_once() -> None:
+    assert decoders()["llama_v3_taide_8b_chat"] == decoders()["llama_v3_1_8b_instruct"]
+    assert decoders()["qwen2_5_7b_instruct"] == decoders()["qwen2_7b_instruct"]
+
+
 def test_each_layer_keeps_its_keys_and_values() -> None:
     sizes = decoders()["llama_v3_2_1b_instruct"]
     graph = decoder_graph(sizes, 1, 31)
