@@ -3,14 +3,13 @@
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from partita.devices import load_soc
+from partita.devices import Soc, load_soc
 from partita.devices.load import contention_soc
-from partita.simulator.memory import Machine, machine_of
-from partita.simulator.sharing import FairShare
+from partita.simulator.memory import machine_of
+from partita.simulator.sharing import law_of
 from partita.simulator.steps import Step, run_chains
 from partita.studies.validation.prediction import SHARE, Prediction, Row, Unpredicted
 from partita.studies.validation.table import Progress, Record, Records, Table, number, where
@@ -91,35 +90,42 @@ def _streams(record: Record, rates: dict[str, float]) -> float | None:
     if set(rates) != {"GPU", "NPU"} or divided is None:
         return None
     size, gpu = float(divided[1]) * BYTES_PER_MB, float(divided[2])
-    machine = _machine(record["workload"].rpartition(", ")[2])
+    soc = _sm8850(record["workload"].rpartition(", ")[2])
     if "separate" in record["workload"]:
         sizes = {"GPU": size * gpu, "NPU": size * (1 - gpu)}
         work_us = {unit: sizes[unit] / (rate * BYTES_PER_GB) * US_PER_S for unit, rate in rates.items()}
-        return _side_by_side(machine, rates, work_us, record["unit"])
-    return _side_by_side(machine, rates, dict.fromkeys(rates, STREAM_US), record["unit"], endless=True)
+        return _side_by_side(soc, rates, work_us, record["unit"])
+    return _side_by_side(soc, rates, dict.fromkeys(rates, STREAM_US), record["unit"], endless=True)
 
 
 @cache
-def _machine(buffers: str) -> Machine:
-    """The SM8850, with the memory that streams in such buffers find; that of its Soc file if they are not known."""
+def _sm8850(buffers: str) -> Soc:
+    """The SM8850, with the memory that streams in such buffers find; as its Soc file says if they are not known."""
     soc = contention_soc("sm8850-qnn")
-    machine = machine_of(soc)
     facts = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")).get(buffers)
-    if facts is None:
-        return machine
-    several = soc.dram.peak_gb_per_s.value * facts["share_of_several"]["value"]
-    weights = {**machine.memory.weight_of, "npu": facts["npu_weight"]["value"]}
-    return replace(machine, memory=replace(machine.memory, several_gb_per_s=several, weight_of=weights))
+    if facts is None or soc.sharing is None:
+        return soc
+    several = soc.dram.share_of_several.model_copy(update=facts["share_of_several"])
+    npu = soc.sharing.weights["npu"].model_copy(update=facts["npu_weight"])
+    return soc.model_copy(
+        update={
+            "dram": soc.dram.model_copy(update={"share_of_several": several}),
+            "sharing": soc.sharing.model_copy(update={"weights": {**soc.sharing.weights, "npu": npu}}),
+        }
+    )
 
 
 def _side_by_side(
-    machine: Machine, rates: dict[str, float], work_us: dict[str, float], unit: str, *, endless: bool = False
+    soc: Soc, rates: dict[str, float], work_us: dict[str, float], unit: str, *, endless: bool = False
 ) -> float:
-    """Time alone over time beside the other; `endless`: the other streams again and again."""
+    """Time alone over time beside the other, by the law that the Soc file chooses.
+
+    `endless`: the other streams again and again.
+    """
     chains = [
         (Step(unit=u.lower(), name=f"stream on {u}", work_us=work_us[u], gb_per_s=rate),) for u, rate in rates.items()
     ]
-    runs = run_chains(chains, machine, FairShare(machine.memory), repetitions=1 if endless else None)
+    runs = run_chains(chains, machine_of(soc), law_of(soc), repetitions=1 if endless else None)
     start_us, end_us = runs[list(rates).index(unit)].times_us[0]
     return work_us[unit] / (end_us - start_us)
 
@@ -139,7 +145,7 @@ def _rk3588(record: Record, measured: float | None, at: str) -> tuple[float | No
     is_time = record["unit_of_measure"].startswith("us")
     moved = re.search(r"moving ([\d.]+) GB/s", record["config"])
     rates = {"CPU": float(moved[1]) if moved else peak, "NPU": RK3588_NPU_GB_PER_S}
-    share = _side_by_side(machine_of(soc), rates, dict.fromkeys(rates, STREAM_US), "NPU", endless=True)
+    share = _side_by_side(soc, rates, dict.fromkeys(rates, STREAM_US), "NPU", endless=True)
     return share, 1 / measured if is_time else measured
 
 
