@@ -6,8 +6,8 @@ ones that count. Rows of one network on several phones are one network.
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,20 +24,23 @@ from partita.studies.validation.tables.aihub import is_handed_over, settings, wh
 
 Array = NDArray[np.float64]
 
-PRIOR = Prior(np.log([100.0, 5.0, 0.3, 53.0]), np.array([2.0, 2.0, 1.5, 0.7]))
-"""Of a `Rates`, all loosely: a hand-over between CPU and NPU, a byte that is converted, copied and packed, two passes
-over an element in float32, the peak of one Cortex-X4."""
+CENTER = Rates(operator_us=100.0, weight_ns=5.0, element_ns=0.3, matmul_gmac_per_s=53.0)
+"""A hand-over between CPU and NPU, a byte that is converted, copied and packed, two passes over an element in float32,
+the peak of one Cortex-X4."""
+DEVIATION = Rates(operator_us=2.0, weight_ns=2.0, element_ns=1.5, matmul_gmac_per_s=0.7)
+"""Of the logarithms: all are known loosely."""
+PRIOR = Prior(np.log(astuple(CENTER)), np.array(astuple(DEVIATION)))
 NOISE = 0.35
 """Of a logarithm: which of alike operators fell is not known."""
 RATED_AT = "sd8gen3-qnn"
 FAMILIES = ("bert", "quicksrnet", "resn")
-"""What names of sister networks have in common; they are left out together."""
+"""Parts of AI Hub's names: networks whose names share one are sisters, and are left out together. A network whose name
+has none of them is a family of its own, so one that is new to the table may need its part here."""
 HEAD = """\
 # What ONNX Runtime leaves to the CPU of quantised networks on an NPU: rates of studies/validation/handed_over.py.
 # Made by `python -m partita.studies.fitting.handed_over aihub_perf.csv --models DIR`, not by hand: quic/ai-hub-models
 # 52c080d245, w8a8 and w8a16 rows through `onnx` with layers on the NPU and on the CPU. Other memories go by their peak.
-# [left_out]: operator_us, weight_ns, element_ns and matmul_gmac_per_s as fitted without that network and its sisters;
-# it is predicted by these.
+# [left_out]: the rates as fitted without that network and its sisters; it is predicted by these.
 """
 
 
@@ -113,27 +116,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     without = left_out(rows)
     measured = np.log([row.latency_us for row in rows])
     errors = np.array([np.log(predicted_us([row], without[row.model])[0]) for row in rows]) - measured
-    sys.stdout.write(f"{HEAD}{_comment(rows, errors)}\n{_text(fit(rows), without, spread(rows, errors))}")
+    sys.stdout.write(f"{HEAD}{_comment(rows, errors)}\n{text_of(fit(rows), without, spread(rows, errors))}")
 
 
 def _comment(rows: Sequence[Measured], errors: Array) -> str:
     size = np.exp(np.abs(errors))
     return (
         f"# {len(rows)} rows of {len(_names(rows))} networks. On networks left out with their sisters, predicted over\n"
-        f"# measured is {np.exp(np.median(errors)):.2f} in the median, half are within x/÷ {np.median(size):.2f}, nine "
-        f"of ten within x/÷ {np.quantile(size, 0.9):.2f}.\n"
+        f"# measured is {np.exp(np.median(errors)):.2f} in the median, half the rows are within x/÷ "
+        f"{np.median(size):.2f}, nine of ten within x/÷ {np.quantile(size, 0.9):.2f}.\n"
     )
 
 
-def _text(rates: Rates, without: dict[str, Rates], factor: float) -> str:
-    names = ("operator_us", "weight_ns", "element_ns", "matmul_gmac_per_s")
+def text_of(rates: Rates, without: Mapping[str, Rates], factor: float) -> str:
+    """The file's content behind its comment."""
     memory = load_soc(RATED_AT).dram.peak_gb_per_s.value
     text = f"memory_gb_per_s = {memory:g}\nspread = {factor:.2f}\n\n[rates]\n"
-    text += "".join(f"{name} = {value:.3g}\n" for name, value in zip(names, astuple(rates), strict=True))
+    text += "".join(f"{line}\n" for line in _assignments(rates))
     text += "\n[left_out]\n"
-    for model, values in without.items():
-        text += f"{model} = [{', '.join(f'{value:.3g}' for value in astuple(values))}]\n"
+    for model, own in without.items():
+        text += f"{model} = {{ {', '.join(_assignments(own))} }}\n"
     return text
+
+
+def _assignments(rates: Rates) -> list[str]:
+    return [f"{name} = {value:.3g}" for name, value in asdict(rates).items()]
 
 
 if __name__ == "__main__":

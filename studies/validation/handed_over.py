@@ -78,10 +78,16 @@ class Law:
 
 @cache
 def law() -> Law:
-    content = tomllib.loads(RATES_FILE.read_text(encoding="utf-8"))
+    """The one that ships."""
+    return law_from(RATES_FILE.read_text(encoding="utf-8"))
+
+
+def law_from(text: str) -> Law:
+    """The law that a file of rates holds."""
+    content = tomllib.loads(text)
     return Law(
         rates=Rates(**content["rates"]),
-        left_out={model: Rates(*values) for model, values in content["left_out"].items()},
+        left_out={model: Rates(**rates) for model, rates in content["left_out"].items()},
         memory_gb_per_s=content["memory_gb_per_s"],
         spread=content["spread"],
     )

@@ -10,9 +10,9 @@ from partita.devices import load_soc
 from partita.graph.build import GraphBuilder
 from partita.graph.ir import Graph
 from partita.graph.onnx_export import to_model
-from partita.studies.fitting.handed_over import Measured, fit, left_out, predicted_us, spread
+from partita.studies.fitting.handed_over import HEAD, Measured, fit, left_out, predicted_us, spread, text_of
 from partita.studies.validation.aihub_rows import AihubRow, lines, why_out_of_line
-from partita.studies.validation.handed_over import Fallen, Law, Rates, fallen, law
+from partita.studies.validation.handed_over import RATES_FILE, Fallen, Law, Rates, fallen, law, law_from
 from partita.studies.validation.models import graph_of
 from partita.studies.validation.prediction import Prediction
 from partita.studies.validation.tables.aihub import row_of
@@ -81,6 +81,18 @@ def test_rates_are_found_again_and_a_network_left_out_with_its_sisters_changes_n
 def test_every_network_counts_once_in_the_interval() -> None:
     rows = [Measured(name, 1.0, 1.0, 1.0, Fallen(0, 0, 0, 0)) for name in ["a"] * 8 + ["b"]]
     assert spread(rows, np.array([0.1] * 8 + [0.7])) == pytest.approx(np.exp(0.7))
+
+
+def test_what_the_fit_writes_is_read_again() -> None:
+    without = {"net": replace(RATES, weight_ns=7.0)}
+    assert law_from(text_of(RATES, without, 2.5)) == Law(RATES, without, 76.8, 2.5)
+
+
+def test_the_shipped_file_is_as_the_fit_writes_it() -> None:
+    shipped = law()
+    text = RATES_FILE.read_text(encoding="utf-8")
+    assert text.startswith(HEAD)
+    assert text.endswith(f"\n\n{text_of(shipped.rates, shipped.left_out, shipped.spread)}")
 
 
 def test_the_shipped_rates_predict_networks_without_themselves() -> None:
