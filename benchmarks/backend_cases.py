@@ -9,16 +9,13 @@ of ordinary tensors can contain.
 import argparse
 import platform
 import re
-import sys
 import time
 import unittest
 import warnings
 from collections import Counter
-from pathlib import Path
 
 import onnx
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from tests.kernels.test_onnx_backend import EXCLUDED, backend_tests
 
 CLASSES = (

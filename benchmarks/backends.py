@@ -1,6 +1,6 @@
 """Runs placed real models on every backend that is installed, and compares each with the unplaced float32 model.
 
-    python benchmarks/backends.py MODELS_FOLDER [--soc sd8gen3-qnn] [--only cls ...] [--npu numpy,qnn-emulator,...]
+    python -m benchmarks.backends MODELS_FOLDER [--soc sd8gen3-qnn] [--only cls ...] [--npu numpy,qnn-emulator,...]
 
 Inputs are those of benchmarks/real_inputs.py, with meaning. For each model and each choice of backends it prints the
 largest difference relative to the largest value of an output, what the dtypes explain, and whether the outputs still
@@ -13,9 +13,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from real_inputs import KNOWN, Feeds, known_as
-
 import partita as pt
+from benchmarks.real_inputs import KNOWN, Feeds, known_as
 from partita.backends import Backend
 from partita.backends.run import chosen_backends
 from partita.errors import PartitaError

@@ -1,6 +1,6 @@
 """The denoising network of Stable Diffusion 1.5 on phones' NPUs, against published measurements.
 
-    python benchmarks/diffusion.py [TABLE]        (aihub_perf.csv; without it no measured column)
+    python -m benchmarks.diffusion [TABLE]        (aihub_perf.csv; without it no measured column)
 
 The network is made without weights from its published configuration: four levels of 320, 640, 1280 and 1280 channels,
 two residual blocks in each, attention over image and prompt in the first three, latents of 64 x 64 and a prompt of 77

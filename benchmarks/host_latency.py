@@ -1,6 +1,6 @@
 """How far the preset `host` is from real runs.
 
-    python benchmarks/host_latency.py host.toml MODEL[,NAME=SIZE...] ... [--rows rows.json]
+    python -m benchmarks.host_latency host.toml MODEL[,NAME=SIZE...] ... [--rows rows.json]
 
 Each model is placed twice: on one unit, and for the shortest makespan on both, where branches run side by side on two
 threads. Measured is the timeline, from the first thing that the executor does to the last: on one unit the 20th

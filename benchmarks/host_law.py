@@ -1,6 +1,6 @@
 """How well the law of a core predicts models, whatever else the machine does: MODEL[,NAME=SIZE...] ...
 
-    python benchmarks/host_law.py model.onnx other.onnx,batch=1
+    python -m benchmarks.host_law model.onnx other.onnx,batch=1
 
 The calibration's networks and the models run by turns, in random order, in processes that do a part of both; so both
 see the same machine. Times are the thread's own, the 25th percentile of all runs. The law is fitted to the networks

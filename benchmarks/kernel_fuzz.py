@@ -10,16 +10,13 @@ gets before it is printed. COUNT cases are compared; those that onnxruntime refu
 """
 
 import argparse
-import sys
 import time
 from collections import Counter
-from pathlib import Path
 
 import hypothesis
 import onnxruntime
 from hypothesis import HealthCheck, Phase
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from tests.kernels.fuzzing.compare import differs
 from tests.kernels.fuzzing.draw import GENERATORS, Case, Draw
 from tests.kernels.fuzzing.strategies import cases

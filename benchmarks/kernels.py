@@ -1,6 +1,6 @@
 """Times our kernels, onnxruntime and onnx's ReferenceEvaluator on the same models, side by side, and prints ratios.
 
-    python benchmarks/kernels.py MODEL.onnx... [--size batch=1 --size seq=128] [--threads 1 2] [--operators] [--json F]
+    python -m benchmarks.kernels MODEL.onnx... [--size batch=1 --size seq=128] [--threads 1 2] [--operators] [--json F]
 
 Each engine runs in a process of its own, all in turns, and what counts is the fastest of the runs: other work on the
 machine makes single times meaningless, ratios within one call of this program much less so. Before each turn there is
@@ -19,12 +19,11 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from engine_inputs import load_with_sizes, machine, write_for_engines
-from engines import ENGINES, Engine
-
+from benchmarks.engine_inputs import load_with_sizes, machine, write_for_engines
+from benchmarks.engines import ENGINES, Engine
 from partita.graph.ir import Graph, Node
+from partita.units import MS_PER_S
 
-MS_PER_S = 1000
 BASE = "onnxruntime"
 PAUSE_S = 0.2
 

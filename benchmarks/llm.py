@@ -1,6 +1,6 @@
 """Large decoders on a phone's NPU: tokens a second and time to first token, against published measurements.
 
-    python benchmarks/llm.py [TABLE]        (aihub_llm.csv; without it no measured columns)
+    python -m benchmarks.llm [TABLE]        (aihub_llm.csv; without it no measured columns)
 
 Each decoder is made from its published configuration, without weights, and placed twice: for one prompt chunk of 128
 tokens and for one token, both against a context of 4096 whose keys and values stay on their unit, as the measured

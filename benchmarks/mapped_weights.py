@@ -1,6 +1,6 @@
 """Runs a model whose weights lie in an external file of 2 GB, and shows that they are mapped and never copied.
 
-    python benchmarks/mapped_weights.py [--gib 2]
+    python -m benchmarks.mapped_weights [--gib 2]
 
 The model and its weights are made in a temporary folder and deleted. Anonymous memory is what a process copied or
 computed; mapped file pages belong to the file and can be dropped by the system at any time.

@@ -1,6 +1,6 @@
 """Compares the memory that our kernels and onnxruntime need for the same models, each in a process of its own.
 
-    python benchmarks/memory.py MODEL.onnx... [--size batch=1] [--runs 3] [--json FILE]
+    python -m benchmarks.memory MODEL.onnx... [--size batch=1] [--runs 3] [--json FILE]
 
 Weights lie in a file beside the model, as both engines can map it. "peak" is the most that was resident from the start
 of the process on, libraries included; "after" is what stays between runs, and "file" the part of that which is pages of
@@ -13,8 +13,8 @@ import json
 import tempfile
 from pathlib import Path
 
-from engine_inputs import load_with_sizes, machine, write_for_engines
-from engines import Engine
+from benchmarks.engine_inputs import load_with_sizes, machine, write_for_engines
+from benchmarks.engines import Engine
 
 MIB = 1 << 20
 OURS, BASE = "partita", "onnxruntime"

@@ -1,6 +1,6 @@
 """Times of the placement engines on random networks, and on published workloads if their folders are given.
 
-    python benchmarks/partitioner.py [--msr FOLDER] [--moirai FOLDER] [--case NAME ...] [--quick]
+    python -m benchmarks.partitioner [--msr FOLDER] [--moirai FOLDER] [--case NAME ...] [--quick]
 
 CPU-seconds stand beside wall time; a case is built before its clock starts, and everything else is inside it. With
 --msr, a folder with `throughput-inputs`, `latency-inputs` and `results.csv`, each workload stands beside the best

@@ -1,6 +1,6 @@
 """Loads, places and simulates every model of some folders on every preset, and compares with every simpler rule.
 
-    python benchmarks/placements.py MODELS_FOLDER... [--soc sd8gen3-qnn ...] [--rows FILE.jsonl] [--every]
+    python -m benchmarks.placements MODELS_FOLDER... [--soc sd8gen3-qnn ...] [--rows FILE.jsonl] [--every]
 
 Prints what was proven for each preset, and for each rule the median, best and worst ratio of its latency to the plan's;
 with --every a line for each placement too. Open dimensions get the sizes below. Times are CPU seconds of placing, with

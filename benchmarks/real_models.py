@@ -10,7 +10,6 @@ magnitude of each output; onnxruntime runs without graph optimisation.
 import argparse
 import logging
 import platform
-import sys
 import tempfile
 import warnings
 from collections import Counter
@@ -23,14 +22,12 @@ import onnx
 import onnxruntime as ort
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
+from benchmarks.real_inputs import KNOWN, Array, Feeds, RealModel, calibration, known_as
 from partita.errors import ModelError
 from partita.graph.ir import Graph
 from partita.graph.onnx_import import read_onnx
 from partita.kernels.executor import run
 from partita.passes.pipeline import prepare
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from benchmarks.real_inputs import KNOWN, Array, Feeds, RealModel, calibration, known_as
 
 ort.set_default_logger_severity(3)
 

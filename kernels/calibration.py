@@ -10,8 +10,6 @@ from partita.graph.ir import Graph
 from partita.graph.quantisation import Range
 from partita.kernels.executor import checked_feeds, compute, last_uses
 
-Ranges = Mapping[str, Range]
-
 
 def calibrate(graph: Graph, samples: Iterable[Mapping[str, Any]]) -> dict[str, Range]:
     """The least and greatest finite value of every floating-point tensor over all samples, computed in float32.
