@@ -21,6 +21,7 @@ WINOGRAD_SLICES, WINOGRAD_TILES, WINOGRAD_TILE = 16, 32, 4
 """Source: LiteRT f674577, tflite/delegates/gpu/common: 3x3, stride 1, 16 slices in and out, 32 tiles of 4x4."""
 
 LONG_US = 1000.0
+"""What a kernel takes beyond this is `long_us`."""
 PER_BYTE = ("elementwise", "after_winograd", "padding")
 """Element-wise kernels, what nothing links to Winograd kernels, separate padding before depthwise convolutions."""
 BASE = (

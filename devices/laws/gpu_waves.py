@@ -25,9 +25,30 @@ TILES = ((1, 1, 1), (2, 1, 1), (2, 1, 2), (2, 2, 1), (2, 2, 2), (1, 1, 2), (1, 1
 """Width, height and slices of the output that one thread computes."""
 WAVES = (32, 64, 128, 256, 512, 1024, 2048)
 """Threads that run at a time."""
-Names = np.ndarray[tuple[int], np.dtype[np.str_]]
 WAVES_AT_ONCE = (1, 2, 4, 8, 16, 32, 64)
 """Of real launches, on one unit."""
+MOST_CORRECTION = 1.5
+"""Of the logarithm, by the trees."""
+OF_ANOTHER_KERNEL = 0.05
+"""By how much, as a logarithm, more work may be quicker where the delegate goes over to another kernel."""
+SHORTEST_US = 0.5
+"""Of a kernel, by the physical part."""
+USUAL_CHANNELS = np.array(
+    [4, 8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 72, 80, 88, 96, 112, 120, 128, 144, 160, 176, 192, 208, 224, 240,
+     256, 288, 320, 352, 384, 416, 448, 480, 512, 576, 640, 704, 768, 832, 896, 960, 1024, 1152, 1280, 1408, 1536, 1664,
+     1792, 1920, 2048, 2304, 2560, 3072, 4096, 5120, 6144, 8192, 16384]
+)  # fmt: skip
+USUAL_PIXELS = np.array([1, 2, 4, 7, 8, 10, 14, 16, 19, 20, 24, 28, 32, 38, 40, 48, 56, 64, 75, 80, 96, 112, 128, 150,
+                         160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 1024, 2048, 4096])  # fmt: skip
+STEPS = (
+    *((step, 0, 0) for step in range(1, 8)),
+    *((0, step, 0) for step in range(1, 8)),
+    *((0, 0, step) for step in range(1, 5)),
+    (1, 1, 1),
+)
+"""How many usual sizes away: channels, input channels, pixels either way."""
+
+Names = np.ndarray[tuple[int], np.dtype[np.str_]]
 
 
 def physical_terms(columns: Columns, launch: Launch, gpu: Gpu) -> Floats:
@@ -209,26 +230,6 @@ def forgiven(names: Names, others: Names) -> Floats:
     return np.where(names != others, OF_ANOTHER_KERNEL, 0.0)
 
 
-MOST_CORRECTION = 1.5
-OF_ANOTHER_KERNEL = 0.05
-"""By how much, as a logarithm, more work may be quicker where the delegate goes over to another kernel."""
-SHORTEST_US = 0.5
-USUAL_CHANNELS = np.array(
-    [4, 8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 72, 80, 88, 96, 112, 120, 128, 144, 160, 176, 192, 208, 224, 240,
-     256, 288, 320, 352, 384, 416, 448, 480, 512, 576, 640, 704, 768, 832, 896, 960, 1024, 1152, 1280, 1408, 1536, 1664,
-     1792, 1920, 2048, 2304, 2560, 3072, 4096, 5120, 6144, 8192, 16384]
-)  # fmt: skip
-USUAL_PIXELS = np.array([1, 2, 4, 7, 8, 10, 14, 16, 19, 20, 24, 28, 32, 38, 40, 48, 56, 64, 75, 80, 96, 112, 128, 150,
-                         160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 1024, 2048, 4096])  # fmt: skip
-STEPS = (
-    *((step, 0, 0) for step in range(1, 8)),
-    *((0, step, 0) for step in range(1, 8)),
-    *((0, 0, step) for step in range(1, 5)),
-    (1, 1, 1),
-)
-"""How many usual sizes away: channels, input channels, pixels either way."""
-
-
 def neighbours(base: Floats, direction: int) -> Neighbours:
     """Each row with fewer (-1) or more (1) channels or pixels, by every one of `STEPS` that there is."""
     kinds = base[:, COLUMN_OF["kind"]]
@@ -256,7 +257,7 @@ def neighbours(base: Floats, direction: int) -> Neighbours:
     return Neighbours(np.concatenate(found), np.concatenate(owners))
 
 
-def _usual(sizes: Floats, usual: np.ndarray[tuple[int], np.dtype[np.int64]], steps: int) -> Floats:
+def _usual(sizes: Floats, usual: Ints, steps: int) -> Floats:
     """The usual size that is `steps` away from each; the size itself where there is none."""
     if steps == 0:
         return sizes

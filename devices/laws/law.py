@@ -146,9 +146,8 @@ def threads_us(name: str, dtype: str, cores: Mapping[str, int], shapes: Sequence
     columns = KernelColumns(shapes, content.get("rows_of_tile", thread_pool.ROWS_OF_TILE))
     parameters = _parameters(name, dtype)
     times = thread_pool.kernel_us(columns, parameters, content["types"], cores, content["whole"], SIZE_BYTES[dtype])
-    own = (
-        content["dtypes"][dtype].get("sets", {}).get(core_sets.name_of({t: cores.get(t, 0) for t in content["types"]}))
-    )
+    cores_by_type = {kind: cores.get(kind, 0) for kind in content["types"]}
+    own = content["dtypes"][dtype].get("sets", {}).get(core_sets.name_of(cores_by_type))
     if own is None:
         return times
     fixed = thread_pool.fixed_us(parameters, content["types"], cores)
@@ -159,7 +158,7 @@ def threads_us(name: str, dtype: str, cores: Mapping[str, int], shapes: Sequence
 def _parameters(name: str, dtype: str) -> Mapping[str, Floats]:
     stored = law_file(name)["dtypes"][dtype]["parameters"]
     known = {key: with_later_classes(key, np.asarray(values, dtype=np.float64)) for key, values in stored.items()}
-    return {name: np.array([thread_pool.NOTHING]) for name in thread_pool.LATER} | known
+    return {later: np.array([thread_pool.NOTHING]) for later in thread_pool.LATER} | known
 
 
 def with_later_classes(parameter: str, values: Floats) -> Floats:

@@ -21,11 +21,10 @@ from partita.studies.fitting.npu_samples import Border, Sample, sample_of
 from partita.studies.validation.aihub_rows import AihubRow, lines, why_out_of_line
 from partita.studies.validation.models import graph_of, model_path
 from partita.studies.validation.table import Progress
+from partita.studies.validation.tables.aihub import DTYPE_OF
 
 Array = NDArray[np.float64]
 
-DTYPE_OF = {"float": "float16", "w8a8": "int8", "w8a16": "w8a16"}
-"""Precision of the table -> dtype of the unit."""
 DTYPES = tuple(DTYPE_OF.values())
 RUNTIMES = ("qnn_dlc", "qnn", "tflite")
 """Those that add nothing of their own to what the NPU takes."""

@@ -39,7 +39,7 @@ OF_COMPUTE = (
     "norm_row",
     "wide_window",
 )
-"""Parameters of which `compute_us` depends."""
+"""Parameters on which `compute_us` depends."""
 SISTERS = {
     "slopes": ((0,), (1,), DEPTHWISE, (GROUPED,)),
     "output_cost": (DENSE, DEPTHWISE, (GROUPED,), (GEMM,)),

@@ -49,9 +49,8 @@ class Transfer:
 
     law: str
     factors: Mapping[str, float]
-    spread: float
-    """Factor by which the measured models are off: twice the root of the mean square of the logarithms."""
     penalty: float
+    """Sum of the squares of errors and changes."""
 
 
 def parts_us(shapes: Sequence[KernelShape], times_us: Floats, fixed_us: float) -> Floats:
@@ -106,7 +105,6 @@ def _fit(law: Offered, rows: Sequence[int], latency_us: Floats) -> Transfer:
     return Transfer(
         law=law.name,
         factors=dict(zip(("overall", *law.parts), np.exp(x).tolist(), strict=True)),
-        spread=float(np.exp(2 * ERROR * np.sqrt(np.mean(errors**2)))),
         penalty=float(errors @ errors + distance @ distance),
     )
 

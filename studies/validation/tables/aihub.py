@@ -28,6 +28,7 @@ from partita.units import BYTES_PER_KB, ms, transfer_us
 
 RUNTIMES_FILE = Path(__file__).parents[1] / "aihub_runtimes.toml"
 DTYPE_OF = {"float": "float16", "w8a8": "int8", "w8a16": "w8a16"}
+"""Precision of the table -> dtype of the NPU."""
 NPU, CPU, GPU, MIXED = "NPU", "CPU", "GPU", "NPU+CPU"
 MIXED_SPREAD = 4.0
 """Factor either way for runs in part on the CPU of which `handed_over` tells nothing: what a layer there costs differs

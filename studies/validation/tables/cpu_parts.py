@@ -27,7 +27,7 @@ CPU_PARTS = {
 PART_OF = {ks.CONV: "dense", ks.GEMM: "dense", ks.DEPTHWISE: "depthwise", ks.GROUPED: "grouped"}
 LEAST_WINOGRAD_CHANNELS = 16
 """Below these, transforming costs what the products save."""
-SIDE_3 = 9
+TAPS_OF_3X3 = 9
 
 
 def cpu_parts_us(unit: Unit, dtype: str, shapes: Sequence[KernelShape]) -> Floats:
@@ -51,7 +51,7 @@ def _ungrouped(shape: KernelShape) -> KernelShape:
 
 def _part(shape: KernelShape) -> str:
     if shape.kind == ks.CONV and shape.taps > 1:
-        has_winograd = shape.taps == SIDE_3 and shape.stride == 1 and shape.in_channels >= LEAST_WINOGRAD_CHANNELS
+        has_winograd = shape.taps == TAPS_OF_3X3 and shape.stride == 1 and shape.in_channels >= LEAST_WINOGRAD_CHANNELS
         return "winograd" if has_winograd else "windows"
     if shape.kind == ks.GEMM and shape.pixels == 1:
         return "streamed"
