@@ -7,11 +7,11 @@ import numpy as np
 
 from partita.devices.kernel_shape import KernelShape
 from partita.devices.laws.parameters import pack, shapes_of, unpack
-from partita.devices.laws.thread_pool import CLASSES, KernelColumns, compute_us, kernel_us
+from partita.devices.laws.thread_pool import CLASSES, KernelColumns
 from partita.devices.laws.trees import Floats
 from partita.studies.fitting import core_sets
 from partita.studies.fitting.least_squares import Prior, fitted
-from partita.studies.fitting.pool_slopes import slopes
+from partita.studies.fitting.pool_slopes import slopes, times_us
 from partita.units import US_PER_MS
 
 SCALE = 0.03
@@ -109,17 +109,9 @@ def start_of(types: Sequence[str]) -> Floats:
 
 
 def predicted_ms(vector: Floats, measured: Measured) -> Floats:
-    """[models, sets of cores] by the law."""
-    parameters = unpack(vector, measured.types)
-    compute = compute_us(measured.kernels, parameters)
-    columns = [
-        measured.counts
-        @ kernel_us(
-            measured.kernels, parameters, measured.types, cores, measured.whole, measured.size_bytes, compute=compute
-        )
-        for cores in measured.cores
-    ]
-    return np.stack(columns, axis=1) / US_PER_MS
+    """[models, sets of cores] by the law of the pool alone."""
+    times = times_us(measured, unpack(vector, measured.types))
+    return np.stack([measured.counts @ row for row in times], axis=1) / US_PER_MS
 
 
 def fit(
