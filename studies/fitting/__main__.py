@@ -42,7 +42,7 @@ def line(title: str, found: npu.Errors) -> str:
 def ablation(data: npu.Data, priors: Priors) -> None:
     for terms in ABLATIONS:
         less = npu.Data(tuple(stack.without(terms) for stack in data.stacks), data.log_us)
-        found = npu.cross_validated(less, priors, npu.fit(less, priors))
+        found = npu.cross_validated(less, priors)
         say(line(f"without {' and '.join(terms)}, cross-validated", found))
 
 
@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
     measured = npu.measured_us(aihub_rows(read_records(given.table)), DEVICE)
     data = npu.gathered(measured, Path(given.models), load_soc(PRESET), UNIT, lambda text: None)
     x = npu.fit(data, priors)
-    inside, outside = npu.errors(data, priors.named(x)), npu.cross_validated(data, priors, x)
+    inside, outside = npu.errors(data, priors.named(x)), npu.cross_validated(data, priors)
     say(line("in sample", inside))
     say(line("cross-validated by model", outside))
     for model in data.models:

@@ -100,7 +100,7 @@ def gathered(
     return Data(stacks, tuple(np.log([measured[m, s.dtype] for m in s.models]) for s in stacks))
 
 
-def fit(data: Data, priors: Priors, held_out: frozenset[str] = frozenset(), start: Array | None = None) -> Array:
+def fit(data: Data, priors: Priors, held_out: frozenset[str] = frozenset()) -> Array:
     """Logarithms of the parameters, fitted to all models but those held out."""
     kept = [np.array([model not in held_out for model in stack.models]) for stack in data.stacks]
 
@@ -112,7 +112,7 @@ def fit(data: Data, priors: Priors, held_out: frozenset[str] = frozenset(), star
         ]
         return np.concatenate(parts)
 
-    return fitted(residuals, priors.prior, start)
+    return fitted(residuals, priors.prior)
 
 
 Errors = dict[str, dict[str, float]]
@@ -126,13 +126,16 @@ def errors(data: Data, p: Mapping[str, float]) -> Errors:
     }
 
 
-def cross_validated(data: Data, priors: Priors, start: Array, families: Mapping[str, str] = {}) -> Errors:
-    """The error of each model by parameters fitted without it, and without those of its family."""
+def cross_validated(data: Data, priors: Priors, families: Mapping[str, str] = {}) -> Errors:
+    """The error of each model by parameters fitted without it, and without those of its family, from the priors on.
+
+    A fit that begins at the parameters of all models knows a little of the one that it leaves out.
+    """
     found: Errors = {stack.dtype: {} for stack in data.stacks}
     for model in data.models:
         family = families.get(model, model)
         out = frozenset(m for m in data.models if families.get(m, m) == family)
-        left = errors(data, priors.named(fit(data, priors, out, start)))
+        left = errors(data, priors.named(fit(data, priors, out)))
         for dtype, by_model in left.items():
             if model in by_model:
                 found[dtype][model] = by_model[model]

@@ -66,7 +66,7 @@ def _fitted(
     progress(f"fitting {len(data.models)} models")
     x = npu.fit(data, priors)
     progress("leaving out one model after the other")
-    inside, outside = npu.errors(data, priors.named(x)), npu.cross_validated(data, priors, x)
+    inside, outside = npu.errors(data, priors.named(x)), npu.cross_validated(data, priors)
     spreads = npu.spreads(outside)
     records = {
         stack.dtype: Record(

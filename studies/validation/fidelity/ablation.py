@@ -127,5 +127,5 @@ def _of_npu(data: Path, models: Path, say: Callable[[str], None]) -> Iterator[di
         say(f"NPU without {without}")
         less = npu.Data(tuple(stack.without(terms) for stack in whole.stacks), whole.log_us)
         parts = {model: str(index % PARTS) for index, model in enumerate(less.models)}
-        for dtype, errors in npu.cross_validated(less, priors, npu.fit(less, priors), parts).items():
+        for dtype, errors in npu.cross_validated(less, priors, parts).items():
             yield _line(f"8 Gen 3, NPU, {dtype}", without, np.abs(list(errors.values())))
