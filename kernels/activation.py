@@ -7,7 +7,7 @@ import numpy as np
 
 from partita.errors import KernelError
 from partita.kernels.arrays import Array, broadcast_shape, in_blocks, limited, quiet
-from partita.kernels.functions import ERF_POLYNOMIAL
+from partita.kernels.functions import ERF_POLYNOMIAL, polynomial
 from partita.kernels.registry import kernel
 
 
@@ -195,11 +195,7 @@ GELU_POLYNOMIAL = tuple(c * math.sqrt(0.5) ** (2 * i + 1) for i, c in enumerate(
 def gelu_erf_block(x: Array, out: Array, scratch: Array) -> None:
     """Write x (1 + erf(x / sqrt 2)) / 2 into `out`, which may be `x`."""
     np.multiply(x, x, out=scratch)
-    factor = scratch * GELU_POLYNOMIAL[-1]
-    for coefficient in GELU_POLYNOMIAL[-2:0:-1]:
-        factor += coefficient
-        factor *= scratch
-    factor += GELU_POLYNOMIAL[0]
+    factor = polynomial(scratch, GELU_POLYNOMIAL)
     factor *= x
     np.tanh(factor, out=factor)
     factor += 1

@@ -1,7 +1,7 @@
 """Mathematical functions of one tensor: trigonometry, exponentials, rounding, Erf, tests for NaN and infinity."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -84,13 +84,18 @@ def erf_block(x: Array, out: Array, scratch: Array) -> None:
     """Write erf(x) into `out`, in place of a function that numpy lacks; float32, `out` may be `x`."""
     np.clip(x, -ERF_LIMIT, ERF_LIMIT, out=out)
     np.multiply(out, out, out=scratch)
-    polynomial = scratch * ERF_POLYNOMIAL[-1]
-    for coefficient in ERF_POLYNOMIAL[-2:0:-1]:
-        polynomial += coefficient
-        polynomial *= scratch
-    polynomial += ERF_POLYNOMIAL[0]
-    out *= polynomial
+    out *= polynomial(scratch, ERF_POLYNOMIAL)
     np.tanh(out, out=out)
+
+
+def polynomial(x: Array, coefficients: Sequence[float]) -> Array:
+    """The sum of coefficients[i] x^i by Horner's rule, in an array of its own."""
+    result = x * coefficients[-1]
+    for coefficient in coefficients[-2:0:-1]:
+        result += coefficient
+        result *= x
+    result += coefficients[0]
+    return result
 
 
 @cache
