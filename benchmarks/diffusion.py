@@ -9,9 +9,9 @@ Source: Rombach et al., "High-Resolution Image Synthesis with Latent Diffusion M
 of the published weights.
 """
 
+import argparse
 import csv
 import resource
-import sys
 import time
 from pathlib import Path
 
@@ -163,7 +163,9 @@ def measured_text(table: Path, chipset: str) -> str:
 
 
 def main() -> None:
-    table = Path(sys.argv[1]) if len(sys.argv) > 1 else None
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("table", nargs="?", type=Path, help="aihub_perf.csv, for what was measured")
+    table = parser.parse_args().table
     start = time.perf_counter()
     graph = Unet().graph()
     print(f"{len(graph.nodes)} operators, made and prepared in {time.perf_counter() - start:.1f} s\n")

@@ -7,9 +7,9 @@ see the same machine. Times are the thread's own, the 25th percentile of all run
 alone and then predicts the models, whose timelines reach from the executor's first step to its last.
 """
 
+import argparse
 import os
 import random
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -65,7 +65,10 @@ def measure_part(part: int, models: Sequence[str]) -> list[Measured]:
     return [Measured(name, runs.result(cache_bytes(soc.units[0]), QUIET_PERCENTILE)) for name, runs in waiting]
 
 
-def main(*models: str) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="+")
+    models = parser.parse_args().models
     found: list[Measured] = []
     for part in range(PARTS):
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as child:
@@ -94,4 +97,4 @@ def middle(errors: Sequence[float]) -> float:
 
 if __name__ == "__main__":
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
-    main(*sys.argv[1:])
+    main()

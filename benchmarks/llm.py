@@ -7,9 +7,9 @@ tokens and for one token, both against a context of 4096 whose keys and values s
 runs have it. Weights take 4 bits and activations 16, as in the measured models.
 """
 
+import argparse
 import csv
 import statistics
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -85,10 +85,13 @@ def rows(table: Path | None) -> Iterator[tuple[str, ...]]:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("table", nargs="?", type=Path, help="aihub_llm.csv, for what was measured")
+    table = parser.parse_args().table
     heads = ("model", "Soc", "10^9 weights read", "NPU, GB", "tokens/s", "measured", "ratio", "prompt, ms", "measured",
              "ratio", "on the NPU", "placed in, s")  # fmt: skip
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
-    for row in rows(Path(sys.argv[1]) if len(sys.argv) > 1 else None):
+    for row in rows(table):
         print(f"| {' | '.join(row)} |" if len(row) > 1 else f"\n{row[0]}", flush=True)
 
 

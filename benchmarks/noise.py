@@ -6,6 +6,7 @@ Every operator runs on exact float32 inputs with made-up weights, once in float3
 the power of the difference over the power of the result. Printed are the median and the 10th and 90th percentile.
 """
 
+import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -57,7 +58,9 @@ def number(powers: list[float], source: str) -> str:
 
 
 def main() -> None:
-    paths = [Path(text) for text in sys.argv[1:]]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="+", type=Path)
+    paths = parser.parse_args().models
     found: dict[tuple[str, str], list[float]] = {}
     for path in paths:
         print(path.stem, file=sys.stderr, flush=True)
