@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 Points = Sequence[tuple[float, float]]
 """Measured and predicted."""
@@ -16,6 +17,9 @@ MANY = 400
 """Points of a series that are drawn small."""
 INSIDE = 8
 """More series than this have their names beside the picture."""
+
+NARROW = 100.0
+"""Axes that span less have their ticks at 1, 2 and 5 in plain numbers: with powers of ten alone they would have one."""
 
 
 def style_of(index: int) -> tuple[str, str]:
@@ -43,6 +47,11 @@ def save_scatter(path: str | Path, title: str, points_by_series: Mapping[str, Po
         size = 2.2 if len(points) > MANY else 4.2
         axes.plot(measured, predicted, marker, markersize=size, alpha=0.55, color=colour, markeredgewidth=0, label=name)
     axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, title=title)
+    if ends[1] / ends[0] < NARROW:
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(f"measured ({measure})")
     axes.set_ylabel(f"predicted ({measure})")
     if is_crowded:
