@@ -19,9 +19,15 @@ PRODUCTS_OF_NUMPY = "numpy._core._multiarray_umath"
 """The library that numpy's matrix products are in; a look-up in it also finds what it is linked to."""
 
 
+WITH_SMALL_PRODUCTS = ("SkylakeX", "Cooperlake", "SapphireRapids")
+"""OpenBLAS's names of the processors for which it multiplies small matrices of float32 as they lie."""
+
+
 class _Pool(NamedTuple):
     size: Callable[[], int]
     resize: Callable[[int], None]
+    core: str
+    """The processor that OpenBLAS has chosen its code for."""
 
 
 @cache
@@ -37,14 +43,22 @@ def _pool() -> _Pool | None:
     for spelling in SPELLINGS:
         size = getattr(library, spelling.format("get_num_threads"), None)
         resize = getattr(library, spelling.format("set_num_threads"), None)
-        if size is not None and resize is not None:
-            return _Pool(size, resize)
+        core = getattr(library, spelling.format("get_corename"), None)
+        if size is not None and resize is not None and core is not None:
+            core.restype = ctypes.c_char_p
+            return _Pool(size, resize, core().decode())
     return None
 
 
 def can_be_limited() -> bool:
     """Whether the number of BLAS's threads can be set from here."""
     return _pool() is not None
+
+
+def has_small_products() -> bool:
+    """Whether small products are the faster ones; see `tiles`."""
+    pool = _pool()
+    return pool is not None and pool.core in WITH_SMALL_PRODUCTS
 
 
 class _Held:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from partita.kernels import threads
+from partita.kernels import threads, tiles
 from partita.kernels.arrays import Array
 from partita.kernels.fused_tail import NO_TAIL, Tail
 from partita.kernels.packing import packed
@@ -54,12 +54,18 @@ def conv_pointwise(x: Array, w: Array, windows: Windows, group: int, tail: Tail 
 def _pointwise_last(rows: Array, w: Array, shape: tuple[int, ...], tail: Tail) -> Array:
     """`rows` (positions, C) times the weights, for a result of `shape` (N, outputs ..., M) with its channels moved.
 
-    BLAS brings both operands into an order of its own. With few positions that of the weights is what counts, and it
+    Where it multiplies no small tiles, BLAS brings both operands into an order of its own. With few positions that of the weights is what counts, and it
     is a quarter of the time when they lie transposed. So small ones are kept the other way round, and with large ones
     the product is formed transposed, which makes the result channels first (measured at 7x7 and 14x14).
     """
     count, channels = len(rows), w.shape[0]
     weights = w.reshape(channels, -1)
+    by = tiles.tiled(w, "inputs, filters", lambda w: w.reshape(channels, -1).T, count)
+    if by is not None:
+        product = np.empty(shape, w.dtype)
+        y = channels_second(product)
+        tiles.multiply(rows, by, product.reshape(-1, channels), tail.on(y).finish)
+        return y
     if count <= FEW_POSITIONS // 4 and shape[0] == 1 and (w.size > SMALL_WEIGHTS or w.flags.writeable):
         y = np.empty((1, channels, *shape[1:-1]), np.result_type(rows, w))
         multiply(weights, rows.T, y.reshape(channels, -1), tail.on(y).finish)

@@ -7,7 +7,7 @@ import numpy as np
 
 from partita.graph.ir import Array, Graph, Node
 from partita.graph.match import Match, fused_node
-from partita.kernels import compiled
+from partita.kernels import compiled, tiles
 from partita.kernels import fused_tail as tail
 from partita.kernels.convolution import convolve, windows_of
 from partita.kernels.fused_tail import Link, Step, Tail
@@ -189,7 +189,12 @@ def _plain_matmul(a: Array, b: Array, tail: Tail) -> Array:
     if b.ndim != 2 or a.ndim < 2 or not a.flags.c_contiguous or a.shape[-1] != b.shape[0] or not a.size * b.size:
         return tail.finish(kernel_for("MatMul").function(a, b))
     y = np.empty((*a.shape[:-1], b.shape[1]), np.result_type(a, b))
-    multiply(a.reshape(-1, a.shape[-1]), b, y.reshape(-1, b.shape[1]), tail.on(y).finish)
+    rows, result, finish = a.reshape(-1, a.shape[-1]), y.reshape(-1, b.shape[1]), tail.on(y).finish
+    by = tiles.tiled(b, "matrix", np.asarray, len(rows))
+    if by is not None:
+        tiles.multiply(rows, by, result, finish)
+    else:
+        multiply(rows, b, result, finish)
     return y
 
 

@@ -1,22 +1,26 @@
 """Winograd's F(2x2, 3x3), a 3x3 convolution with 16 instead of 36 products per 2x2 outputs, and F(4x4, 3x3).
 
-Source: A. Lavin and S. Gray, Fast Algorithms for Convolutional Neural Networks, 2015, section 4.1. Its transforms only
-add, subtract and halve: the error was measured equal to that of the direct sum (5e-7 of the largest output, float32).
-Larger tiles save more products but lose digits; compiled code has them too, with points of evaluation that keep most.
+Source: A. Lavin and S. Gray, Fast Algorithms for Convolutional Neural Networks, 2015, section 4.1. The transforms of a
+tile and back, along rows and columns at once, are one product each by a constant matrix: with numpy that is faster than
+the additions one by one, and adding the bias is one more column of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from functools import cache
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
-from partita.kernels import threads
+from partita.kernels import threads, tiles
 from partita.kernels.arrays import Array
+from partita.kernels.calls import Call
 from partita.kernels.fused_tail import NO_TAIL, Tail
 from partita.kernels.packing import packed
-from partita.kernels.products import ALL, GRAIN, cuts
+from partita.kernels.products import ALL, cuts
+from partita.kernels.tiles import Panels
 from partita.kernels.windows import Windows, channels_last, channels_second
 
 Matrix = tuple[tuple[float, ...], ...]
@@ -29,13 +33,23 @@ class Matrices(NamedTuple):
     input: Matrix
     output: Matrix
 
+    @property
+    def tile(self) -> int:
+        """Outputs along a side of a tile."""
+        return len(self.output)
+
+    @property
+    def elements(self) -> int:
+        """Numbers of a transformed tile."""
+        return len(self.input) ** 2
+
 
 SMALL = Matrices(
     ((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1)),
     ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1)),
     ((1, 1, 1, 0), (0, 1, -1, -1)),
 )
-"""F(2x2, 3x3)."""
+"""F(2x2, 3x3), whose transforms only add, subtract and halve."""
 
 
 def _matrices(outputs: int, points: tuple[Fraction, ...]) -> Matrices:
@@ -71,69 +85,17 @@ LARGE = _matrices(4, (Fraction(0), Fraction(3, 4), Fraction(-3, 4), Fraction(3, 
 At these points the largest error was measured a quarter of that at the usual 0, 1, -1, 2, -2 (1.1e-6 and 4.4e-6 of the
 largest output, 128 channels, float32); all transforms of inputs and outputs are exact in float32.
 """
-LEAST_SHARED = 3 << 20
-"""Multiplications of a product from which its filters are cut in two. OpenBLAS sums products of less than a million
-in another order."""
+CHUNK = 512
+"""Columns of a transform that are multiplied together (measured)."""
+VECTOR = 16
+"""Channels are to be a multiple of this, or the bits of a result depend on how the tiles are cut."""
 BLOCK_ELEMENTS = 1 << 18
-"""A block of transformed input holds about this many elements, so that it stays in the second-level cache."""
+"""Transformed numbers that are worked on together, 1 MiB; each time all weights are read."""
 
 
 def supports_winograd(windows: Windows, group: int) -> bool:
     """Two spatial axes, 3x3 taps side by side, stride 1, one group."""
     return windows.kernel == (3, 3) and windows.strides == windows.dilations == (1, 1) and group == 1
-
-
-def conv_winograd(x: Array, w: Array, windows: Windows, group: int, tail: Tail = NO_TAIL) -> Array:
-    """Convolution of x (N, C, H, W) by w (M, C, 3, 3) in tiles of 2x2 outputs, then `tail`; channels last."""
-    batch, channels, filters = x.shape[0], x.shape[1], w.shape[0]
-    height, width = windows.outputs
-    rows, columns = -(-height // 2), -(-width // 2)
-    padded = _pad_to_tiles(x, windows, rows, columns)
-    weights = packed(w, "winograd", lambda w: transform_filters(w, SMALL))
-    out = np.empty((batch, rows, 2, columns, 2, filters), np.result_type(x, w))
-    whole = channels_second(out.reshape(batch, 2 * rows, 2 * columns, filters))
-    is_even = whole.shape[2:] == windows.outputs
-    finish = (tail if is_even else NO_TAIL).on(whole).finish
-
-    def compute(part: tuple[int, slice]) -> None:
-        """Some rows of tiles, from the input to the end."""
-        image, (first, last) = part[0], (part[1].start, part[1].stop)
-        tiles = np.empty((4, 4, last - first, columns, channels), x.dtype)
-        _transform_input(padded[image, 2 * first : 2 * last + 2], tiles)
-        products = np.matmul(tiles.reshape(16, -1, channels), weights).reshape(*tiles.shape[:4], filters)
-        target = out[image, first:last]
-        _transform_output(products, target)
-        done = slice(4 * columns * (image * rows + first), 4 * columns * (image * rows + last))
-        finish(target.reshape(-1, filters), done)
-
-    def compute_filters(part: slice) -> None:
-        """Some filters of the whole image, whose tiles are ready."""
-        products = np.matmul(tiles.reshape(16, -1, channels), weights[..., part])
-        target = np.empty((rows, 2, columns, 2, products.shape[-1]), x.dtype)
-        _transform_output(products.reshape(*tiles.shape[:4], -1), target)
-        finish(target.reshape(-1, products.shape[-1]), ALL, part)
-        out[0, ..., part] = target
-
-    count = -(-16 * rows * columns * max(channels, filters) // BLOCK_ELEMENTS)
-    if threads.threads() > 1 and batch * count == 1 and rows * columns * channels * filters >= LEAST_SHARED:
-        tiles = np.empty((4, 4, rows, columns, channels), x.dtype)
-        threads.share(lambda c: _transform_input(padded[0, ..., c], tiles[..., c]), cuts(channels, 2))
-        threads.share(compute_filters, cuts(filters, 2, GRAIN))
-    else:
-        count += count % 2 if count > 1 else 0
-        threads.share(compute, [(image, part) for image in range(batch) for part in cuts(rows, count)])
-    if is_even:
-        return whole
-    return tail.finish(channels_second(np.ascontiguousarray(channels_last(whole[:, :, :height, :width]))))
-
-
-def _pad_to_tiles(x: Array, windows: Windows, rows: int, columns: int) -> Array:
-    """`x` as (N, H, W, C) with padding, and zeros behind it up to whole tiles."""
-    top, left = windows.begin
-    out = np.zeros((x.shape[0], 2 * rows + 2, 2 * columns + 2, x.shape[1]), x.dtype)
-    height, width = (min(n, size - b) for n, size, b in zip(x.shape[2:], out.shape[1:3], windows.begin, strict=True))
-    out[:, top : top + height, left : left + width] = channels_last(x[:, :, :height, :width])
-    return out
 
 
 def transform_filters(w: Array, matrices: Matrices) -> Array:
@@ -143,33 +105,124 @@ def transform_filters(w: Array, matrices: Matrices) -> Array:
     return tiles.reshape(*w.shape[:2], -1).transpose(2, 1, 0).astype(w.dtype, order="C")
 
 
-def _transform_input(strip: Array, tiles: Array) -> None:
-    """B^T d B of every 4x4 tile, 2 apart, of a strip (2 rows + 2, 2 columns + 2, C), as (4, 4, rows, columns, C)."""
-    rows, columns = tiles.shape[2:4]
-    d = [strip[i : i + 2 * rows - 1 : 2] for i in range(4)]
-    across = np.empty((4, *d[0].shape), strip.dtype)
-    _combine(d, across)
-    _combine([across[:, :, j : j + 2 * columns - 1 : 2] for j in range(4)], tiles.swapaxes(0, 1))
+@cache
+def _transforms(matrices: Matrices, dtype: np.dtype) -> tuple[Array, Array]:
+    """Of a tile of inputs (elements, elements), and back to outputs (tile * tile, elements + 1): the last adds."""
+    b, a = np.array(matrices.input), np.array(matrices.output)
+    back = np.concatenate([np.kron(a, a), np.ones((len(a) ** 2, 1))], axis=1)
+    return np.kron(b, b).astype(dtype), back.astype(dtype)
 
 
-def _combine(d: Sequence[Array], out: Array) -> None:
-    """B^T d."""
-    np.subtract(d[0], d[2], out=out[0])
-    np.add(d[1], d[2], out=out[1])
-    np.subtract(d[2], d[1], out=out[2])
-    np.subtract(d[1], d[3], out=out[3])
+def scratch_elements(matrices: Matrices, tiles: int, channels: int, filters: int) -> int:
+    """What `tile_calls` needs for so many tiles."""
+    taken = matrices.elements * channels
+    return tiles * (max(taken, (matrices.elements + 1) * filters) + max(taken, matrices.tile**2 * filters))
 
 
-def _transform_output(products: Array, out: Array) -> None:
-    """A^T m A of every tile (4, 4, rows, columns, M), written to `out` (rows, 2, columns, 2, M)."""
-    across = np.empty((2, *products.shape[1:]), products.dtype)
-    _join(products, across)
-    _join(across.swapaxes(0, 1), out.transpose(3, 1, 0, 2, 4))
+def tile_calls(
+    padded: Array, by: Panels, part: slice, bias: Array | None, matrices: Matrices, shape: tuple[int, int], scratch: Array
+) -> tuple[list[Call], Array]:
+    """The calls that convolve `padded` (rows, columns, C) in tiles, `shape` of them, by a part of the filters.
+
+    `by`: all filters, transformed; `bias`: of all filters. The results are a view of `scratch`, (tiles, tile, tiles,
+    tile, M) by rows and columns.
+    """
+    some = by.some(part)
+    size, (rows, columns), channels, filters = matrices.tile + 2, shape, padded.shape[-1], some.columns
+    forth, back = _transforms(matrices, padded.dtype)
+    tiles_count, elements = rows * columns, matrices.elements
+    here = scratch[: max((elements + 1) * filters, elements * channels) * tiles_count]
+    there = scratch[len(here) :]
+    down, across, _ = padded.strides
+    step = matrices.tile
+    read = as_strided(
+        padded, (size, size, rows, columns, channels), (down, across, step * down, step * across, padded.itemsize),
+        writeable=False,
+    )  # fmt: skip
+    taken = here[: elements * tiles_count * channels].reshape(elements, -1)
+    transformed = there[: taken.size].reshape(elements, -1)
+    multiplied = here[: (elements + 1) * tiles_count * filters].reshape(elements + 1, -1)
+    results = there[: step * step * tiles_count * filters].reshape(step * step, -1)
+    added: Any = np.zeros((), padded.dtype)
+    if bias is not None:
+        added = packed(bias, f"{part.start}:{part.stop} times {tiles_count}", lambda b: np.tile(b[part], tiles_count))
+    stack = multiplied[:-1].reshape(elements, tiles_count, filters)
+    calls = [
+        Call(np.copyto, (taken.reshape(read.shape), read)),
+        *_transform_calls(forth, taken, transformed),
+        *(Call(np.matmul, *each) for each in tiles.products(transformed.reshape(elements, tiles_count, -1), some, stack)),
+        Call(np.copyto, (multiplied[-1], added)),
+        *_transform_calls(back, multiplied, results),
+    ]
+    return calls, results.reshape(step, step, rows, columns, filters).transpose(2, 0, 3, 1, 4)
 
 
-def _join(m: Array, out: Array) -> None:
-    """A^T m."""
-    partial = np.add(m[1], m[2])
-    np.add(partial, m[0], out=out[0])
-    np.subtract(m[1], m[2], out=partial)
-    np.subtract(partial, m[3], out=out[1])
+def _transform_calls(matrix: Array, x: Array, out: Array) -> Iterator[Call]:
+    """`matrix` times `x` (numbers of a tile, tiles * channels), some columns at a time, in whole vectors."""
+    groups, over = divmod(x.shape[1], VECTOR)
+    most = CHUNK // VECTOR
+    width = x.shape[1] if over else VECTOR * next(n for n in range(min(groups, most), 0, -1) if groups % n == 0)
+    chunks = (a.reshape(len(a), -1, width).swapaxes(0, 1) for a in (x, out))
+    yield Call(np.matmul, (matrix, next(chunks)), next(chunks))
+
+
+def parts_of(results: Array, height: int, width: int) -> Iterator[tuple[Array, slice, slice]]:
+    """What of the results of `tile_calls` is in an image of that size, with its rows and columns: whole tiles first."""
+    step = results.shape[1]
+
+    def along(length: int) -> Iterator[tuple[slice, int, slice]]:
+        whole, over = divmod(length, step)
+        if whole:
+            yield slice(0, whole), step, slice(0, whole * step)
+        if over:
+            yield slice(whole, whole + 1), over, slice(whole * step, length)
+
+    for down, height_of, rows in along(height):
+        for across, width_of, columns in along(width):
+            yield results[down, :height_of, across, :width_of], rows, columns
+
+
+def conv_winograd(
+    x: Array, w: Array, windows: Windows, group: int, tail: Tail = NO_TAIL, matrices: Matrices = SMALL
+) -> Array:
+    """Convolution of x (N, C, H, W) by w (M, C, 3, 3) in tiles, then `tail`; channels last."""
+    batch, channels, filters, step = x.shape[0], x.shape[1], w.shape[0], matrices.tile
+    height, width = windows.outputs
+    rows, columns = -(-height // step), -(-width // step)
+    padded = _pad_to_tiles(x, windows, rows * step + 2, columns * step + 2)
+    by = tiles.panels(w, ("winograd", step), lambda w: transform_filters(w, matrices), rows * columns)
+    out = np.empty((batch, height, width, filters), np.result_type(x, w))
+    y = channels_second(out)
+    finish = tail.on(y).finish
+
+    def compute(part: tuple[int, slice]) -> None:
+        """Some rows of tiles, from the input to the end."""
+        image, (first, last) = part[0], (part[1].start, part[1].stop)
+        scratch = np.empty(scratch_elements(matrices, (last - first) * columns, channels, filters), x.dtype)
+        calls, results = tile_calls(
+            padded[image, first * step :], by, ALL, None, matrices, (last - first, columns), scratch
+        )
+        for call in calls:
+            call()
+        begin, end = first * step, min(height, last * step)
+        target = out[image, begin:end]
+        for some, down, across in parts_of(results, end - begin, width):
+            place = target[down, across]
+            place.reshape(some.shape)[...] = some
+        start = image * height
+        finish(target.reshape(-1, filters), slice((start + begin) * width, (start + end) * width))
+
+    count = max(threads.threads(), round(matrices.elements * rows * columns * max(channels, filters) / BLOCK_ELEMENTS))
+    can_be_cut = by.can_be_cut and columns > 1 and channels % VECTOR == filters % VECTOR == 0
+    parts = cuts(rows, count if can_be_cut else 1)
+    threads.share(compute, [(image, part) for image in range(batch) for part in parts])
+    return y
+
+
+def _pad_to_tiles(x: Array, windows: Windows, rows: int, columns: int) -> Array:
+    """`x` as (N, H, W, C) with padding, and zeros behind it up to whole tiles."""
+    top, left = windows.begin
+    out = np.zeros((x.shape[0], rows, columns, x.shape[1]), x.dtype)
+    height, width = (min(n, size - b) for n, size, b in zip(x.shape[2:], out.shape[1:3], windows.begin, strict=True))
+    out[:, top : top + height, left : left + width] = channels_last(x[:, :, :height, :width])
+    return out

@@ -1,0 +1,167 @@
+"""The calls that compute one block of the results of a convolution, and write it to its place.
+
+`cut` says which results; `scratch` is memory of their own, see `scratch_elements`.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from partita.kernels import tiles
+from partita.kernels.arrays import Array
+from partita.kernels.calls import Call
+from partita.kernels.conv_kinds import is_pointwise, matrices_of, panels_of
+from partita.kernels.conv_lanes import Piece
+from partita.kernels.conv_layout import Convolution
+from partita.kernels.layouts import Sizes
+from partita.kernels.packing import packed
+from partita.kernels.places import ALL, Cut, Place
+from partita.kernels.winograd import Matrices, parts_of, tile_calls
+from partita.kernels.winograd import scratch_elements as tile_elements
+
+TILE_ELEMENTS = 1 << 13
+"""The bias is repeated to about this length, for long inner loops."""
+
+
+class Operands(NamedTuple):
+    """Where a convolution finds what it reads, and where its results go: perhaps to a copy with a border, too."""
+
+    source: Array
+    """From the first number on that it reads: (N, rows, remainders, columns, C)."""
+    targets: list[Place]
+    addend: Array | None
+    """(N, rows, columns, M)."""
+
+
+def scratch_elements(c: Convolution, piece: Piece) -> int:
+    """Numbers of scratch memory for a piece."""
+    positions, results = math.prod(piece.shape[:2]), math.prod(piece.shape)
+    matrices = matrices_of(c)
+    if matrices is not None:
+        tiles_count = math.prod(_tiles(matrices, piece.shape))
+        return results + tile_elements(matrices, tiles_count, c.w.shape[1], piece.shape[2])
+    if c.is_depthwise:
+        return 2 * results
+    return results + (0 if is_pointwise(c) else positions * c.w[0].size)
+
+
+def block(c: Convolution, piece: Piece, given: Operands, scratch: Array) -> Iterator[Call]:
+    """One block from its input to its places."""
+    (cut, shape), place, matrices = piece[1:], given.targets[0], matrices_of(c)
+    if matrices is not None:
+        yield from _in_tiles(c, matrices, piece, given, scratch)
+        return
+    # A block of some filters lies in pieces, and one with a border around it is not one matrix.
+    results, scratch = scratch[: math.prod(shape)].reshape(shape), scratch[math.prod(shape) :]
+    if place.is_plain and place.image[cut].flags.c_contiguous:
+        results = place.image[cut]
+    if c.is_depthwise:
+        yield from _depthwise(c, cut, given.source, results, scratch)
+    else:
+        yield from _product(c, cut, given.source, results, scratch)
+    yield from _biased(c, results, cut[3])
+    yield from _written(c, results, cut, given)
+
+
+def _product(c: Convolution, cut: Cut, source: Array, results: Array, scratch: Array) -> Iterator[Call]:
+    """All channels together: rows of the source, or windows on it unfolded, times the weights."""
+    (height, width, filters), depth, windows = results.shape, c.w.shape[1], c.windows
+    by = panels_of(c).some(cut[3])
+    (down, across), image = windows.strides, source[cut[0], cut[1].start * windows.strides[0] :, 0]
+    step, over, one = image.strides
+    if is_pointwise(c):
+        read = image[: (height - 1) * down + 1 : down, : (width - 1) * across + 1 : across]
+        is_matrix = read.strides == (width * depth * one, depth * one, one)
+        rows = read.reshape(-1, depth) if is_matrix else read
+        out = results.reshape(-1, filters) if is_matrix else results
+    else:
+        (kernel, columns), (apart, beside) = windows.kernel, windows.dilations
+        read = as_strided(
+            image, (height, width, kernel, columns, depth), (step * down, over * across, step * apart, over * beside, one),
+            writeable=False,
+        )  # fmt: skip
+        unfolded = scratch[: read.size].reshape(read.shape)
+        yield Call(np.copyto, (unfolded, read))
+        rows, out = unfolded.reshape(height * width, -1), results.reshape(-1, filters)
+    for operands, result in tiles.products(rows, by, out):
+        yield Call(np.matmul, operands, result)
+
+
+def _in_tiles(c: Convolution, matrices: Matrices, piece: Piece, given: Operands, scratch: Array) -> Iterator[Call]:
+    """3x3 by Winograd's tiles, whose results go to their places without being put in order before."""
+    (image, rows, _, part), (height, width, _) = piece.cut, piece.shape
+    padded, count = given.source[image, rows.start :, 0], _tiles(matrices, piece.shape)
+    bias = c.bias if isinstance(c.bias, np.ndarray) else None
+    calls, results = tile_calls(padded, panels_of(c), part, bias, matrices, count, scratch[math.prod(piece.shape) :])
+    yield from calls
+    ordered = scratch[: math.prod(piece.shape)].reshape(piece.shape)
+    for some, down, across in parts_of(results, height, width):
+        if given.targets[0].is_plain:
+            inside = image, slice(rows.start + down.start, rows.start + down.stop), across, part
+            yield from _written(c, some, inside, given)
+        else:
+            yield Call(np.copyto, (ordered[down, across].reshape(some.shape), some))
+    if not given.targets[0].is_plain:
+        yield from _written(c, ordered, piece.cut, given)
+
+
+def _tiles(matrices: Matrices, shape: Sizes) -> tuple[int, int]:
+    return -(-shape[0] // matrices.tile), -(-shape[1] // matrices.tile)
+
+
+def _depthwise(c: Convolution, cut: Cut, source: Array, results: Array, scratch: Array) -> Iterator[Call]:
+    """Each channel on its own: `einsum` over views of the windows, with a whole row as the inner loop."""
+    windows = c.windows
+    (kernel, columns), (dilation, across) = windows.kernel, windows.dilations
+    stride, channels = windows.strides[1], c.w.shape[0]
+    run = windows.outputs[1] * channels
+    filters = packed(
+        c.w, f"taps, channels times {windows.outputs[1]}",
+        lambda w: np.tile(np.moveaxis(w[:, 0], 0, -1), (1, 1, windows.outputs[1])),
+    )  # fmt: skip
+    step = math.lcm(stride, across) // across  # taps that are so far apart have one remainder
+    sums = results.reshape(len(results), run)
+    for tap in range(min(step, columns)):
+        offset, remainder = divmod(tap * across, stride)
+        first = source[cut[0], cut[1].start * windows.strides[0] :, remainder, offset:]
+        row, column = first.strides[0], first.strides[1]
+        view = as_strided(
+            first, (len(results), kernel, len(range(tap, columns, step)), run),
+            (row * windows.strides[0], row * dilation, column * (step * across // stride), source.itemsize),
+            writeable=False,
+        )  # fmt: skip
+        if tap == 0:
+            yield Call(np.einsum, ("hijz,ijz->hz", view, filters[:, tap::step]), sums)
+        else:
+            more = scratch[: sums.size].reshape(sums.shape)
+            yield Call(np.einsum, ("hijz,ijz->hz", view, filters[:, tap::step]), more)
+            yield Call(np.add, (sums, more), sums)
+
+
+def _biased(c: Convolution, results: Array, part: slice) -> Iterator[Call]:
+    """The bias added to a contiguous block of results."""
+    if isinstance(c.bias, np.ndarray):
+        channels = results.shape[-1]
+        count = _divisor(results.size // channels, TILE_ELEMENTS // channels)
+        long = results.reshape(-1, count * channels)
+        bias = packed(c.bias, f"{part.start}:{part.stop} times {count}", lambda b: np.tile(b[part], count))
+        yield Call(np.add, (long, bias), long)
+
+
+def _written(c: Convolution, results: Array, cut: Cut, given: Operands) -> Iterator[Call]:
+    """The addend added to results, and how they get to their places within limits."""
+    if given.addend is not None:
+        yield Call(np.add, (results, given.addend[cut].reshape(results.shape)), results)
+    first, *copies = given.targets
+    if not first.is_plain or not np.shares_memory(first.image[cut], results) or np.isfinite(c.low) or np.isfinite(c.high):
+        yield from first.write(results, cut, c.low, c.high)
+    for place in copies:
+        yield from place.write(first.image[cut], cut)
+
+
+def _divisor(number: int, most: int) -> int:
+    """The largest divisor of `number` up to `most`, at least 1."""
+    return next(d for d in range(max(1, min(number, most)), 0, -1) if number % d == 0)
