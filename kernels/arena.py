@@ -1,6 +1,6 @@
-"""Keeps freed memory in the process, so that the next tensor of a graph gets pages that are already there.
+"""Memory for tensors between operators: what is freed stays in the process, and tapes share what they lay out.
 
-A kernel's result is a fresh array. By default the C library gives large freed blocks back to the system, which then
+The next tensor of a graph gets pages that are already there. A kernel's result is a fresh array. By default the C library gives large freed blocks back to the system, which then
 has to map and zero the same pages again for the next operator: page faults took a quarter of ResNet-50's time and
 a third of MobileNetV2's and BERT's (measured against the same run with this switch on). Raising two limits of glibc's
 allocator makes its free lists the arena: the executor frees by liveness, malloc reuses the largest hole that fits.
@@ -9,6 +9,13 @@ allocator makes its free lists the arena: the executor frees by liveness, malloc
 import ctypes
 import sys
 from functools import cache
+from threading import Lock
+from weakref import WeakSet
+
+import numpy as np
+
+from partita.kernels.arrays import Array
+from partita.kernels.layouts import ALIGNMENT_BYTES
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 """Source: glibc manual, section 3.2.3.7, Malloc Tunable Parameters; the numbers are those of its malloc.h."""
@@ -31,3 +38,28 @@ def keep_freed_memory() -> bool:
     wanted = ((M_MMAP_THRESHOLD, LARGEST_THRESHOLD_BYTES), (M_TRIM_THRESHOLD, KEPT_BYTES), (M_TOP_PAD, STEP_BYTES))
     done = [mallopt(parameter, size) == 1 for parameter, size in wanted]
     return all(done)
+
+
+class Arena:
+    """Memory in which one run at a time lays out its tensors, of float32. Whoever uses it holds its lock."""
+
+    def __init__(self, elements: int) -> None:
+        over = ALIGNMENT_BYTES // np.dtype(np.float32).itemsize
+        memory = np.empty(elements + over, np.float32)
+        first = -memory.ctypes.data % ALIGNMENT_BYTES // memory.itemsize
+        self.memory: Array = memory[first : first + elements]
+        self.lock = Lock()
+
+
+_arenas: WeakSet[Arena] = WeakSet()
+
+
+def held_arena(elements: int) -> Arena:
+    """An arena of at least this size, whose lock the caller now holds: one that nobody uses just now, or a new one."""
+    for arena in list(_arenas):
+        if arena.memory.size >= elements and arena.lock.acquire(blocking=False):
+            return arena
+    made = Arena(1 << max(0, elements - 1).bit_length())  # pages that nobody touches are not there
+    made.lock.acquire()
+    _arenas.add(made)
+    return made

@@ -22,22 +22,27 @@ from partita.kernels.places import ALL, Cut, Place
 from partita.kernels.winograd import Matrices, parts_of, tile_calls
 from partita.kernels.winograd import scratch_elements as tile_elements
 
+LINE_ELEMENTS = 16
 TILE_ELEMENTS = 1 << 13
 """The bias is repeated to about this length, for long inner loops."""
 
 
 class Operands(NamedTuple):
-    """Where a convolution finds what it reads, and where its results go: perhaps to a copy with a border, too."""
+    """Where a convolution finds what it reads, and where its results go."""
 
     source: Array
     """From the first number on that it reads: (N, rows, remainders, columns, C)."""
-    targets: list[Place]
+    target: Place
     addend: Array | None
     """(N, rows, columns, M)."""
 
 
 def scratch_elements(c: Convolution, piece: Piece) -> int:
-    """Numbers of scratch memory for a piece."""
+    """Numbers of scratch memory for a piece, a multiple of what a line of the cache holds."""
+    return -(-_scratch_elements(c, piece) // LINE_ELEMENTS) * LINE_ELEMENTS
+
+
+def _scratch_elements(c: Convolution, piece: Piece) -> int:
     positions, results = math.prod(piece.shape[:2]), math.prod(piece.shape)
     matrices = matrices_of(c)
     if matrices is not None:
@@ -50,7 +55,7 @@ def scratch_elements(c: Convolution, piece: Piece) -> int:
 
 def block(c: Convolution, piece: Piece, given: Operands, scratch: Array) -> Iterator[Call]:
     """One block from its input to its places."""
-    (cut, shape), place, matrices = piece[1:], given.targets[0], matrices_of(c)
+    (cut, shape), place, matrices = piece[1:], given.target, matrices_of(c)
     if matrices is not None:
         yield from _in_tiles(c, matrices, piece, given, scratch)
         return
@@ -99,12 +104,12 @@ def _in_tiles(c: Convolution, matrices: Matrices, piece: Piece, given: Operands,
     yield from calls
     ordered = scratch[: math.prod(piece.shape)].reshape(piece.shape)
     for some, down, across in parts_of(results, height, width):
-        if given.targets[0].is_plain:
+        if given.target.is_plain:
             inside = image, slice(rows.start + down.start, rows.start + down.stop), across, part
             yield from _written(c, some, inside, given)
         else:
             yield Call(np.copyto, (ordered[down, across].reshape(some.shape), some))
-    if not given.targets[0].is_plain:
+    if not given.target.is_plain:
         yield from _written(c, ordered, piece.cut, given)
 
 
@@ -155,11 +160,9 @@ def _written(c: Convolution, results: Array, cut: Cut, given: Operands) -> Itera
     """The addend added to results, and how they get to their places within limits."""
     if given.addend is not None:
         yield Call(np.add, (results, given.addend[cut].reshape(results.shape)), results)
-    first, *copies = given.targets
-    if not first.is_plain or not np.shares_memory(first.image[cut], results) or np.isfinite(c.low) or np.isfinite(c.high):
-        yield from first.write(results, cut, c.low, c.high)
-    for place in copies:
-        yield from place.write(first.image[cut], cut)
+    place, is_limited = given.target, np.isfinite(c.low) or np.isfinite(c.high)
+    if is_limited or not place.is_plain or not np.shares_memory(place.image[cut], results):
+        yield from place.write(results, cut, c.low, c.high)
 
 
 def _divisor(number: int, most: int) -> int:

@@ -18,9 +18,11 @@ BLOCK_ELEMENTS = 1 << 17
 DEPTHWISE_ELEMENTS = 1 << 16
 TILES_ELEMENTS = 1 << 18
 """Numbers of Winograd's tiles that are worked on together; each time all weights are read."""
-LEAST_WORK = 1 << 22
+LEAST_WORK = 1 << 21
 """Multiplications of a product from which two threads are faster than one."""
-LEAST_DEPTHWISE_WORK = 1 << 19
+LEAST_DEPTHWISE_WORK = 1 << 18
+MANY_WEIGHTS = 1 << 19
+"""Weights of a product from which each thread had better read its own."""
 
 
 class Piece(NamedTuple):
@@ -67,7 +69,9 @@ def _is_shared(c: Convolution) -> bool:
 
 def _is_cut_by_filters(c: Convolution) -> bool:
     """Whether the weights are most of what a product reads: each thread then reads some of them."""
-    return not c.is_depthwise and math.prod(c.windows.outputs) < c.w.shape[0] >= 2 * panels_of(c).width
+    if c.is_depthwise or c.w.shape[0] < max(math.prod(c.windows.outputs), 2 * panels_of(c).width):
+        return False
+    return panels_of(c).whole.size >= MANY_WEIGHTS
 
 
 def pieces(c: Convolution, batch: int, lanes: int) -> Iterator[Piece]:

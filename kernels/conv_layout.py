@@ -1,7 +1,7 @@
 """Convolutions that run one after the other, and where their tensors lie meanwhile."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -68,9 +68,13 @@ class Layout:
         scratch_bytes: Callable[[Convolution], int] = lambda convolution: 0,
         *,
         times: Sequence[int] | None = None,
+        all_in_arena: bool = False,
     ) -> None:
-        """`times`: convolutions with the same number are computed at the same time; by default none are."""
-        self.slots = {name: ARENA + 1 + i for i, name in enumerate((*inputs, *outputs))}
+        """`times`: convolutions with the same number are computed at the same time; by default none are.
+
+        `all_in_arena`: inputs and outputs lie there as well, the whole time.
+        """
+        self.slots = {} if all_in_arena else {name: ARENA + 1 + i for i, name in enumerate((*inputs, *outputs))}
         self.first_reader: dict[str, int] = {}
         """Inputs that are copied to have a border, by the convolution before which that happens."""
         self.padded: dict[str, Laid] = {}
@@ -83,7 +87,10 @@ class Layout:
         self._times = range(len(convolutions)) if times is None else times
         batch = next(iter(inputs.values()))[0]
         shapes = {c.output: (batch, c.w.shape[0], *c.windows.outputs) for c in convolutions} | dict(inputs)
-        self._lay(_lives(convolutions, reach_of), shapes, convolutions, scratch_bytes)
+        lives = _lives(convolutions, reach_of)
+        if all_in_arena:
+            lives |= {name: replace(lives[name], first=0, last=len(convolutions) - 1) for name in (*inputs, *outputs)}
+        self._lay(lives, shapes, convolutions, scratch_bytes)
 
     def read(self, c: Convolution) -> Laid:
         """The tensor that a convolution reads, with all the border that it wants."""

@@ -107,7 +107,8 @@ def conv_im2col_last(x: Array, w: Array, windows: Windows, group: int, tail: Tai
     batch, channels, outputs = x.shape[0], w.shape[0], windows.outputs
     rest, depth = math.prod(outputs[1:]), w.shape[1]
     view = window_view(pad_channels_last(x, windows), windows, 1)
-    weights = packed(w, f"taps,channels per {group}", lambda w: _taps_then_channels(w, group))
+    by = tiles.tiled(w, "taps, inputs, filters", lambda w: _taps_then_channels(w, 1)[0], rest) if group == 1 else None
+    weights = () if by else packed(w, f"taps,channels per {group}", lambda w: _taps_then_channels(w, group))
     out = np.empty((batch, outputs[0], rest, channels), np.result_type(x, w))
     y = channels_second(out.reshape(batch, *outputs, channels))
     finish = tail.on(y).finish
@@ -117,11 +118,12 @@ def conv_im2col_last(x: Array, w: Array, windows: Windows, group: int, tail: Tai
         positions = (last - first) * rest
         target = out[image, first:last].reshape(positions, channels)
         start = (image * outputs[0] + first) * rest
-        if group == 1 and positions == outputs[0] * rest * batch:
-            multiply(view[image].reshape(positions, -1), weights[0], target, finish)
-            return
         if group == 1:
-            np.matmul(view[image, first:last].reshape(positions, -1), weights[0], out=target)
+            rows = view[image, first:last].reshape(positions, -1)
+            if positions == outputs[0] * rest * batch:
+                multiply(rows, weights[0], target, finish) if by is None else tiles.multiply(rows, by, target, finish)
+                return
+            np.matmul(rows, weights[0], out=target) if by is None else tiles.multiply_rows(rows, by, target)
         else:
             columns = view[image, first:last].reshape(positions, windows.taps, group, depth).transpose(2, 0, 1, 3)
             products = np.matmul(columns.reshape(group, positions, -1), weights)

@@ -37,11 +37,6 @@ class Place:
         flat = arena[start : start + batch * height * width * channels]
         return cls(flat.reshape(batch, height, stride, width // stride, channels), laid.begin, laid.shape[2:])
 
-    @classmethod
-    def of(cls, image: Array) -> "Place":
-        """An image (N, rows, columns, C) without a border."""
-        return cls(image[:, :, None], (0, 0), image.shape[1:3])
-
     @property
     def is_plain(self) -> bool:
         """Whether columns lie in their order."""

@@ -204,7 +204,6 @@ def test_threads_wait_for_each_other_only_where_a_convolution_reads_over_the_bor
 ) -> None:
     monkeypatch.setattr(conv_lanes, "LEAST_WORK", 0)
     monkeypatch.setattr(conv_lanes, "LEAST_DEPTHWISE_WORK", 0)
-    monkeypatch.setattr(conv_lanes, "LEAST_PIECE", 0)
     (stretch,) = stretches(inverted_residuals((49, 49)))
     shapes = {"x": (1, 3, 49, 49)}
     convolutions = []
