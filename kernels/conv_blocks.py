@@ -14,15 +14,16 @@ from partita.kernels import tiles
 from partita.kernels.arrays import Array
 from partita.kernels.calls import Call
 from partita.kernels.conv_kinds import is_pointwise, matrices_of, panels_of
-from partita.kernels.conv_lanes import Piece
 from partita.kernels.conv_layout import Convolution
 from partita.kernels.layouts import Sizes
 from partita.kernels.packing import packed
-from partita.kernels.places import ALL, Cut, Place
+from partita.kernels.places import Cut, Piece, Place, limited
 from partita.kernels.winograd import Matrices, parts_of, tile_calls
 from partita.kernels.winograd import scratch_elements as tile_elements
 
 LINE_ELEMENTS = 16
+LEAST_WIDTH = 14
+"""Columns of a result from which its rows are multiplied one by one, into a place with a border."""
 TILE_ELEMENTS = 1 << 13
 """The bias is repeated to about this length, for long inner loops."""
 
@@ -39,7 +40,12 @@ class Operands(NamedTuple):
 
 def scratch_elements(c: Convolution, piece: Piece) -> int:
     """Numbers of scratch memory for a piece, a multiple of what a line of the cache holds."""
-    return -(-_scratch_elements(c, piece) // LINE_ELEMENTS) * LINE_ELEMENTS
+    return aligned(_scratch_elements(c, piece))
+
+
+def aligned(elements: int) -> int:
+    """So many or a few more, whole lines of the cache."""
+    return -(-elements // LINE_ELEMENTS) * LINE_ELEMENTS
 
 
 def _scratch_elements(c: Convolution, piece: Piece) -> int:
@@ -55,44 +61,66 @@ def _scratch_elements(c: Convolution, piece: Piece) -> int:
 
 def block(c: Convolution, piece: Piece, given: Operands, scratch: Array) -> Iterator[Call]:
     """One block from its input to its places."""
-    (cut, shape), place, matrices = piece[1:], given.target, matrices_of(c)
+    cut, shape = piece.cut, piece.shape
+    matrices = matrices_of(c)
     if matrices is not None:
         yield from _in_tiles(c, matrices, piece, given, scratch)
         return
-    # A block of some filters lies in pieces, and one with a border around it is not one matrix.
-    results, scratch = scratch[: math.prod(shape)].reshape(shape), scratch[math.prod(shape) :]
-    if place.is_plain and place.image[cut].flags.c_contiguous:
-        results = place.image[cut]
-    if c.is_depthwise:
-        yield from _depthwise(c, cut, given.source, results, scratch)
-    else:
-        yield from _product(c, cut, given.source, results, scratch)
+    if is_pointwise(c):
+        (down, across), image = c.windows.strides, given.source[cut[0], cut[1].start * c.windows.strides[0] :, 0]
+        read = image[: (shape[0] - 1) * down + 1 : down, : (shape[1] - 1) * across + 1 : across]
+        yield from pointwise(c, piece, read, given, scratch)
+        return
+    results = scratch[: math.prod(shape)].reshape(shape)
+    compute = depthwise if c.is_depthwise else _unfolded
+    yield from compute(c, cut, given.source, results, scratch[results.size :])
     yield from _biased(c, results, cut[3])
     yield from _written(c, results, cut, given)
 
 
-def _product(c: Convolution, cut: Cut, source: Array, results: Array, scratch: Array) -> Iterator[Call]:
-    """All channels together: rows of the source, or windows on it unfolded, times the weights."""
-    (height, width, filters), depth, windows = results.shape, c.w.shape[1], c.windows
-    by = panels_of(c).some(cut[3])
-    (down, across), image = windows.strides, source[cut[0], cut[1].start * windows.strides[0] :, 0]
-    step, over, one = image.strides
-    if is_pointwise(c):
-        read = image[: (height - 1) * down + 1 : down, : (width - 1) * across + 1 : across]
-        is_matrix = read.strides == (width * depth * one, depth * one, one)
-        rows = read.reshape(-1, depth) if is_matrix else read
-        out = results.reshape(-1, filters) if is_matrix else results
-    else:
-        (kernel, columns), (apart, beside) = windows.kernel, windows.dilations
-        read = as_strided(
-            image, (height, width, kernel, columns, depth), (step * down, over * across, step * apart, over * beside, one),
-            writeable=False,
-        )  # fmt: skip
-        unfolded = scratch[: read.size].reshape(read.shape)
-        yield Call(np.copyto, (unfolded, read))
-        rows, out = unfolded.reshape(height * width, -1), results.reshape(-1, filters)
-    for operands, result in tiles.products(rows, by, out):
+def pointwise(c: Convolution, piece: Piece, read: Array, given: Operands, scratch: Array) -> Iterator[Call]:
+    """A product over the channels of `read` (rows, columns, C), each of its results in its place at once."""
+    cut, parts = piece.cut, list(given.target.parts(piece.cut))
+    if all(_as_matrix(part).ndim == 2 or part.shape[1] >= LEAST_WIDTH for _, part in parts):
+        for columns, part in parts:
+            yield from _multiplied(c, read[:, columns], part, cut[3])
+            yield from finished(c, part, (*cut[:2], columns, cut[3]), given.addend)
+        return
+    results = scratch[: math.prod(piece.shape)].reshape(piece.shape)
+    yield from _multiplied(c, read, results, cut[3])
+    yield from _biased(c, results, cut[3])
+    yield from _written(c, results, cut, given)
+
+
+def _multiplied(c: Convolution, read: Array, results: Array, part: slice) -> Iterator[Call]:
+    """`read` (rows, columns, numbers) times the weights of some filters, into (rows, columns, filters)."""
+    rows, out = (_as_matrix(x) for x in (read, results))
+    if rows.ndim != out.ndim:
+        rows, out = read, results
+    for operands, result in tiles.products(rows, panels_of(c).some(part), out):
         yield Call(np.matmul, operands, result)
+
+
+def _as_matrix(x: Array) -> Array:
+    """(rows, columns, C) as (rows * columns, C) if it lies so."""
+    height, width, _ = x.shape
+    lies_so = height == 1 or x.strides[0] == width * x.strides[1]
+    return x.reshape(height * width, -1) if lies_so else x
+
+
+def _unfolded(c: Convolution, cut: Cut, source: Array, results: Array, scratch: Array) -> Iterator[Call]:
+    """All channels together: the windows of each result side by side, times the weights."""
+    (height, width, _), depth, windows = results.shape, c.w.shape[1], c.windows
+    (down, across), (apart, beside), (kernel, columns) = windows.strides, windows.dilations, windows.kernel
+    image = source[cut[0], cut[1].start * down :, 0]
+    step, over, one = image.strides
+    read = as_strided(
+        image, (height, width, kernel, columns, depth), (step * down, over * across, step * apart, over * beside, one),
+        writeable=False,
+    )  # fmt: skip
+    unfolded = scratch[: read.size].reshape(read.shape)
+    yield Call(np.copyto, (unfolded, read))
+    yield from _multiplied(c, unfolded.reshape(height, width, -1), results, cut[3])
 
 
 def _in_tiles(c: Convolution, matrices: Matrices, piece: Piece, given: Operands, scratch: Array) -> Iterator[Call]:
@@ -117,7 +145,7 @@ def _tiles(matrices: Matrices, shape: Sizes) -> tuple[int, int]:
     return -(-shape[0] // matrices.tile), -(-shape[1] // matrices.tile)
 
 
-def _depthwise(c: Convolution, cut: Cut, source: Array, results: Array, scratch: Array) -> Iterator[Call]:
+def depthwise(c: Convolution, cut: Cut, source: Array, results: Array, scratch: Array) -> Iterator[Call]:
     """Each channel on its own: `einsum` over views of the windows, with a whole row as the inner loop."""
     windows = c.windows
     (kernel, columns), (dilation, across) = windows.kernel, windows.dilations
@@ -146,23 +174,32 @@ def _depthwise(c: Convolution, cut: Cut, source: Array, results: Array, scratch:
             yield Call(np.add, (sums, more), sums)
 
 
+def finished(c: Convolution, results: Array, cut: Cut, addend: Array | None) -> Iterator[Call]:
+    """Bias, addend and limits, in the place of the results."""
+    yield from _biased(c, results, cut[3])
+    if addend is not None:
+        yield Call(np.add, (results, addend[cut]), results)
+    if np.isfinite(c.low) or np.isfinite(c.high):
+        yield limited(results, results, c.low, c.high)
+
+
 def _biased(c: Convolution, results: Array, part: slice) -> Iterator[Call]:
-    """The bias added to a contiguous block of results."""
+    """The bias added to a block of results (rows, columns, M), whose rows are contiguous."""
     if isinstance(c.bias, np.ndarray):
-        channels = results.shape[-1]
-        count = _divisor(results.size // channels, TILE_ELEMENTS // channels)
+        height, width, channels = results.shape
+        count = width
+        if results.flags.c_contiguous:
+            count = _divisor(height * width, TILE_ELEMENTS // channels)
         long = results.reshape(-1, count * channels)
         bias = packed(c.bias, f"{part.start}:{part.stop} times {count}", lambda b: np.tile(b[part], count))
         yield Call(np.add, (long, bias), long)
 
 
 def _written(c: Convolution, results: Array, cut: Cut, given: Operands) -> Iterator[Call]:
-    """The addend added to results, and how they get to their places within limits."""
+    """The addend added to results, and how they get to their place within limits."""
     if given.addend is not None:
         yield Call(np.add, (results, given.addend[cut].reshape(results.shape)), results)
-    place, is_limited = given.target, np.isfinite(c.low) or np.isfinite(c.high)
-    if is_limited or not place.is_plain or not np.shares_memory(place.image[cut], results):
-        yield from place.write(results, cut, c.low, c.high)
+    yield from given.target.write(results, cut, c.low, c.high)
 
 
 def _divisor(number: int, most: int) -> int:

@@ -5,19 +5,23 @@ rows, each thread goes on with its own, and the threads need not wait for each o
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from partita.kernels.conv_kinds import is_pointwise, matrices_of, panels_of
+from partita.kernels.conv_kinds import is_pointwise, matrices_of, panels_of, reach_of
 from partita.kernels.conv_layout import Convolution
-from partita.kernels.layouts import Sizes
-from partita.kernels.places import ALL, Cut
+from partita.kernels.places import ALL, Piece
 
 BLOCK_ELEMENTS = 1 << 17
 """Numbers of a block, read or written, whichever are more: 512 KiB, so that they stay in a cache."""
 DEPTHWISE_ELEMENTS = 1 << 16
 TILES_ELEMENTS = 1 << 18
 """Numbers of Winograd's tiles that are worked on together; each time all weights are read."""
+LEAST_CHAIN_ELEMENTS = 1 << 18
+"""Numbers of the tensor that a depthwise convolution reads, from which a chain gains: 1 MiB, as large as a cache."""
+BAND_ELEMENTS = 200_000
+"""Numbers of a band of the two tensors of a chain (measured)."""
 LEAST_WORK = 1 << 21
 """Multiplications of a product from which two threads are faster than one."""
 LEAST_DEPTHWISE_WORK = 1 << 18
@@ -25,36 +29,84 @@ MANY_WEIGHTS = 1 << 19
 """Weights of a product from which each thread had better read its own."""
 
 
-class Piece(NamedTuple):
-    """Results that are computed together."""
+class Chain(NamedTuple):
+    """A product, the only depthwise convolution that reads it, and the only product that reads that: see
+    `conv_chain`."""
 
-    lane: int
-    cut: Cut
-    shape: Sizes
-    """Rows, columns and filters."""
+    expand: Convolution
+    depthwise: Convolution
+    project: Convolution
+
+    @property
+    def padded_width(self) -> int:
+        """Columns of the tensor that the depthwise convolution reads, with their border."""
+        begin, end = reach_of(self.depthwise)
+        return begin[1] + self.depthwise.windows.inputs[1] + end[1]
+
+    @property
+    def band_rows(self) -> int:
+        """Rows of results that are computed together."""
+        windows, channels = self.depthwise.windows, len(self.depthwise.w)
+        overlap = max(0, windows.extents[0] - windows.strides[0])
+        row = windows.strides[0] * self.padded_width + windows.outputs[1]
+        return max(1, overlap, (BAND_ELEMENTS // channels - overlap * self.padded_width) // row)
+
+
+Unit = tuple[Convolution] | Chain
+"""What is computed in one go: one convolution, or a chain of them."""
 
 
 class Phase(NamedTuple):
-    """Convolutions that each lane computes one after the other."""
+    """Units that each lane computes one after the other."""
 
-    convolutions: list[Convolution]
+    units: list[Unit]
     lanes: int
 
+    @property
+    def convolutions(self) -> list[Convolution]:
+        return [c for unit in self.units for c in unit]
 
-def phases(convolutions: Sequence[Convolution], threads: int) -> list[Phase]:
-    """Convolutions in their order, grouped so that threads wait for each other only between groups."""
+
+def phases(convolutions: Sequence[Convolution], outputs: Collection[str], threads: int) -> list[Phase]:
+    """Convolutions in their order, grouped so that threads wait for each other only between groups.
+
+    `outputs`: what others read of them.
+    """
+    read = Counter([*outputs, *(name for c in convolutions for name in (c.x, c.addend))])
     found: list[Phase] = []
-    for c in convolutions:
-        if found and _goes_on(found[-1], c):
-            found[-1].convolutions.append(c)
+    i = 0
+    while i < len(convolutions):
+        chain = _chain_of(convolutions[i : i + 3], read)
+        unit: Unit = (convolutions[i],) if chain is None else chain
+        if found and chain is None and _goes_on(found[-1], convolutions[i]):
+            found[-1].units.append(unit)
         else:
-            found.append(Phase([c], len(_parts(c, threads)) if _is_shared(c) else 1))
+            lanes = len(_parts(unit[-1], threads)) if any(map(_is_shared, unit)) else 1
+            found.append(Phase([unit], lanes))
+        i += len(unit)
     return found
 
 
+def _chain_of(convolutions: Sequence[Convolution], read: Mapping[str | None, int]) -> Chain | None:
+    """Three convolutions as a chain, if they are one and bands of it gain."""
+    if len(convolutions) < 3:
+        return None
+    chain = Chain(*convolutions)
+    expand, middle, project = chain
+    if expand.is_depthwise or not middle.is_depthwise or not is_pointwise(project) or expand.addend or middle.addend:
+        return None
+    if (middle.x, project.x) != (expand.output, middle.output) or max(read[middle.x], read[project.x]) > 1:
+        return None
+    if matrices_of(expand) is not None or max(project.windows.strides) > 1 or _is_cut_by_filters(project):
+        return None
+    if not panels_of(expand).can_be_cut or not panels_of(project).can_be_cut or project.windows.outputs[1] == 1:
+        return None
+    return chain if math.prod(expand.windows.outputs) * len(expand.w) >= LEAST_CHAIN_ELEMENTS else None
+
+
 def _goes_on(phase: Phase, c: Convolution) -> bool:
-    last = phase.convolutions[-1]
-    if phase.lanes == 1 or _is_cut_by_filters(phase.convolutions[0]) or c.x != last.output:
+    last = phase.units[-1][-1]
+    if phase.lanes == 1 or _is_cut_by_filters(phase.units[0][0]) or c.x != last.output:
         return False
     if not is_pointwise(c) or max(c.windows.strides) > 1 or _is_cut_by_filters(c):
         return False
@@ -74,8 +126,9 @@ def _is_cut_by_filters(c: Convolution) -> bool:
     return panels_of(c).whole.size >= MANY_WEIGHTS
 
 
-def pieces(c: Convolution, batch: int, lanes: int) -> Iterator[Piece]:
-    """All results of a convolution, lane by lane."""
+def pieces(unit: Unit, batch: int, lanes: int) -> Iterator[Piece]:
+    """All results of a unit, lane by lane."""
+    c = unit[-1]
     (height, width), filters = c.windows.outputs, c.w.shape[0]
     blocks = _elements(c) / (DEPTHWISE_ELEMENTS if c.is_depthwise else TILES_ELEMENTS if matrices_of(c) else BLOCK_ELEMENTS)
     for image in range(batch):
@@ -83,7 +136,9 @@ def pieces(c: Convolution, batch: int, lanes: int) -> Iterator[Piece]:
             if lanes > 1 and _is_cut_by_filters(c):
                 yield Piece(lane, (image, slice(0, height), ALL, part), (height, width, part.stop - part.start))
                 continue
-            for rows in _cut(part.stop - part.start, max(1, round(blocks / lanes)), _grain(c)):
+            length = part.stop - part.start
+            count = -(-length // unit.band_rows) if isinstance(unit, Chain) else max(1, round(blocks / lanes))
+            for rows in _cut(length, count, _grain(c)):
                 inside = slice(part.start + rows.start, part.start + rows.stop)
                 yield Piece(lane, (image, inside, ALL, ALL), (rows.stop - rows.start, width, filters))
 

@@ -1,6 +1,6 @@
 """Convolutions that run one after the other, and where their tensors lie meanwhile."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -69,10 +69,11 @@ class Layout:
         *,
         times: Sequence[int] | None = None,
         all_in_arena: bool = False,
+        nowhere: Collection[str] = (),
     ) -> None:
         """`times`: convolutions with the same number are computed at the same time; by default none are.
 
-        `all_in_arena`: inputs and outputs lie there as well, the whole time.
+        `all_in_arena`: inputs and outputs lie there as well, the whole time. `nowhere`: tensors that lie nowhere.
         """
         self.slots = {} if all_in_arena else {name: ARENA + 1 + i for i, name in enumerate((*inputs, *outputs))}
         self.first_reader: dict[str, int] = {}
@@ -87,7 +88,7 @@ class Layout:
         self._times = range(len(convolutions)) if times is None else times
         batch = next(iter(inputs.values()))[0]
         shapes = {c.output: (batch, c.w.shape[0], *c.windows.outputs) for c in convolutions} | dict(inputs)
-        lives = _lives(convolutions, reach_of)
+        lives = {name: life for name, life in _lives(convolutions, reach_of).items() if name not in nowhere}
         if all_in_arena:
             lives |= {name: replace(lives[name], first=0, last=len(convolutions) - 1) for name in (*inputs, *outputs)}
         self._lay(lives, shapes, convolutions, scratch_bytes)

@@ -14,12 +14,13 @@ from partita.kernels.arena import held_arena
 from partita.kernels.arrays import Array, quiet
 from partita.kernels.calls import Call, do_all
 from partita.kernels.conv_blocks import Operands, block, scratch_elements
+from partita.kernels.conv_chain import chain_calls, chain_scratch_elements
 from partita.kernels.conv_kinds import is_pointwise, reach_of
-from partita.kernels.conv_lanes import Phase, phases, pieces
+from partita.kernels.conv_lanes import Chain, Phase, Unit, phases, pieces
 from partita.kernels.conv_layout import Convolution, Layout
 from partita.kernels.jobs import FLOAT_BYTES
 from partita.kernels.layouts import ALIGNMENT_BYTES, Sizes
-from partita.kernels.places import WHOLE, Place
+from partita.kernels.places import WHOLE, Piece, Place
 from partita.kernels.windows import channels_last, channels_second
 
 KEPT_BYTES = 1 << 26
@@ -46,9 +47,10 @@ class Tape:
         self, convolutions: Sequence[Convolution], inputs: Mapping[str, Sizes], outputs: Mapping[str, Sizes]
     ) -> None:
         self._outputs = tuple(outputs)
-        self._phases = phases(convolutions, threads.threads())
+        self._phases = phases(convolutions, outputs, threads.threads())
         times = [i for i, phase in enumerate(self._phases) for _ in phase.convolutions]
-        self._layout = Layout(convolutions, inputs, outputs, reach_of, times=times, all_in_arena=True)
+        nowhere = {c.output for phase in self._phases for unit in phase.units for c in unit[:-1]}
+        self._layout = Layout(convolutions, inputs, outputs, reach_of, times=times, all_in_arena=True, nowhere=nowhere)
         self._recordings: list[_Recording] = []
 
     def run(self, given: Mapping[str, Array]) -> dict[str, Array]:
@@ -69,15 +71,15 @@ class _Recording:
     """The calls for one arena, whose lock it holds when it is new."""
 
     def __init__(self, grouped: Sequence[Phase], layout: Layout) -> None:
-        convolutions = [c for phase in grouped for c in phase.convolutions]
+        units = [(unit, phase.lanes) for phase in grouped for unit in phase.units]
         batch = next(iter(layout.tensors.values())).shape[0]
-        self._pieces = {c.output: list(pieces(c, batch, phase.lanes)) for phase in grouped for c in phase.convolutions}
-        most = max(scratch_elements(c, piece) for c in convolutions for piece in self._pieces[c.output])
+        self._pieces = {unit[-1].output: list(pieces(unit, batch, lanes)) for unit, lanes in units}
+        most = max(_scratch_elements(unit, piece) for unit, _ in units for piece in self._pieces[unit[-1].output])
         lanes = max(phase.lanes for phase in grouped)
         tensors = -(-layout.arena_bytes // ALIGNMENT_BYTES) * (ALIGNMENT_BYTES // FLOAT_BYTES)
         self.arena = held_arena(tensors + lanes * most)
         self._scratches = [self.arena.memory[tensors + i * most :][:most] for i in range(lanes)]
-        stride_of = {c.x: c.windows.strides[1] for c in convolutions if c.is_depthwise}
+        stride_of = {unit[0].x: unit[0].windows.strides[1] for unit, _ in units if unit[0].is_depthwise}
         self.places = {
             name: Place.laid_in(self.arena.memory, laid, stride_of.get(name, 1)) for name, laid in layout.tensors.items()
         }
@@ -97,11 +99,20 @@ class _Recording:
         The first writes the border, which nobody reads before the end.
         """
         lanes: list[list[Call]] = [[] for _ in range(phase.lanes)]
-        for c in phase.convolutions:
-            lanes[0] += self.places[c.output].zeros()
-            before = (0, 0) if is_pointwise(c) else c.windows.begin
-            addend = None if c.addend is None else self.places[c.addend].image
-            given = Operands(self.places[c.x].from_corner(before), self.places[c.output], addend)
-            for piece in self._pieces[c.output]:
-                lanes[piece.lane] += block(c, piece, given, self._scratches[piece.lane])
+        for unit in phase.units:
+            first, last, all_pieces = unit[0], unit[-1], self._pieces[unit[-1].output]
+            lanes[0] += self.places[last.output].zeros()
+            before = (0, 0) if is_pointwise(first) else first.windows.begin
+            addend = None if last.addend is None else self.places[last.addend].image
+            given = Operands(self.places[first.x].from_corner(before), self.places[last.output], addend)
+            for lane, (calls, scratch) in enumerate(zip(lanes, self._scratches, strict=False)):
+                some = [piece for piece in all_pieces if piece.lane == lane]
+                if isinstance(unit, Chain):
+                    calls += chain_calls(unit, some, given, scratch)
+                else:
+                    calls += (call for piece in some for call in block(first, piece, given, scratch))
         return [lane for lane in lanes if lane]
+
+
+def _scratch_elements(unit: Unit, piece: Piece) -> int:
+    return chain_scratch_elements(unit, piece) if isinstance(unit, Chain) else scratch_elements(unit[0], piece)

@@ -1,7 +1,7 @@
 """Where a tensor lies between two convolutions: channels last, with a border of zeros for the one that reads it."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,17 @@ ALL = slice(None)
 Cut = tuple[int | slice, slice, slice, slice]
 """Images, rows, columns, and channels."""
 WHOLE: Cut = (ALL, ALL, ALL, ALL)
+
+
+
+class Piece(NamedTuple):
+    """Results that are computed together, by one of several threads."""
+
+    lane: int
+    cut: Cut
+    shape: Sizes
+    """Rows, columns and channels."""
+
 
 FEW_CHANNELS = 8
 """So many channels are written one by one if they do not lie side by side: a fifth of the time with three (measured)."""
@@ -57,28 +68,42 @@ class Place:
     def zeros(self) -> Iterator[Call]:
         """Those that write the border."""
         inside = slice(self._top, self._top + self._height)
-        borders = [self.memory[:, : inside.start], self.memory[:, inside.stop :]]
+        yield from _zeros(self.memory[:, : inside.start])
+        yield from _zeros(self.memory[:, inside.stop :])
+        yield from self.side_zeros(inside)
+
+    def side_zeros(self, rows: slice = ALL) -> Iterator[Call]:
+        """Those that write the border left and right of some rows of the memory."""
         for remainder, _, columns in self._columns():
-            borders += [self.memory[:, inside, remainder, : columns.start]]
-            borders += [self.memory[:, inside, remainder, columns.stop :]]
-        return (Call(np.copyto, (border, np.float32(0))) for border in borders if border.size)
+            yield from _zeros(self.memory[:, rows, remainder, : columns.start])
+            yield from _zeros(self.memory[:, rows, remainder, columns.stop :])
+
+    def row_zeros(self, first: int, last: int) -> Iterator[Call]:
+        """Those that write the border in some rows, counted from the first of the image."""
+        if first < last:
+            yield from _zeros(self.memory[:, self._top + first : self._top + last])
+
+    def parts(self, cut: Cut) -> Iterator[tuple[slice, Array]]:
+        """The memory of what belongs to `cut`, all columns, each time (rows, some columns, C): columns and memory."""
+        first, last, _ = cut[1].indices(self._height)
+        if self.is_plain:
+            inside = self.memory[cut[0], self._top + first : self._top + last, 0, self._left : self._left + self._width]
+            yield ALL, inside[..., cut[2], cut[3]]
+            return
+        for remainder, source, target in self._columns():
+            yield source, self.memory[cut[0], self._top + first : self._top + last, remainder, target, cut[3]]
 
     def write(self, part: Array, cut: Cut, low: Any = None, high: Any = None) -> Iterator[Call]:
         """Those that write what belongs to `cut` of the image, within limits if there are any.
 
         `part`: (rows, columns, C), where the place is plain also with rows and columns each split in two axes.
         """
-        if self.is_plain:
-            target = self.image[cut].reshape(part.shape)
-            if part.strides[-1] == part.itemsize or part.shape[-1] > FEW_CHANNELS:
-                yield limited(part, target, low, high)
+        for columns, memory in self.parts(cut):
+            some, target = (part, memory.reshape(part.shape)) if self.is_plain else (part[..., columns, :], memory)
+            if some.strides[-1] == some.itemsize or some.shape[-1] > FEW_CHANNELS:
+                yield limited(some, target, low, high)
             else:
-                yield from (limited(part[..., i], target[..., i], low, high) for i in range(part.shape[-1]))
-            return
-        first, last, _ = cut[1].indices(self._height)
-        rows = slice(self._top + first, self._top + last)
-        for remainder, source, target in self._columns():
-            yield limited(part[..., source, :], self.memory[cut[0], rows, remainder, target, cut[3]], low, high)
+                yield from (limited(some[..., i], target[..., i], low, high) for i in range(some.shape[-1]))
 
     def _columns(self) -> Iterator[tuple[int, slice, slice]]:
         """Per remainder: the columns of the image that have it, and where they go."""
@@ -87,6 +112,11 @@ class Place:
             first = (remainder - self._left) % stride
             start = (first + self._left) // stride
             yield remainder, slice(first, None, stride), slice(start, start + len(range(first, self._width, stride)))
+
+
+def _zeros(memory: Array) -> Iterator[Call]:
+    if memory.size:
+        yield Call(np.copyto, (memory, np.float32(0)))
 
 
 def limited(part: Array, target: Array, low: Any, high: Any) -> Call:
