@@ -1,9 +1,10 @@
 """Memory for tensors between operators: what is freed stays in the process, and tapes share what they lay out.
 
-The next tensor of a graph gets pages that are already there. A kernel's result is a fresh array. By default the C library gives large freed blocks back to the system, which then
-has to map and zero the same pages again for the next operator: page faults took a quarter of ResNet-50's time and
-a third of MobileNetV2's and BERT's (measured against the same run with this switch on). Raising two limits of glibc's
-allocator makes its free lists the arena: the executor frees by liveness, malloc reuses the largest hole that fits.
+The next tensor of a graph gets pages that are already there. A kernel's result is a fresh array. By default the C
+library gives large freed blocks back to the system, which then has to map and zero the same pages again for the next
+operator: page faults took a quarter of ResNet-50's time and a third of MobileNetV2's and BERT's (measured against the
+same run with this switch on). Raising two limits of glibc's allocator makes its free lists the arena: the executor
+frees by liveness, malloc reuses the largest hole that fits.
 """
 
 import ctypes

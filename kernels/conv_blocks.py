@@ -127,10 +127,10 @@ def _in_tiles(c: Convolution, matrices: Matrices, piece: Piece, given: Operands,
     """3x3 by Winograd's tiles, whose results go to their places without being put in order before."""
     (image, rows, _, part), (height, width, _) = piece.cut, piece.shape
     padded, count = given.source[image, rows.start :, 0], _tiles(matrices, piece.shape)
-    bias = c.bias if isinstance(c.bias, np.ndarray) else None
-    calls, results = tile_calls(padded, panels_of(c), part, bias, matrices, count, scratch[math.prod(piece.shape) :])
+    bias, ordered = c.bias[part] if isinstance(c.bias, np.ndarray) else None, scratch[: math.prod(piece.shape)]
+    calls, results = tile_calls(padded, panels_of(c).some(part), bias, matrices, count, scratch[ordered.size :])
     yield from calls
-    ordered = scratch[: math.prod(piece.shape)].reshape(piece.shape)
+    ordered = ordered.reshape(piece.shape)
     for some, down, across in parts_of(results, height, width):
         if given.target.is_plain:
             inside = image, slice(rows.start + down.start, rows.start + down.stop), across, part

@@ -15,7 +15,6 @@ from partita.kernels.calls import Call
 from partita.kernels.conv_blocks import Operands, aligned, block, depthwise, finished, pointwise, scratch_elements
 from partita.kernels.conv_lanes import Chain
 from partita.kernels.conv_layout import Convolution
-from partita.kernels.layouts import Sizes
 from partita.kernels.places import ALL, Cut, Piece, Place
 
 
@@ -38,7 +37,8 @@ def chain_calls(chain: Chain, pieces: Sequence[Piece], given: Operands, scratch:
     memory = scratch[: read * chain.padded_width * channels]
     memory = memory.reshape(1, read, stride, chain.padded_width // stride, channels)
     scratch = scratch[aligned(memory.size) :]
-    image, start, known = -1, 0, 0  # padded rows from `start` up to `known` are in memory
+    image: int | slice = -1
+    start = known = 0  # padded rows of the image from `start` up to `known` are in memory
     for piece in pieces:
         rows, shape = piece.cut[1], (*piece.shape[:2], channels)
         first = rows.start * windows.strides[0]
@@ -59,9 +59,7 @@ def chain_calls(chain: Chain, pieces: Sequence[Piece], given: Operands, scratch:
         yield from pointwise(project, piece, results, given, scratch[results.size :])
 
 
-def _expanded(
-    c: Convolution, padded: slice, top: int, source: Array, place: Place, scratch: Array
-) -> Iterator[Call]:
+def _expanded(c: Convolution, padded: slice, top: int, source: Array, place: Place, scratch: Array) -> Iterator[Call]:
     """Some padded rows of the first product, `top` of which are above the image: zeros where they are outside of it."""
     height, width = c.windows.outputs
     begin, end = max(padded.start - top, 0), min(padded.stop - top, height)

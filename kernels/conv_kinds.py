@@ -29,7 +29,7 @@ def matrices_of(c: Convolution) -> Matrices | None:
 
 
 def panels_of(c: Convolution) -> Panels:
-    """The weights of a convolution over all channels as constant matrices: (taps * C, M), or one per number of a tile."""
+    """The weights of a convolution over all channels: (taps * C, M), or such a matrix for each number of a tile."""
     positions = math.prod(c.windows.outputs)
     matrices = matrices_of(c)
     if matrices is not None:

@@ -7,6 +7,7 @@ rows, each thread goes on with its own, and the threads need not wait for each o
 import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from partita.kernels.conv_kinds import is_pointwise, matrices_of, panels_of, reach_of
@@ -130,7 +131,8 @@ def pieces(unit: Unit, batch: int, lanes: int) -> Iterator[Piece]:
     """All results of a unit, lane by lane."""
     c = unit[-1]
     (height, width), filters = c.windows.outputs, c.w.shape[0]
-    blocks = _elements(c) / (DEPTHWISE_ELEMENTS if c.is_depthwise else TILES_ELEMENTS if matrices_of(c) else BLOCK_ELEMENTS)
+    tiled = TILES_ELEMENTS if matrices_of(c) else BLOCK_ELEMENTS
+    blocks = _elements(c) / (DEPTHWISE_ELEMENTS if c.is_depthwise else tiled)
     for image in range(batch):
         for lane, part in enumerate(_parts(c, lanes)):
             if lanes > 1 and _is_cut_by_filters(c):
@@ -149,7 +151,7 @@ def _elements(c: Convolution) -> int:
     filters, depth = c.w.shape[:2]
     if matrices is not None:
         return positions * (matrices.tile + 2) ** 2 // matrices.tile**2 * max(filters, depth)
-    return positions * (filters if c.is_depthwise else max(filters, c.windows.taps * depth if c.windows.taps > 1 else 0))
+    return positions * max(filters, 0 if c.is_depthwise or c.windows.taps == 1 else c.windows.taps * depth)
 
 
 def _parts(c: Convolution, lanes: int) -> list[slice]:
@@ -160,7 +162,7 @@ def _parts(c: Convolution, lanes: int) -> list[slice]:
 
 
 def _grain(c: Convolution) -> int:
-    """Rows that stay together: those of a tile, or all where each is one position, whose product has bits of its own."""
+    """Rows that stay together: those of a tile, or all where each is one position: tiles have at least two."""
     matrices = matrices_of(c)
     if matrices is not None:
         return matrices.tile
@@ -176,4 +178,4 @@ def _cut(length: int, count: int, grain: int) -> list[slice]:
     grains = -(-length // grain)
     count = max(1, min(count, grains))
     ends = [min(length, grain * (grains * i // count)) for i in range(count + 1)]
-    return [slice(first, last) for first, last in zip(ends, ends[1:])]
+    return [slice(first, last) for first, last in pairwise(ends)]

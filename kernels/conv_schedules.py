@@ -54,9 +54,10 @@ def conv_pointwise(x: Array, w: Array, windows: Windows, group: int, tail: Tail 
 def _pointwise_last(rows: Array, w: Array, shape: tuple[int, ...], tail: Tail) -> Array:
     """`rows` (positions, C) times the weights, for a result of `shape` (N, outputs ..., M) with its channels moved.
 
-    Where it multiplies no small tiles, BLAS brings both operands into an order of its own. With few positions that of the weights is what counts, and it
-    is a quarter of the time when they lie transposed. So small ones are kept the other way round, and with large ones
-    the product is formed transposed, which makes the result channels first (measured at 7x7 and 14x14).
+    Where tiles do not suit, BLAS brings both operands into an order of its own. With few positions that of the weights
+    is what counts, and it is a quarter of the time when they lie transposed. So small ones are kept the other way
+    round, and with large ones the product is formed transposed, which makes the result channels first (measured at 7x7
+    and 14x14).
     """
     count, channels = len(rows), w.shape[0]
     weights = w.reshape(channels, -1)
@@ -108,7 +109,7 @@ def conv_im2col_last(x: Array, w: Array, windows: Windows, group: int, tail: Tai
     rest, depth = math.prod(outputs[1:]), w.shape[1]
     view = window_view(pad_channels_last(x, windows), windows, 1)
     by = tiles.tiled(w, "taps, inputs, filters", lambda w: _taps_then_channels(w, 1)[0], rest) if group == 1 else None
-    weights = () if by else packed(w, f"taps,channels per {group}", lambda w: _taps_then_channels(w, group))
+    weights = packed(w, f"taps,channels per {group}", lambda w: _taps_then_channels(w, group)) if by is None else w
     out = np.empty((batch, outputs[0], rest, channels), np.result_type(x, w))
     y = channels_second(out.reshape(batch, *outputs, channels))
     finish = tail.on(y).finish

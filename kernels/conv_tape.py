@@ -7,8 +7,6 @@ arena, made once and not for every run.
 
 from collections.abc import Collection, Mapping, Sequence
 
-import numpy as np
-
 from partita.kernels import threads
 from partita.kernels.arena import held_arena
 from partita.kernels.arrays import Array, quiet
@@ -80,9 +78,8 @@ class _Recording:
         self.arena = held_arena(tensors + lanes * most)
         self._scratches = [self.arena.memory[tensors + i * most :][:most] for i in range(lanes)]
         stride_of = {unit[0].x: unit[0].windows.strides[1] for unit, _ in units if unit[0].is_depthwise}
-        self.places = {
-            name: Place.laid_in(self.arena.memory, laid, stride_of.get(name, 1)) for name, laid in layout.tensors.items()
-        }
+        memory = self.arena.memory
+        self.places = {name: Place.laid_in(memory, x, stride_of.get(name, 1)) for name, x in layout.tensors.items()}
         self._works = [self._work(phase) for phase in grouped]
 
     @quiet

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import cache
 from math import prod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -18,8 +18,7 @@ from partita.kernels import threads, tiles
 from partita.kernels.arrays import Array
 from partita.kernels.calls import Call
 from partita.kernels.fused_tail import NO_TAIL, Tail
-from partita.kernels.packing import packed
-from partita.kernels.products import ALL, cuts
+from partita.kernels.products import cuts
 from partita.kernels.tiles import Panels
 from partita.kernels.windows import Windows, channels_last, channels_second
 
@@ -115,55 +114,57 @@ def _transforms(matrices: Matrices, dtype: np.dtype) -> tuple[Array, Array]:
 
 def scratch_elements(matrices: Matrices, tiles: int, channels: int, filters: int) -> int:
     """What `tile_calls` needs for so many tiles."""
-    taken = matrices.elements * channels
-    return tiles * (max(taken, (matrices.elements + 1) * filters) + max(taken, matrices.tile**2 * filters))
+    return sum(_halves(matrices, tiles, channels, filters))
+
+
+def _halves(matrices: Matrices, tiles: int, channels: int, filters: int) -> tuple[int, int]:
+    """Of what is read and written in turns: the tiles and their products, and both transformed."""
+    taken, multiplied = matrices.elements * channels, (matrices.elements + 1) * filters
+    return tiles * max(taken, multiplied), tiles * max(taken, matrices.tile**2 * filters)
 
 
 def tile_calls(
-    padded: Array, by: Panels, part: slice, bias: Array | None, matrices: Matrices, shape: tuple[int, int], scratch: Array
+    padded: Array, by: Panels, bias: Array | None, matrices: Matrices, shape: tuple[int, int], scratch: Array
 ) -> tuple[list[Call], Array]:
-    """The calls that convolve `padded` (rows, columns, C) in tiles, `shape` of them, by a part of the filters.
+    """The calls that convolve `padded` (rows, columns, C) in tiles, `shape` of them.
 
-    `by`: all filters, transformed; `bias`: of all filters. The results are a view of `scratch`, (tiles, tile, tiles,
-    tile, M) by rows and columns.
+    `by`: the transformed filters. The results are a view of `scratch`, (tiles, tile, tiles, tile, M) by rows and
+    columns.
     """
-    some = by.some(part)
-    size, (rows, columns), channels, filters = matrices.tile + 2, shape, padded.shape[-1], some.columns
-    forth, back = _transforms(matrices, padded.dtype)
-    tiles_count, elements = rows * columns, matrices.elements
-    here = scratch[: max((elements + 1) * filters, elements * channels) * tiles_count]
-    there = scratch[len(here) :]
-    down, across, _ = padded.strides
-    step = matrices.tile
+    step, elements, channels, filters, count = (
+        matrices.tile,
+        matrices.elements,
+        padded.shape[-1],
+        by.columns,
+        prod(shape),
+    )
+    (forth, back), (down, across, one) = _transforms(matrices, padded.dtype), padded.strides
     read = as_strided(
-        padded, (size, size, rows, columns, channels), (down, across, step * down, step * across, padded.itemsize),
-        writeable=False,
-    )  # fmt: skip
-    taken = here[: elements * tiles_count * channels].reshape(elements, -1)
-    transformed = there[: taken.size].reshape(elements, -1)
-    multiplied = here[: (elements + 1) * tiles_count * filters].reshape(elements + 1, -1)
-    results = there[: step * step * tiles_count * filters].reshape(step * step, -1)
-    added: Any = np.zeros((), padded.dtype)
-    if bias is not None:
-        added = packed(bias, f"{part.start}:{part.stop} times {tiles_count}", lambda b: np.tile(b[part], tiles_count))
-    stack = multiplied[:-1].reshape(elements, tiles_count, filters)
+        padded, (step + 2, step + 2, *shape, channels), (down, across, step * down, step * across, one), writeable=False
+    )
+    half, _ = _halves(matrices, count, channels, filters)
+    here, there = scratch[:half], scratch[half:]
+    taken, transformed = (part[: read.size].reshape(elements, -1) for part in (here, there))
+    multiplied = here[: (elements + 1) * count * filters].reshape(elements + 1, count, filters)
+    results = there[: step * step * count * filters].reshape(step * step, -1)
+    products = tiles.products(transformed.reshape(elements, count, channels), by, multiplied[:-1])
     calls = [
         Call(np.copyto, (taken.reshape(read.shape), read)),
-        *_transform_calls(forth, taken, transformed),
-        *(Call(np.matmul, *each) for each in tiles.products(transformed.reshape(elements, tiles_count, -1), some, stack)),
-        Call(np.copyto, (multiplied[-1], added)),
-        *_transform_calls(back, multiplied, results),
+        _transform_call(forth, taken, transformed),
+        *(Call(np.matmul, *each) for each in products),
+        Call(np.copyto, (multiplied[-1], np.zeros((), padded.dtype) if bias is None else bias)),
+        _transform_call(back, multiplied.reshape(elements + 1, -1), results),
     ]
-    return calls, results.reshape(step, step, rows, columns, filters).transpose(2, 0, 3, 1, 4)
+    return calls, results.reshape(step, step, *shape, filters).transpose(2, 0, 3, 1, 4)
 
 
-def _transform_calls(matrix: Array, x: Array, out: Array) -> Iterator[Call]:
+def _transform_call(matrix: Array, x: Array, out: Array) -> Call:
     """`matrix` times `x` (numbers of a tile, tiles * channels), some columns at a time, in whole vectors."""
     groups, over = divmod(x.shape[1], VECTOR)
     most = CHUNK // VECTOR
     width = x.shape[1] if over else VECTOR * next(n for n in range(min(groups, most), 0, -1) if groups % n == 0)
-    chunks = (a.reshape(len(a), -1, width).swapaxes(0, 1) for a in (x, out))
-    yield Call(np.matmul, (matrix, next(chunks)), next(chunks))
+    chunks, results = (a.reshape(len(a), -1, width).swapaxes(0, 1) for a in (x, out))
+    return Call(np.matmul, (matrix, chunks), results)
 
 
 def parts_of(results: Array, height: int, width: int) -> Iterator[tuple[Array, slice, slice]]:
@@ -199,9 +200,7 @@ def conv_winograd(
         """Some rows of tiles, from the input to the end."""
         image, (first, last) = part[0], (part[1].start, part[1].stop)
         scratch = np.empty(scratch_elements(matrices, (last - first) * columns, channels, filters), x.dtype)
-        calls, results = tile_calls(
-            padded[image, first * step :], by, ALL, None, matrices, (last - first, columns), scratch
-        )
+        calls, results = tile_calls(padded[image, first * step :], by, None, matrices, (last - first, columns), scratch)
         for call in calls:
             call()
         begin, end = first * step, min(height, last * step)

@@ -212,7 +212,8 @@ def test_threads_wait_for_each_other_only_where_a_convolution_reads_over_the_bor
         height, width = convolutions[-1].windows.outputs
         shapes[convolutions[-1].output] = (1, len(link.w), height, width)
     steps = [
-        ["D" if c.is_depthwise else str(c.w.shape[-1]) for c in phase.convolutions] for phase in phases(convolutions, (), 2)
+        ["D" if c.is_depthwise else str(c.w.shape[-1]) for c in phase.convolutions]
+        for phase in phases(convolutions, (), 2)
     ]
     assert steps == [["3", "1"], ["D", "1", "1"], ["D", "1"]]
     assert len(phases(convolutions, (), 1)) == len(convolutions)
