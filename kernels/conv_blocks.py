@@ -12,7 +12,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from partita.kernels import tiles
 from partita.kernels.arrays import Array
-from partita.kernels.calls import Call
+from partita.kernels.calls import Call, call, copy, einsum
 from partita.kernels.conv_kinds import is_pointwise, matrices_of, panels_of
 from partita.kernels.conv_layout import Convolution
 from partita.kernels.layouts import Sizes
@@ -98,7 +98,7 @@ def _multiplied(c: Convolution, read: Array, results: Array, part: slice) -> Ite
     if rows.ndim != out.ndim:
         rows, out = read, results
     for operands, result in tiles.products(rows, panels_of(c).some(part), out):
-        yield Call(np.matmul, operands, result)
+        yield call(np.matmul, *operands, out=result)
 
 
 def _as_matrix(x: Array) -> Array:
@@ -119,7 +119,7 @@ def _unfolded(c: Convolution, cut: Cut, source: Array, results: Array, scratch: 
         writeable=False,
     )  # fmt: skip
     unfolded = scratch[: read.size].reshape(read.shape)
-    yield Call(np.copyto, (unfolded, read))
+    yield copy(read, unfolded)
     yield from _multiplied(c, unfolded.reshape(height, width, -1), results, cut[3])
 
 
@@ -136,7 +136,7 @@ def _in_tiles(c: Convolution, matrices: Matrices, piece: Piece, given: Operands,
             inside = image, slice(rows.start + down.start, rows.start + down.stop), across, part
             yield from _written(c, some, inside, given)
         else:
-            yield Call(np.copyto, (ordered[down, across].reshape(some.shape), some))
+            yield copy(some, ordered[down, across].reshape(some.shape))
     if not given.target.is_plain:
         yield from _written(c, ordered, piece.cut, given)
 
@@ -167,18 +167,18 @@ def depthwise(c: Convolution, cut: Cut, source: Array, results: Array, scratch: 
             writeable=False,
         )  # fmt: skip
         if tap == 0:
-            yield Call(np.einsum, ("hijz,ijz->hz", view, filters[:, tap::step]), sums)
+            yield call(einsum, "hijz,ijz->hz", view, filters[:, tap::step], out=sums)
         else:
             more = scratch[: sums.size].reshape(sums.shape)
-            yield Call(np.einsum, ("hijz,ijz->hz", view, filters[:, tap::step]), more)
-            yield Call(np.add, (sums, more), sums)
+            yield call(einsum, "hijz,ijz->hz", view, filters[:, tap::step], out=more)
+            yield call(np.add, sums, more, out=sums)
 
 
 def finished(c: Convolution, results: Array, cut: Cut, addend: Array | None) -> Iterator[Call]:
     """Bias, addend and limits, in the place of the results."""
     yield from _biased(c, results, cut[3])
     if addend is not None:
-        yield Call(np.add, (results, addend[cut]), results)
+        yield call(np.add, results, addend[cut], out=results)
     if np.isfinite(c.low) or np.isfinite(c.high):
         yield limited(results, results, c.low, c.high)
 
@@ -192,13 +192,13 @@ def _biased(c: Convolution, results: Array, part: slice) -> Iterator[Call]:
             count = _divisor(height * width, TILE_ELEMENTS // channels)
         long = results.reshape(-1, count * channels)
         bias = packed(c.bias, f"{part.start}:{part.stop} times {count}", lambda b: np.tile(b[part], count))
-        yield Call(np.add, (long, bias), long)
+        yield call(np.add, long, bias, out=long)
 
 
 def _written(c: Convolution, results: Array, cut: Cut, given: Operands) -> Iterator[Call]:
     """The addend added to results, and how they get to their place within limits."""
     if given.addend is not None:
-        yield Call(np.add, (results, given.addend[cut].reshape(results.shape)), results)
+        yield call(np.add, results, given.addend[cut].reshape(results.shape), out=results)
     yield from given.target.write(results, cut, c.low, c.high)
 
 

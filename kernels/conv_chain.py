@@ -8,10 +8,8 @@ two threads need each of them computes.
 import math
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from partita.kernels.arrays import Array
-from partita.kernels.calls import Call
+from partita.kernels.calls import Call, copy
 from partita.kernels.conv_blocks import Operands, aligned, block, depthwise, finished, pointwise, scratch_elements
 from partita.kernels.conv_lanes import Chain
 from partita.kernels.conv_layout import Convolution
@@ -48,7 +46,7 @@ def chain_calls(chain: Chain, pieces: Sequence[Piece], given: Operands, scratch:
             known = first
             yield from place.side_zeros()
         elif known > first:
-            yield Call(np.copyto, (memory[:, : known - first], memory[:, first - start : known - start]))
+            yield copy(memory[:, first - start : known - start], memory[:, : known - first])
         image, start, known = piece.cut[0], first, max(known, first)
         yield from _expanded(expand, slice(known, last), windows.begin[0], given.source[image], place, scratch)
         known = last

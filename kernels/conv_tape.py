@@ -107,7 +107,7 @@ class _Recording:
                 if isinstance(unit, Chain):
                     calls += chain_calls(unit, some, given, scratch)
                 else:
-                    calls += (call for piece in some for call in block(first, piece, given, scratch))
+                    calls += (each for piece in some for each in block(first, piece, given, scratch))
         return [lane for lane in lanes if lane]
 
 

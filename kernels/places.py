@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from partita.kernels.arrays import Array
-from partita.kernels.calls import Call
+from partita.kernels.calls import Call, call, clip, copy
 from partita.kernels.layouts import Laid, Sizes
 
 ALL = slice(None)
@@ -114,13 +114,13 @@ class Place:
 
 def _zeros(memory: Array) -> Iterator[Call]:
     if memory.size:
-        yield Call(np.copyto, (memory, np.float32(0)))
+        yield copy(np.zeros((), np.float32), memory)
 
 
 def limited(part: Array, target: Array, low: Any, high: Any) -> Call:
     """A copy within limits, -inf or None for none."""
     if low is None or not (np.isfinite(low) or np.isfinite(high)):
-        return Call(np.copyto, (target, part))
+        return copy(part, target)
     if high == np.inf:
-        return Call(np.maximum, (part, low), target)
-    return Call(part.clip, (low, high), target)
+        return call(np.maximum, part, np.array(low), out=target)
+    return call(clip, part, np.array(low), np.array(high), out=target)

@@ -16,7 +16,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from partita.kernels import threads, tiles
 from partita.kernels.arrays import Array
-from partita.kernels.calls import Call
+from partita.kernels.calls import Call, call, copy, do_all
 from partita.kernels.fused_tail import NO_TAIL, Tail
 from partita.kernels.products import cuts
 from partita.kernels.tiles import Panels
@@ -149,10 +149,10 @@ def tile_calls(
     results = there[: step * step * count * filters].reshape(step * step, -1)
     products = tiles.products(transformed.reshape(elements, count, channels), by, multiplied[:-1])
     calls = [
-        Call(np.copyto, (taken.reshape(read.shape), read)),
+        copy(read, taken.reshape(read.shape)),
         _transform_call(forth, taken, transformed),
-        *(Call(np.matmul, *each) for each in products),
-        Call(np.copyto, (multiplied[-1], np.zeros((), padded.dtype) if bias is None else bias)),
+        *(call(np.matmul, *operands, out=result) for operands, result in products),
+        copy(np.zeros((), padded.dtype) if bias is None else bias, multiplied[-1]),
         _transform_call(back, multiplied.reshape(elements + 1, -1), results),
     ]
     return calls, results.reshape(step, step, *shape, filters).transpose(2, 0, 3, 1, 4)
@@ -164,7 +164,7 @@ def _transform_call(matrix: Array, x: Array, out: Array) -> Call:
     most = CHUNK // VECTOR
     width = x.shape[1] if over else VECTOR * next(n for n in range(min(groups, most), 0, -1) if groups % n == 0)
     chunks, results = (a.reshape(len(a), -1, width).swapaxes(0, 1) for a in (x, out))
-    return Call(np.matmul, (matrix, chunks), results)
+    return call(np.matmul, matrix, chunks, out=results)
 
 
 def parts_of(results: Array, height: int, width: int) -> Iterator[tuple[Array, slice, slice]]:
@@ -201,8 +201,7 @@ def conv_winograd(
         image, (first, last) = part[0], (part[1].start, part[1].stop)
         scratch = np.empty(scratch_elements(matrices, (last - first) * columns, channels, filters), x.dtype)
         calls, results = tile_calls(padded[image, first * step :], by, None, matrices, (last - first, columns), scratch)
-        for call in calls:
-            call()
+        do_all(calls)
         begin, end = first * step, min(height, last * step)
         target = out[image, begin:end]
         for some, down, across in parts_of(results, end - begin, width):
