@@ -109,15 +109,18 @@ def test_blocks_of_rows_join_without_a_seam(group: int) -> None:
 
 
 @settings(deadline=None, derandomize=True, max_examples=30)
-@given(st.tuples(st.integers(1, 9), st.integers(1, 9)), st.tuples(*[st.integers(0, 2)] * 4), st.booleans())
+@given(
+    st.tuples(st.integers(1, 9), st.integers(1, 9)), st.tuples(*[st.integers(0, 2)] * 4), st.booleans(),
+    st.sampled_from([winograd.SMALL, winograd.LARGE]),
+)  # fmt: skip
 def test_winograd_agrees_for_every_size_and_padding(
-    size: tuple[int, int], pads: tuple[int, int, int, int], is_last: bool
+    size: tuple[int, int], pads: tuple[int, int, int, int], is_last: bool, matrices: winograd.Matrices
 ) -> None:
     x, w = noise(2, 3, *size).astype(np.float64), noise(4, 3, 3, 3, seed=1).astype(np.float64)
     if size[0] + pads[0] + pads[2] < 3 or size[1] + pads[1] + pads[3] < 3:
         return
     windows = make_windows(size, (3, 3), pads=pads)
-    y = conv_winograd(channels_last(x) if is_last else x, w, windows, 1)
+    y = conv_winograd(channels_last(x) if is_last else x, w, windows, 1, matrices=matrices)
     np.testing.assert_allclose(y, conv_schedules.conv_im2col_first(x, w, windows, 1), rtol=1e-9, atol=1e-9)
 
 

@@ -15,6 +15,7 @@ from partita.graph.match import fuse
 from partita.kernels import compiled, conv_lanes, threads
 from partita.kernels.arrays import Array
 from partita.kernels.conv_lanes import phases
+from partita.kernels.conv_tape import Tape
 from partita.kernels.executor import compute, run
 from partita.kernels.fused import worth_fusing
 from partita.kernels.program import Program
@@ -111,6 +112,42 @@ def test_bottlenecks_come_out_as_one_by_one(size: tuple[int, int]) -> None:
     check(graph, noise(1, 2, 64, *size))
 
 
+@examples
+@given(st.tuples(st.integers(9, 31), st.integers(9, 31)), st.integers(1, 2), st.integers(1, 3),
+       st.sampled_from((1, 3, 5)),
+       st.sampled_from((1000, 10_000)), seeds)  # fmt: skip
+def test_chains_in_bands_come_out_as_one_by_one(
+    size: tuple[int, int], batch: int, stride: int, kernel: int, band: int, seed: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(conv_lanes, "LEAST_CHAIN_ELEMENTS", 0)
+        patch.setattr(conv_lanes, "BAND_ELEMENTS", band)
+        check(inverted_residuals(size, batch, stride, kernel), noise(seed, batch, 3, *size))
+
+
+def test_a_chain_s_tensors_lie_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "is_available", lambda: False)
+    sizes = []
+    for least in (0, 1 << 30):
+        monkeypatch.setattr(conv_lanes, "LEAST_CHAIN_ELEMENTS", least)
+        (stretch,) = stretches(inverted_residuals((61, 61)))
+        stretch([noise(0, 1, 3, 61, 61)])
+        (tape,) = stretch._plans.values()
+        assert isinstance(tape, Tape)
+        sizes.append(tape._layout.arena_bytes)
+    assert sizes[0] < sizes[1] / 2
+
+
+@pytest.mark.parametrize("size", [(24, 24), (25, 30), (14, 14), (7, 7)])
+def test_convolutions_in_winograd_s_tiles_come_out_as_one_by_one(size: tuple[int, int]) -> None:
+    layers = Layers((2, 64, *size))
+    start = layers.conv(64, 3, end="Relu")
+    layers.conv(48, 3, end="Clip")
+    layers.conv(64, 3, addend=start)
+    layers.conv(64, 3, group=64, strides=[2, 2])
+    check(layers.graph(start, layers.x), noise(0, 2, 64, *size))
+
+
 def test_consecutive_convolutions_are_one_stretch() -> None:
     (stretch,) = stretches(inverted_residuals((16, 16)))
     assert stretch.inputs == ("x",)
@@ -191,9 +228,24 @@ def with_many_filters() -> Graph:
     return layers.graph()
 
 
-@pytest.mark.parametrize("make", [lambda: inverted_residuals((25, 21)), with_many_filters])
-def test_threads_change_no_bit_of_a_tape(monkeypatch: pytest.MonkeyPatch, make: Callable[[], Graph]) -> None:
+def in_winograd_s_tiles() -> Graph:
+    layers = Layers((1, 3, 25, 21))
+    layers.conv(64, 3, end="Relu")
+    layers.conv(64, 3, end="Relu")
+    layers.conv(96, 3, strides=[2, 2])
+    layers.conv(256, 3, end="Relu")
+    return layers.graph()
+
+
+@pytest.mark.parametrize("least_chain", [0, 1 << 30])
+@pytest.mark.parametrize("make", [lambda: inverted_residuals((25, 21)), with_many_filters, in_winograd_s_tiles])
+def test_threads_change_no_bit_of_a_tape(
+    monkeypatch: pytest.MonkeyPatch, make: Callable[[], Graph], least_chain: int
+) -> None:
     monkeypatch.setattr(compiled, "is_available", lambda: False)
+    monkeypatch.setattr(conv_lanes, "LEAST_CHAIN_ELEMENTS", least_chain)
+    monkeypatch.setattr(conv_lanes, "BAND_ELEMENTS", 5000)
+    monkeypatch.setattr(conv_lanes, "MANY_WEIGHTS", 0)
     monkeypatch.setattr(conv_lanes, "LEAST_WORK", 0)
     monkeypatch.setattr(conv_lanes, "LEAST_DEPTHWISE_WORK", 0)
     assert_equal_with_any_threads(monkeypatch, make())

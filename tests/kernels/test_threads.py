@@ -29,12 +29,22 @@ def conv(*shape: int, group: int = 1, channels: int = 64, size: int = 30) -> Arr
     return kernel_for("Conv").function(noise(1, channels, size, size), noise(*shape), noise(shape[0]), group=group)
 
 
+def constant_conv(*shape: int, size: int = 30) -> Array:
+    """Of an image whose channels lie last, by weights that nobody writes to."""
+    x, w = np.moveaxis(noise(1, size, size, shape[1]), -1, 1), noise(*shape)
+    w.flags.writeable = False
+    return kernel_for("Conv").function(x, w, noise(shape[0]))
+
+
 SHARED: dict[str, Callable[[], Array]] = {
     "product of many rows": lambda: products.multiply(noise(1000, 80), noise(80, 70)),
     "product of many columns": lambda: products.multiply(noise(49, 300), noise(300, 1030)),
     "stack times stack": lambda: products.multiply(noise(1, 12, 90, 70), noise(1, 12, 70, 90)),
     "stack that broadcasts": lambda: products.multiply(noise(5, 1, 130, 70), noise(3, 70, 90)),
     "pointwise convolution": lambda: conv(128, 64, 1, 1),
+    "pointwise convolution by constants": lambda: constant_conv(128, 64, 1, 1),
+    "convolution by constants": lambda: constant_conv(40, 64, 3, 3),
+    "Winograd by constants": lambda: constant_conv(64, 64, 3, 3, size=41),
     "convolution": lambda: conv(40, 64, 3, 3),
     "Winograd": lambda: conv_winograd(noise(1, 64, 41, 40), noise(64, 64, 3, 3), make_windows((41, 40), (3, 3)), 1),
     "first convolution": lambda: conv(32, 3, 7, 7, channels=3, size=66),
