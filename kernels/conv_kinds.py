@@ -2,8 +2,6 @@
 
 import math
 
-import numpy as np
-
 from partita.kernels.arrays import Array
 from partita.kernels.conv_layout import Convolution, Reach
 from partita.kernels.tiles import Panels, panels
@@ -34,8 +32,9 @@ def panels_of(c: Convolution) -> Panels:
     matrices = matrices_of(c)
     if matrices is not None:
         form = "winograd", matrices.tile
-        return panels(c.w, form, lambda w: transform_filters(w, matrices), positions // matrices.tile**2)
-    return panels(c.w, "taps, inputs, filters", _by_input, positions)
+        tiles = positions // matrices.tile**2
+        return panels(c.w, form, len(c.w), lambda w, part: transform_filters(w[part], matrices), tiles)
+    return panels(c.w, "taps, inputs, filters", len(c.w), _by_input, positions)
 
 
 def reach_of(c: Convolution) -> Reach:
@@ -51,6 +50,7 @@ def reach_of(c: Convolution) -> Reach:
     return begin, (end[0], end[1] + (c.windows.strides[1] - over if over else 0))
 
 
-def _by_input(w: Array) -> Array:
-    """(M, C, kernel ...) as (taps * C, M)."""
-    return np.moveaxis(w.reshape(*w.shape[:2], -1), 0, -1).swapaxes(0, 1).reshape(-1, w.shape[0])
+def _by_input(w: Array, part: slice) -> Array:
+    """Some filters of (M, C, kernel ...) as (taps * C, M)."""
+    filters, depth = w[part].shape[:2]
+    return w[part].reshape(filters, depth, -1).transpose(2, 1, 0).reshape(-1, filters)

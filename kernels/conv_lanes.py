@@ -21,7 +21,7 @@ TILES_ELEMENTS = 1 << 18
 """Numbers of Winograd's tiles that are worked on together; each time all weights are read."""
 LEAST_CHAIN_ELEMENTS = 1 << 18
 """Numbers of the tensor that a depthwise convolution reads, from which a chain gains: 1 MiB, as large as a cache."""
-BAND_ELEMENTS = 200_000
+BAND_ELEMENTS = 300_000
 """Numbers of a band of the two tensors of a chain (measured)."""
 LEAST_WORK = 1 << 21
 """Multiplications of a product from which two threads are faster than one."""

@@ -61,7 +61,7 @@ def _pointwise_last(rows: Array, w: Array, shape: tuple[int, ...], tail: Tail) -
     """
     count, channels = len(rows), w.shape[0]
     weights = w.reshape(channels, -1)
-    by = tiles.tiled(w, "inputs, filters", lambda w: w.reshape(channels, -1).T, count)
+    by = tiles.tiled(w, "inputs, filters", channels, lambda w, part: w[part].reshape(len(w[part]), -1).T, count)
     if by is not None:
         product = np.empty(shape, w.dtype)
         y = channels_second(product)
@@ -108,7 +108,7 @@ def conv_im2col_last(x: Array, w: Array, windows: Windows, group: int, tail: Tai
     batch, channels, outputs = x.shape[0], w.shape[0], windows.outputs
     rest, depth = math.prod(outputs[1:]), w.shape[1]
     view = window_view(pad_channels_last(x, windows), windows, 1)
-    by = tiles.tiled(w, "taps, inputs, filters", lambda w: _taps_then_channels(w, 1)[0], rest) if group == 1 else None
+    by = tiles.tiled(w, "taps, inputs, filters", channels, _filters_by_input, rest) if group == 1 else None
     weights = packed(w, f"taps,channels per {group}", lambda w: _taps_then_channels(w, group)) if by is None else w
     out = np.empty((batch, outputs[0], rest, channels), np.result_type(x, w))
     y = channels_second(out.reshape(batch, *outputs, channels))
@@ -239,6 +239,11 @@ def _taps_then_channels(w: Array, group: int) -> Array:
     """(M, C / group, kernel ...) as (group, taps * C / group, M / group)."""
     per_group = w.reshape(group, w.shape[0] // group, w.shape[1], -1)
     return per_group.transpose(0, 3, 2, 1).reshape(group, -1, w.shape[0] // group)
+
+
+def _filters_by_input(w: Array, part: slice) -> Array:
+    """Some filters of (M, C, kernel ...) as (taps * C, M)."""
+    return _taps_then_channels(w[part], 1)[0]
 
 
 def _first_tap_outside(w: Array, group: int) -> Array:

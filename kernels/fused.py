@@ -190,7 +190,7 @@ def _plain_matmul(a: Array, b: Array, tail: Tail) -> Array:
         return tail.finish(kernel_for("MatMul").function(a, b))
     y = np.empty((*a.shape[:-1], b.shape[1]), np.result_type(a, b))
     rows, result, finish = a.reshape(-1, a.shape[-1]), y.reshape(-1, b.shape[1]), tail.on(y).finish
-    by = tiles.tiled(b, "matrix", np.asarray, len(rows))
+    by = tiles.tiled(b, "matrix", b.shape[1], lambda b, part: b[:, part], len(rows))
     if by is not None:
         tiles.multiply(rows, by, result, finish)
     else:

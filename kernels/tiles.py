@@ -33,6 +33,8 @@ LEAST_HEIGHT = 4
 """Rows of a tile that a panel must be small enough for."""
 BLOCK_ELEMENTS = 1 << 17
 """Results that are finished together, 512 KiB, so that they are in a cache."""
+Columns = Callable[[Array, slice], Array]
+"""Makes some columns of a matrix (..., k, n) of weights that lie in another form."""
 
 
 class Panels(NamedTuple):
@@ -62,36 +64,43 @@ class Panels(NamedTuple):
         return self._replace(whole=whole, rest=self.rest if last == self.columns else self.rest[..., :0])
 
 
-def tiled(weights: Array, form: Hashable, as_matrix: Callable[[Array], Array], rows: int) -> Panels | None:
-    """What `as_matrix` makes of constant weights, a matrix or a stack, as panels to multiply `rows` rows by in tiles.
+def tiled(weights: Array, form: Hashable, columns: int, matrix_of: Columns, rows: int) -> Panels | None:
+    """Constant weights that stand for so many columns, as panels to multiply `rows` rows by in tiles.
 
     None where they gain nothing, as for one row or another BLAS, and for an odd number of columns.
     """
     if weights.flags.writeable or weights.dtype != np.float32 or rows < 2 or not blas.has_small_products():
         return None
-    made: Panels | None = packed(weights, ("tiled", form), lambda w: _tiled(as_matrix(w)))
+    made: Panels | None = packed(weights, ("tiled", form), lambda w: _tiled(w, columns, matrix_of))
     return made
 
 
-def panels(weights: Array, form: Hashable, as_matrix: Callable[[Array], Array], rows: int) -> Panels:
+def panels(weights: Array, form: Hashable, columns: int, matrix_of: Columns, rows: int) -> Panels:
     """As `tiled`, or one panel where that is None."""
-    some = tiled(weights, form, as_matrix, rows)
+    some = tiled(weights, form, columns, matrix_of, rows)
     if some is not None:
         return some
-    b: Array = packed(weights, ("whole", form), lambda w: np.ascontiguousarray(as_matrix(w)))
+    b: Array = packed(weights, ("whole", form), lambda w: np.ascontiguousarray(matrix_of(w, ALL)))
     return Panels(b[..., None, :, :], b[..., :0], is_tiled=False, can_be_cut=not blas.has_small_products())
 
 
-def _tiled(b: Array) -> Panels | None:
-    k, n = b.shape[-2:]
-    most = MOST_WORK // (LEAST_HEIGHT * max(k, 1))
+def _tiled(weights: Array, n: int, matrix_of: Columns) -> Panels | None:
+    """Panel by panel, so that the matrix as a whole is never there besides."""
+    if n % GROUP or weights.size == 0:
+        return None
+    *stack, k, _ = matrix_of(weights, slice(0, GROUP)).shape
+    most = MOST_WORK // (LEAST_HEIGHT * k)
     widths = [width for width in WIDTHS if width <= min(n, most)]
     width = next((w for w in widths if n % w == 0), n if n <= min(FEW_COLUMNS, most) else widths[0] if widths else 0)
-    if width == 0 or n % GROUP or b.size == 0:
+    if width == 0:
         return None
-    count = n // width
-    whole = np.ascontiguousarray(np.moveaxis(b[..., : count * width].reshape(*b.shape[:-1], count, width), -2, -3))
-    return Panels(whole, np.ascontiguousarray(b[..., count * width :]), is_tiled=True, can_be_cut=True)
+    whole = np.empty((*stack, n // width, k, width), weights.dtype)
+    for i in range(n // width):
+        whole[..., i, :, :] = matrix_of(weights, slice(i * width, (i + 1) * width))
+    rest = np.empty((*stack, k, n % width), weights.dtype)
+    if rest.size:
+        rest[...] = matrix_of(weights, slice(n // width * width, n))
+    return Panels(whole, rest, is_tiled=True, can_be_cut=True)
 
 
 def multiply(a: Array, by: Panels, out: Array, finish: Finish = finish_nothing) -> None:

@@ -191,7 +191,9 @@ def conv_winograd(
     height, width = windows.outputs
     rows, columns = -(-height // step), -(-width // step)
     padded = _pad_to_tiles(x, windows, rows * step + 2, columns * step + 2)
-    by = tiles.panels(w, ("winograd", step), lambda w: transform_filters(w, matrices), rows * columns)
+    by = tiles.panels(
+        w, ("winograd", step), filters, lambda w, part: transform_filters(w[part], matrices), rows * columns
+    )
     out = np.empty((batch, height, width, filters), np.result_type(x, w))
     y = channels_second(out)
     finish = tail.on(y).finish

@@ -20,6 +20,10 @@ def noise(seed: int, *shape: int) -> Array:
     return array
 
 
+def some_columns(b: Array, part: slice) -> Array:
+    return b[..., part]
+
+
 def exact(a: Array, b: Array) -> Array:
     return np.matmul(a.astype(np.float64), b.astype(np.float64))
 
@@ -28,7 +32,7 @@ def exact(a: Array, b: Array) -> Array:
 @given(st.integers(2, 150), st.one_of(st.integers(1, 600), st.sampled_from([2048, 5000])), columns, seeds)
 def test_tiles_give_the_product_and_no_cut_of_the_rows_changes_a_bit(m: int, k: int, n: int, seed: int) -> None:
     a, b = noise(seed, m, k), noise(seed + 1, k, n)
-    by = tiles.panels(b, "matrix", np.asarray, m)
+    by = tiles.panels(b, "matrix", n, some_columns, m)
     whole = np.full((m, n), np.nan, np.float32)
     tiles.multiply_rows(a, by, whole)
     np.testing.assert_allclose(whole, exact(a, b), rtol=1e-4, atol=2e-6 * k + 1e-5)
@@ -55,7 +59,7 @@ def test_no_tile_is_one_row_or_too_large(m: int, panel: int) -> None:
 @pytest.mark.parametrize("n", [64, 150, 152, 1000])
 def test_some_of_the_columns_are_those_of_the_whole(n: int) -> None:
     a, b = noise(0, 30, 70), noise(1, 70, n)
-    by = tiles.panels(b, "matrix", np.asarray, 30)
+    by = tiles.panels(b, "matrix", n, some_columns, 30)
     out = np.empty((30, n), np.float32)
     half = n // 2 // by.width * by.width
     for part in (slice(0, half), slice(half, n)):
@@ -65,7 +69,7 @@ def test_some_of_the_columns_are_those_of_the_whole(n: int) -> None:
 
 def test_a_stack_of_matrices_and_rows_that_lie_apart_are_multiplied_as_they_lie() -> None:
     a, b = noise(0, 16, 9, 40)[:, ::2, :33], noise(1, 16, 33, 96)
-    by = tiles.panels(b, "stack", np.asarray, 9)
+    by = tiles.panels(b, "stack", 96, some_columns, 9)
     out = np.zeros((16, 5, 2, 96), np.float32)
     tiles.multiply_rows(a, by, out[:, :, 1])
     np.testing.assert_allclose(out[:, :, 1], exact(a, b), rtol=1e-4, atol=1e-4)
@@ -80,7 +84,7 @@ def finished_parts(a: Array, b: Array) -> tuple[Array, list[tuple[slice, slice]]
         np.negative(block, out=block)
         parts.append((rows, columns))
 
-    some = tiles.tiled(b, "matrix", np.asarray, len(a))
+    some = tiles.tiled(b, "matrix", b.shape[1], some_columns, len(a))
     assert some is not None
     tiles.multiply(a, some, out, finish)
     return out, parts
@@ -104,8 +108,8 @@ def test_threads_finish_every_part_once(m: int, n: int, monkeypatch: pytest.Monk
 def test_without_code_for_small_products_there_is_one_panel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blas, "has_small_products", lambda: False)
     a, b = noise(0, 30, 70), noise(1, 70, 128)
-    assert tiles.tiled(b, "none", np.asarray, 30) is None
-    by = tiles.panels(b, "none", np.asarray, 30)
+    assert tiles.tiled(b, "none", 128, some_columns, 30) is None
+    by = tiles.panels(b, "none", 128, some_columns, 30)
     assert by.whole.shape == (1, 70, 128)
     out = np.empty((30, 128), np.float32)
     tiles.multiply_rows(a, by, out)
@@ -116,4 +120,4 @@ def test_without_code_for_small_products_there_is_one_panel(monkeypatch: pytest.
 def test_what_gains_nothing_is_not_kept_in_another_order(change: dict[str, Any]) -> None:
     b = noise(0, 40, 64).astype(change.get("dtype", np.float32))
     b.flags.writeable = change.get("writeable", False)
-    assert tiles.tiled(b, "matrix", np.asarray, change.get("rows", 8)) is None
+    assert tiles.tiled(b, "matrix", 64, some_columns, change.get("rows", 8)) is None
