@@ -15,7 +15,6 @@ from partita.kernels.products import multiply
 from partita.kernels.registry import Kernel, has_kernel, kernel_for
 
 Function = Callable[..., Any]
-LEAST_ROWS = 16
 PRODUCERS = frozenset(("Conv", "MatMul", "Gemm"))
 """Operators whose results are new arrays that a tail may change."""
 
@@ -190,7 +189,7 @@ def _plain_matmul(a: Array, b: Array, tail: Tail) -> Array:
         return tail.finish(kernel_for("MatMul").function(a, b))
     y = np.empty((*a.shape[:-1], b.shape[1]), np.result_type(a, b))
     rows, result, finish = a.reshape(-1, a.shape[-1]), y.reshape(-1, b.shape[1]), tail.on(y).finish
-    by = tiles.tiled(b, "matrix", b.shape[1], lambda b, part: b[:, part], len(rows))
+    by = tiles.matrix_tiled(rows, b)
     if by is not None:
         tiles.multiply(rows, by, result, finish)
     else:
@@ -202,7 +201,7 @@ def _is_worth_compiling(a: Array, b: Array) -> bool:
     """Products of a few rows only read the weights, which BLAS does as fast and without a copy of them."""
     if b.ndim != 2 or a.ndim < 2 or not a.flags.c_contiguous or a.shape[-1] != b.shape[0]:
         return False
-    return a.size >= LEAST_ROWS * max(a.shape[-1], 1) > 0 and b.size > 0 and compiled.suits_weight(a, b)
+    return a.size >= tiles.LEAST_ROWS * max(a.shape[-1], 1) > 0 and b.size > 0 and compiled.suits_weight(a, b)
 
 
 def _gemm(inputs: list[Any], attributes: dict[str, Any], links: list[Link]) -> Array:

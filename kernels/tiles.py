@@ -31,6 +31,8 @@ GROUP = 4
 """Columns of which a matrix must have a multiple: what is left over is summed in another order for some rows."""
 LEAST_HEIGHT = 4
 """Rows of a tile that a panel must be small enough for."""
+LEAST_ROWS = 16
+"""Fewer rows only read a matrix, which BLAS does as fast and without a copy of it."""
 BLOCK_ELEMENTS = 1 << 17
 """Results that are finished together, 512 KiB, so that they are in a cache."""
 Columns = Callable[[Array, slice], Array]
@@ -82,6 +84,15 @@ def panels(weights: Array, form: Hashable, columns: int, matrix_of: Columns, row
         return some
     b: Array = packed(weights, ("whole", form), lambda w: np.ascontiguousarray(matrix_of(w, ALL)))
     return Panels(b[..., None, :, :], b[..., :0], is_tiled=False, can_be_cut=not blas.has_small_products())
+
+
+def matrix_tiled(a: Array, b: Array, *, is_transposed: bool = False) -> Panels | None:
+    """A constant matrix `b` (k, n), or (n, k), to multiply `a` (m, k) by; None where that gains nothing."""
+    if a.dtype != np.float32 or len(a) < LEAST_ROWS or not a.flags.c_contiguous:
+        return None
+    if is_transposed:
+        return tiled(b, "transposed matrix", len(b), lambda b, part: b[part].T, len(a))
+    return tiled(b, "matrix", b.shape[1], lambda b, part: b[:, part], len(a))
 
 
 def _tiled(weights: Array, n: int, matrix_of: Columns) -> Panels | None:
