@@ -184,15 +184,17 @@ def finished(c: Convolution, results: Array, cut: Cut, addend: Array | None) -> 
 
 
 def _biased(c: Convolution, results: Array, part: slice) -> Iterator[Call]:
-    """The bias added to a block of results (rows, columns, M), whose rows are contiguous."""
-    if isinstance(c.bias, np.ndarray):
-        height, width, channels = results.shape
-        count = width
-        if results.flags.c_contiguous:
-            count = _divisor(height * width, TILE_ELEMENTS // channels)
-        long = results.reshape(-1, count * channels)
-        bias = packed(c.bias, f"{part.start}:{part.stop} times {count}", lambda b: np.tile(b[part], count))
-        yield call(np.add, long, bias, out=long)
+    """The bias added to a block of results (rows, columns, M): to whole rows, or all of it, where they lie so."""
+    if not isinstance(c.bias, np.ndarray):
+        return
+    height, width, channels = results.shape
+    if results.strides[1] != channels * results.itemsize:
+        yield call(np.add, results, c.bias[part], out=results)
+        return
+    count = _divisor(height * width, TILE_ELEMENTS // channels) if results.flags.c_contiguous else width
+    long = results.reshape(-1, count * channels)
+    bias = packed(c.bias, f"{part.start}:{part.stop} times {count}", lambda b: np.tile(b[part], count))
+    yield call(np.add, long, bias, out=long)
 
 
 def _written(c: Convolution, results: Array, cut: Cut, given: Operands) -> Iterator[Call]:

@@ -251,6 +251,18 @@ def test_threads_change_no_bit_of_a_tape(
     assert_equal_with_any_threads(monkeypatch, make())
 
 
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_threads_that_share_the_filters_add_their_bias(monkeypatch: pytest.MonkeyPatch, kernel: int) -> None:
+    monkeypatch.setattr(compiled, "is_available", lambda: False)
+    monkeypatch.setattr(threads, "threads", lambda: 2)
+    monkeypatch.setattr(conv_lanes, "MANY_WEIGHTS", 0)
+    monkeypatch.setattr(conv_lanes, "LEAST_WORK", 0)
+    layers = Layers((2, 16, 7, 7))
+    layers.conv(64, 3)
+    layers.conv(256, kernel)
+    check(layers.graph(), noise(0, 2, 16, 7, 7))
+
+
 def test_threads_wait_for_each_other_only_where_a_convolution_reads_over_the_border_of_its_rows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
