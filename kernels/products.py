@@ -17,6 +17,8 @@ Finish = Callable[[Array, slice, slice], None]
 ALL = slice(None)
 GRAIN = 16
 """Columns and rows of a block are a multiple of this, as BLAS's own tiles are."""
+FEW = 2
+"""With up to so many rows or columns of a result, and in float64, OpenBLAS sums some of a block in another order."""
 
 
 def finish_nothing(block: Array, rows: slice, columns: slice) -> None:
@@ -28,7 +30,7 @@ def multiply(a: Array, b: Array, out: Array | None = None, finish: Finish = fini
 
     `finish` is called for parts of the result of two matrices that are ready: the part, its rows and its columns. One
     thread multiplies without cuts. Blocks are so large that OpenBLAS sums each result in the same order as in the whole
-    product (a test compares the bits).
+    product (a test compares the bits). Where it would not, the blocks are the same for any number of threads.
     """
     if out is None and finish is finish_nothing and compiled.suits_dots(a, b):
         return compiled.dots(a, b)
@@ -38,8 +40,7 @@ def multiply(a: Array, b: Array, out: Array | None = None, finish: Finish = fini
             leading = np.broadcast_shapes(leading, b.shape[:-2])
         out = np.empty((*leading, a.shape[-2], b.shape[-1]), np.result_type(a, b))
     work = max(out.size * a.shape[-1], READING * max(a.size, b.size))
-    is_shared = threads.threads() > 1 and not threads.are_taken() and out.dtype.kind == "f" and blas.can_be_limited()
-    count = _blocks(work) if is_shared else 1
+    count = _blocks(work, out)
     axis = next((i for i, n in enumerate(out.shape[:-2]) if n > 1), None)
     if count == 1:
         np.matmul(a, b, out=out)
@@ -48,9 +49,9 @@ def multiply(a: Array, b: Array, out: Array | None = None, finish: Finish = fini
         count = min(out.shape[axis], 4 * count)
         threads.share(lambda part: _multiply_part(a, b, out, axis, part), cuts(out.shape[axis], count))
     elif out.shape[-2] > out.shape[-1]:
-        threads.share(lambda part: _multiply_rows(a, b, out, part, finish), cuts(out.shape[-2], count, GRAIN))
+        threads.share(lambda part: _multiply_rows(a, b, out, part, finish), _even_cuts(out.shape[-2], count))
     else:
-        threads.share(lambda part: _multiply_columns(a, b, out, part, finish), cuts(out.shape[-1], count, GRAIN))
+        threads.share(lambda part: _multiply_columns(a, b, out, part, finish), _even_cuts(out.shape[-1], count))
     return out
 
 
@@ -82,13 +83,28 @@ def _entries(x: Array, behind: int, part: slice) -> Array:
     return x[(slice(None),) * (x.ndim - behind) + (part,)]
 
 
-def _blocks(work: int) -> int:
+def _blocks(work: int, out: Array) -> int:
     """A block for each thread where there is work for so many.
 
     More would make up for a thread that is late. But BLAS takes the first of its buffers that is free, and which thread
     has which changes with each block: 5 to 10 % of a product for what the other processor's cache holds (measured).
     """
-    return min(math.prod(2 for least in LEAST_WORKS if work >= least), 1 << (threads.threads() - 1).bit_length())
+    if out.dtype.kind != "f" or not blas.can_be_limited():
+        return 1
+    most = math.prod(2 for least in LEAST_WORKS if work >= least)
+    if math.prod(out.shape[:-2]) == 1 and (min(out.shape[-2:]) <= FEW or out.dtype != np.float32):
+        return most
+    return 1 if threads.are_taken() else min(most, 1 << (threads.threads() - 1).bit_length())
+
+
+def _even_cuts(length: int, count: int) -> list[slice]:
+    """As `cuts` in whole grains, but the last has what is left over: BLAS has other code for a small block.
+
+    >>> _even_cuts(40, 2)
+    [slice(0, 16, None), slice(16, 40, None)]
+    """
+    *others, last = cuts(max(1, length // GRAIN) * GRAIN, count, GRAIN)
+    return [*others, slice(last.start, length)]
 
 
 def cuts(length: int, count: int, grain: int = 1) -> list[slice]:
