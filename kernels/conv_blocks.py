@@ -81,7 +81,7 @@ def block(c: Convolution, piece: Piece, given: Operands, scratch: Array) -> Iter
 def pointwise(c: Convolution, piece: Piece, read: Array, given: Operands, scratch: Array) -> Iterator[Call]:
     """A product over the channels of `read` (rows, columns, C), each of its results in its place at once."""
     cut, parts = piece.cut, list(given.target.parts(piece.cut))
-    if all(_as_matrix(part).ndim == 2 or part.shape[1] >= LEAST_WIDTH for _, part in parts):
+    if all(_takes_products(part, piece.shape[1]) for _, part in parts):
         for columns, part in parts:
             yield from _multiplied(c, read[:, columns], part, cut[3])
             yield from finished(c, part, (*cut[:2], columns, cut[3]), given.addend)
@@ -90,6 +90,15 @@ def pointwise(c: Convolution, piece: Piece, read: Array, given: Operands, scratc
     yield from _multiplied(c, read, results, cut[3])
     yield from _biased(c, results, cut[3])
     yield from _written(c, results, cut, given)
+
+
+def _takes_products(part: Array, width: int) -> bool:
+    """Whether products go to some of `width` columns (rows, columns, M) as one matrix, or row by row if they are many.
+
+    One of several columns is no matrix by itself, for BLAS sums a single row in another order.
+    """
+    columns = part.shape[1]
+    return columns >= LEAST_WIDTH or (columns >= min(width, 2) and _as_matrix(part).ndim == 2)
 
 
 def _multiplied(c: Convolution, read: Array, results: Array, part: slice) -> Iterator[Call]:

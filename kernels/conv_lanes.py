@@ -109,7 +109,7 @@ def _goes_on(phase: Phase, c: Convolution) -> bool:
     last = phase.units[-1][-1]
     if phase.lanes == 1 or _is_cut_by_filters(phase.units[0][0]) or c.x != last.output:
         return False
-    if not is_pointwise(c) or max(c.windows.strides) > 1 or _is_cut_by_filters(c):
+    if not is_pointwise(c) or max(c.windows.strides) > 1 or _is_cut_by_filters(c) or not panels_of(c).can_be_cut:
         return False
     return _parts(c, phase.lanes) == _parts(last, phase.lanes)
 
@@ -162,11 +162,10 @@ def _parts(c: Convolution, lanes: int) -> list[slice]:
 
 
 def _grain(c: Convolution) -> int:
-    """Rows that stay together: those of a tile, or all where each is one position: tiles have at least two."""
-    matrices = matrices_of(c)
-    if matrices is not None:
-        return matrices.tile
-    return max(1, c.windows.outputs[0]) if c.windows.outputs[1] == 1 else 1
+    """Rows that stay together: those of a tile, or all where a row of tiles or results is one: products have two."""
+    (height, width), matrices = c.windows.outputs, matrices_of(c)
+    tile = 1 if matrices is None else matrices.tile
+    return tile if width > tile else height
 
 
 def _cut(length: int, count: int, grain: int) -> list[slice]:

@@ -173,6 +173,14 @@ def test_another_shape_or_memory_order_of_the_input_changes_nothing() -> None:
     np.testing.assert_allclose(first, third, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 2), (4, 2)])
+def test_an_image_may_be_narrower_than_the_stride_of_a_depthwise_convolution(size: tuple[int, int]) -> None:
+    layers = Layers((1, 8, *size))
+    layers.conv(8, 1)
+    layers.conv(8, 3, group=8, strides=[3, 3])
+    check(layers.graph(), noise(0, 1, 8, *size))
+
+
 def test_an_empty_batch_gives_an_empty_result() -> None:
     layers = Layers((0, 4, 8, 8))
     layers.conv(4, 3, group=4)
@@ -237,14 +245,43 @@ def in_winograd_s_tiles() -> Graph:
     return layers.graph()
 
 
-@pytest.mark.parametrize("least_chain", [0, 1 << 30])
-@pytest.mark.parametrize("make", [lambda: inverted_residuals((25, 21)), with_many_filters, in_winograd_s_tiles])
+def with_two_columns() -> Graph:
+    """In whose blocks there may be a row of one tile, or a column alone."""
+    layers = Layers((1, 3, 25, 21))
+    layers.conv(64, 3, strides=[1, 14])
+    layers.conv(64, 3)
+    layers.conv(64, 1)
+    layers.conv(64, 3, group=64, strides=[2, 2])
+    return layers.graph()
+
+
+def with_odd_numbers_of_filters() -> Graph:
+    layers = Layers((1, 3, 25, 21))
+    layers.conv(50, 3)
+    layers.conv(50, 3, group=50)
+    layers.conv(51, 1)
+    return layers.graph()
+
+
+@pytest.mark.parametrize(("least_chain", "block"), [(0, 5000), (1 << 30, 150)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: inverted_residuals((25, 21)),
+        with_many_filters,
+        in_winograd_s_tiles,
+        with_two_columns,
+        with_odd_numbers_of_filters,
+    ],
+)
 def test_threads_change_no_bit_of_a_tape(
-    monkeypatch: pytest.MonkeyPatch, make: Callable[[], Graph], least_chain: int
+    monkeypatch: pytest.MonkeyPatch, make: Callable[[], Graph], least_chain: int, block: int
 ) -> None:
     monkeypatch.setattr(compiled, "is_available", lambda: False)
     monkeypatch.setattr(conv_lanes, "LEAST_CHAIN_ELEMENTS", least_chain)
     monkeypatch.setattr(conv_lanes, "BAND_ELEMENTS", 5000)
+    monkeypatch.setattr(conv_lanes, "BLOCK_ELEMENTS", block)
+    monkeypatch.setattr(conv_lanes, "TILES_ELEMENTS", 1600)
     monkeypatch.setattr(conv_lanes, "MANY_WEIGHTS", 0)
     monkeypatch.setattr(conv_lanes, "LEAST_WORK", 0)
     monkeypatch.setattr(conv_lanes, "LEAST_DEPTHWISE_WORK", 0)
