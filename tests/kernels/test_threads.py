@@ -42,7 +42,7 @@ SHARED: dict[str, Callable[[], Array]] = {
     "row times matrix": lambda: products.multiply(noise(1, 2000), noise(2000, 1000)),
     "matrix times column": lambda: products.multiply(noise(2000, 1000).T, noise(2000, 1)),
     "product of few rows": lambda: products.multiply(noise(40, 3200), noise(3200, 33)),
-    "product in float64": lambda: products.multiply(*(noise(*s).astype(np.float64) for s in ((588, 88), (88, 427)))),
+    "product in float64": lambda: products.multiply(noise(588, 88) * np.float64(1), noise(88, 427) * np.float64(1)),
     "stack times stack": lambda: products.multiply(noise(1, 12, 90, 70), noise(1, 12, 70, 90)),
     "stack that broadcasts": lambda: products.multiply(noise(5, 1, 130, 70), noise(3, 70, 90)),
     "pointwise convolution": lambda: conv(128, 64, 1, 1),
