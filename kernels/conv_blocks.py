@@ -5,6 +5,7 @@
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -18,12 +19,15 @@ from partita.kernels.conv_layout import Convolution
 from partita.kernels.layouts import Sizes
 from partita.kernels.packing import packed
 from partita.kernels.places import Cut, Piece, Place, limited
+from partita.kernels.products import cuts
 from partita.kernels.winograd import Matrices, parts_of, tile_calls
 from partita.kernels.winograd import scratch_elements as tile_elements
 
 LINE_ELEMENTS = 16
 LEAST_WIDTH = 14
 """Columns of a result from which its rows are multiplied one by one, into a place with a border."""
+STEP_ELEMENTS = 1 << 16
+"""Results that go through all steps together, 256 KiB."""
 TILE_ELEMENTS = 1 << 13
 """The bias is repeated to about this length, for long inner loops."""
 
@@ -184,12 +188,31 @@ def depthwise(c: Convolution, cut: Cut, source: Array, results: Array, scratch: 
 
 
 def finished(c: Convolution, results: Array, cut: Cut, addend: Array | None) -> Iterator[Call]:
-    """Bias, addend and limits, in the place of the results."""
+    """Bias, addend, limits and steps, in the place of the results."""
     yield from _biased(c, results, cut[3])
-    if addend is not None:
-        yield call(np.add, results, addend[cut], out=results)
-    if np.isfinite(c.low) or np.isfinite(c.high):
+    yield from _ended(c, results, None if addend is None else addend[cut])
+
+
+def _ended(c: Convolution, results: Array, addend: Array | None) -> Iterator[Call]:
+    """All that follows the bias, in the place of the results."""
+    if addend is not None and not c.adds_last:
+        yield call(np.add, results, addend, out=results)
+    if _is_limited(c):
         yield limited(results, results, c.low, c.high)
+    yield from _stepped(c, results)
+    if addend is not None and c.adds_last:
+        yield call(np.add, results, addend, out=results)
+
+
+def _is_limited(c: Convolution) -> bool:
+    return bool(np.isfinite(c.low) or np.isfinite(c.high))
+
+
+def _stepped(c: Convolution, results: Array) -> Iterator[Call]:
+    """The steps, on parts of the results along their first axis that stay in a cache with what the steps need."""
+    if c.steps:
+        for part in cuts(len(results), -(-results.size // STEP_ELEMENTS)):
+            yield from (partial(step, results[part], None) for step in c.steps)
 
 
 def _biased(c: Convolution, results: Array, part: slice) -> Iterator[Call]:
@@ -207,9 +230,14 @@ def _biased(c: Convolution, results: Array, part: slice) -> Iterator[Call]:
 
 
 def _written(c: Convolution, results: Array, cut: Cut, given: Operands) -> Iterator[Call]:
-    """The addend added to results, and how they get to their place within limits."""
-    if given.addend is not None:
-        yield call(np.add, results, given.addend[cut].reshape(results.shape), out=results)
+    """All that follows the bias, and how results get to their place."""
+    addend = None if given.addend is None else given.addend[cut].reshape(results.shape)
+    if c.steps or c.adds_last:
+        yield from _ended(c, results, addend)
+        yield from given.target.write(results, cut)
+        return
+    if addend is not None:
+        yield call(np.add, results, addend, out=results)
     yield from given.target.write(results, cut, c.low, c.high)
 
 

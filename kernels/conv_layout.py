@@ -7,6 +7,7 @@ import numpy as np
 
 from partita.kernels.arrays import Array
 from partita.kernels.compiled import UNLIMITED
+from partita.kernels.fused_tail import Step
 from partita.kernels.jobs import ARENA
 from partita.kernels.layouts import Laid, Share, Sizes, share_arena
 from partita.kernels.windows import Windows
@@ -30,6 +31,10 @@ class Convolution:
     addend: str | None = None
     low: np.float32 = UNLIMITED[0]
     high: np.float32 = UNLIMITED[1]
+    steps: tuple[Step, ...] = ()
+    """What else is done to each result after the limits; numpy only."""
+    adds_last: bool = False
+    """Whether the addend comes after all that, and not before the limits."""
 
     @property
     def is_depthwise(self) -> bool:

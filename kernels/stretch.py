@@ -1,6 +1,6 @@
 """Consecutive convolutions of a graph, run as a whole: by compiled code, or by numpy where it gains."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from partita.kernels.conv_layout import Convolution
 from partita.kernels.conv_plan import Plan, reads_channels_first
 from partita.kernels.conv_tape import Tape, can_record
 from partita.kernels.convolution import windows_of
-from partita.kernels.fused import chain_parts
+from partita.kernels.fused import Part, chain_parts
 
 Call = Callable[[Sequence[Any], Mapping[str, Any] | None], tuple[Any, ...]]
 Shape = tuple[int, ...]
@@ -30,6 +30,8 @@ class Link:
     bias: Array | None
     addend: str | None
     limit: tail.Limit | None
+    steps: tuple[tail.Step, ...]
+    adds_last: bool
     attributes: dict[str, Any]
 
     def convolution(self, shape_of: Mapping[str, Shape]) -> Convolution:
@@ -42,12 +44,15 @@ class Link:
         return Convolution(
             x=self.x, w=self.w, output=self.node.outputs[0], windows=windows, bias=self.bias, addend=self.addend,
             group=self.attributes.get("group", 1), low=np.float32(-np.inf if low is None else low),
-            high=np.float32(np.inf if high is None else high),
+            high=np.float32(np.inf if high is None else high), steps=self.steps, adds_last=self.adds_last,
         )  # fmt: skip
 
 
 def link_of(node: Node, constants: Mapping[str, Any]) -> Link | None:
-    """The node as part of a stretch: a float32 Conv with constant weights, then perhaps an addition and limits."""
+    """The node as part of a stretch: a float32 Conv with constant weights, and what follows it.
+
+    That may be an addition and limits; without compiled code also other activations, and the addition at the end.
+    """
     found = chain_parts(node)
     if found is None or found[0].op != "Conv" or found[0].domain:
         return None
@@ -64,15 +69,25 @@ def link_of(node: Node, constants: Mapping[str, Any]) -> Link | None:
         return None
     if bias is not None and (bias.dtype != np.float32 or bias.shape != weights.shape[:1]):
         return None
-    addend, limit, rest = None, None, list(parts)
-    if rest and rest[0].step is tail.add and names.get(rest[0].operand, rest[0].operand) not in known:
-        operand = rest.pop(0).operand
-        addend = names.get(operand, operand)
-    last = rest[0].step if rest else None
-    if isinstance(last, tail.Limit):
-        limit = last
-        del rest[0]
-    return None if rest else Link(node, x, weights, bias, addend, limit, attributes)
+    rest = [part._replace(operand=names.get(part.operand, part.operand)) for part in parts]
+    addend = _taken_addend(rest, 0, known)
+    first = rest[0].step if rest else None
+    limit = first if isinstance(first, tail.Limit) else None
+    del rest[: limit is not None]
+    adds_last = addend is None and bool(rest) and not compiled.is_available()
+    if adds_last:
+        addend = _taken_addend(rest, -1, known)
+    if any(part.operand for part in rest) or (rest and compiled.is_available()):
+        return None
+    steps = tuple(part.step for part in rest)
+    return Link(node, x, weights, bias, addend, limit, steps, adds_last, attributes)
+
+
+def _taken_addend(parts: list[Part], i: int, known: Container[str]) -> str | None:
+    """The name of a tensor that a part adds, if it does so; the part is then removed."""
+    if not parts or parts[i].step is not tail.add or parts[i].operand in known:
+        return None
+    return parts.pop(i).operand
 
 
 class Stretch:

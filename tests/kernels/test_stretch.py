@@ -36,7 +36,9 @@ class Layers:
         self.x = self.b.input("x", "float32", tuple(shape))
         self.channels = shape[1]
 
-    def conv(self, filters: int, kernel: int, *, group: int = 1, end: str = "", addend: str = "", **more: Any) -> str:
+    def conv(
+        self, filters: int, kernel: int, *, group: int = 1, end: str = "", addend: str = "", last: str = "", **more: Any
+    ) -> str:
         self.seed += 1
         scale = (kernel * kernel * self.channels / group) ** -0.5
         w = noise(self.seed, filters, self.channels // group, kernel, kernel) * np.float32(scale)
@@ -50,6 +52,8 @@ class Layers:
             self.x = self.b.node("Clip", self.x, *bounds)
         elif end:
             self.x = self.b.node(end, self.x)
+        if last:
+            self.x = self.b.node("Add", last, self.x)
         self.channels = filters
         return self.x
 
@@ -234,6 +238,32 @@ def with_many_filters() -> Graph:
     layers.conv(192, 3, group=192, end="Clip")
     layers.conv(192, 1, addend=before)
     return layers.graph()
+
+
+def with_activations(size: tuple[int, int], batch: int = 1) -> Graph:
+    """Activations that are more than limits, and additions after them."""
+    layers = Layers((batch, 3, *size))
+    layers.conv(32, 3, end="Sigmoid", strides=[2, 2])
+    layers.conv(32, 3, group=32, end="Tanh")
+    before = layers.conv(64, 1, end="Sigmoid")
+    layers.conv(64, 3, end="Tanh")
+    layers.conv(64, 3, end="Relu", last=before)
+    before = layers.conv(48, 1, end="HardSigmoid")
+    layers.conv(48, 3, group=48, end="Sigmoid", strides=[2, 2])
+    layers.conv(48, 1, end="Tanh")
+    return layers.graph(before, layers.x)
+
+
+@pytest.mark.parametrize("size", [(30, 31), (57, 20)])
+@pytest.mark.parametrize("least_chain", [0, 1 << 30])
+def test_activations_come_out_as_one_by_one(
+    monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], least_chain: int
+) -> None:
+    monkeypatch.setattr(compiled, "is_available", lambda: False)
+    monkeypatch.setattr(conv_lanes, "LEAST_CHAIN_ELEMENTS", least_chain)
+    graph = with_activations(size, 2)
+    assert len(stretches(graph)) == 1
+    check(graph, noise(3, 2, 3, *size))
 
 
 def in_winograd_s_tiles() -> Graph:
