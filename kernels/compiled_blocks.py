@@ -43,15 +43,17 @@ VECTOR_BYTES = FLOAT_BYTES * TILE.lanes
 Grid = list[list[ir.Value]]
 ARGUMENTS = (
     "input", "input_rows", "taps", "tap_count", "depth", "weights", "weights_step", "bias", "addend", "addend_rows",
-    "output", "output_rows", "begins", "columns", "low", "high",
+    "output", "output_rows", "begins", "columns", "tiles", "low", "high",
 )  # fmt: skip
 """Addresses, counts and steps (in bytes) as integers, then the limits.
 
 `input_rows`, `addend_rows` and `output_rows` are where the offsets of the rows lie, `taps` where those of the taps do.
 `depth` counts the inputs per tap; `weights_step` leads from one of them, or from one tap of a depthwise filter, to the
-next. The bias counts if `begins` is set; an `addend` at 0 is none; `columns` are as many as are left of the output.
+next. The bias counts if `begins` is set; an `addend` at 0 is none; `columns` are as many as are left of the output, and
+`tiles` are computed, one below the other.
 """
-SIGNATURE = types.void(*(types.intp,) * 14, types.float32, types.float32)
+SIGNATURE = types.void(*(types.intp,) * 15, types.float32, types.float32)
+ROW_LISTS = ("input_rows", "addend_rows", "output_rows")
 
 
 class Code:
@@ -60,24 +62,31 @@ class Code:
     def __init__(self, builder: ir.IRBuilder, names: Sequence[str], arguments: Sequence[ir.Value]) -> None:
         self.b = builder
         self.at = dict(zip(names, arguments, strict=True))
-        self.masks: list[ir.Value | None] = [None]
+        self.lanes: Sequence[int] = (TILE.lanes,)
+        """Of each vector of a row."""
+        self.masks: Sequence[ir.Value | None] = (None,)
         """For each vector of a row which lanes count; None for all."""
 
-    def mask_columns(self, columns: ir.Value, vectors: int) -> None:
-        """Let only the first `columns` lanes of `vectors` vectors count."""
-        wide = self.splat(self.b.trunc(columns, INT), INT)
-        lane = ir.VectorType(INT, TILE.lanes)
-        numbers = [lane([TILE.lanes * v + i for i in range(TILE.lanes)]) for v in range(vectors)]
-        self.masks = [self.b.icmp_signed("<", each, wide) for each in numbers]
+    def mask_columns(self, columns: ir.Value, lanes: Sequence[int] = (TILE.lanes,)) -> None:
+        """Let only the first `columns` lanes of vectors with so many lanes count."""
+        count = self.b.trunc(columns, INT)
+        numbers = [ir.VectorType(INT, n)([TILE.lanes * v + i for i in range(n)]) for v, n in enumerate(lanes)]
+        self.masks = [self.b.icmp_signed("<", each, self.splat(count, INT, each.type.count)) for each in numbers]
+        self.lanes = lanes
 
     def function(self, name: str, result: ir.Type, *arguments: ir.Type) -> ir.Function:
         known = self.b.module.globals
         return known.get(name) or ir.Function(self.b.module, ir.FunctionType(result, arguments), name)
 
-    def splat(self, number: ir.Value, element: ir.Type = FLOAT) -> ir.Value:
-        kind = ir.VectorType(element, TILE.lanes)
+    def splat(self, number: ir.Value, element: ir.Type = FLOAT, lanes: int = TILE.lanes) -> ir.Value:
+        kind = ir.VectorType(element, lanes)
         one = self.b.insert_element(kind(ir.Undefined), number, INT(0))
-        return self.b.shuffle_vector(one, kind(ir.Undefined), ir.VectorType(INT, TILE.lanes)([0] * TILE.lanes))
+        return self.b.shuffle_vector(one, kind(ir.Undefined), ir.VectorType(INT, lanes)([0] * lanes))
+
+    def first_lanes(self, x: ir.Value, lanes: int) -> ir.Value:
+        if x.type.count == lanes:
+            return x
+        return self.b.shuffle_vector(x, x.type(ir.Undefined), ir.VectorType(INT, lanes)(list(range(lanes))))
 
     def constant(self, number: float) -> ir.Value:
         return VECTOR([number] * TILE.lanes)
@@ -96,21 +105,23 @@ class Code:
 
     def vector(self, address: ir.Value, v: int = 0) -> ir.Value:
         """The v-th vector from `address` on, with zeros where the columns have ended."""
-        place = self.pointer(self.plus(address, VECTOR_BYTES * v), VECTOR)
-        if self.masks[v] is None:
+        lanes, mask = self.lanes[v], self.masks[v]
+        kind = ir.VectorType(FLOAT, lanes)
+        place = self.pointer(self.plus(address, VECTOR_BYTES * v), kind)
+        if mask is None:
             return self.b.load(place, align=FLOAT_BYTES)
-        name = f"llvm.masked.load.v{TILE.lanes}f32.p0"
-        load = self.function(name, VECTOR, VECTOR.as_pointer(), INT, MASK, VECTOR)
-        return self.b.call(load, [place, INT(FLOAT_BYTES), self.masks[v], self.constant(0.0)])
+        load = self.function(f"llvm.masked.load.v{lanes}f32.p0", kind, kind.as_pointer(), INT, mask.type, kind)
+        return self.b.call(load, [place, INT(FLOAT_BYTES), mask, kind([0.0] * lanes)])
 
     def store(self, value: ir.Value, address: ir.Value, v: int = 0) -> None:
-        place = self.pointer(self.plus(address, VECTOR_BYTES * v), VECTOR)
-        if self.masks[v] is None:
+        lanes, mask = self.lanes[v], self.masks[v]
+        place = self.pointer(self.plus(address, VECTOR_BYTES * v), value.type)
+        if mask is None:
             self.b.store(value, place, align=FLOAT_BYTES)
             return
-        name = f"llvm.masked.store.v{TILE.lanes}f32.p0"
-        store = self.function(name, ir.VoidType(), VECTOR, VECTOR.as_pointer(), INT, MASK)
-        self.b.call(store, [value, place, INT(FLOAT_BYTES), self.masks[v]])
+        name = f"llvm.masked.store.v{lanes}f32.p0"
+        store = self.function(name, ir.VoidType(), value.type, value.type.as_pointer(), INT, mask.type)
+        self.b.call(store, [value, place, INT(FLOAT_BYTES), mask])
 
     def prefetch(self, name: str, row: ir.Value, vectors: int) -> None:
         """Fetch what will be read or written at the end of a long loop."""
@@ -121,12 +132,12 @@ class Code:
             self.b.call(fetch, [place, INT(1 if name == "output" else 0), INT(3), INT(1)])
 
     def multiply_add(self, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
-        fma = self.function(f"llvm.fma.v{TILE.lanes}f32", VECTOR, VECTOR, VECTOR, VECTOR)
+        fma = self.function(f"llvm.fma.v{c.type.count}f32", c.type, c.type, c.type, c.type)
         return self.b.call(fma, [a, b, c])
 
     def limited(self, x: ir.Value) -> ir.Value:
         """`x` between the arguments `low` and `high`; NaN stays."""
-        low, high = self.splat(self.at["low"]), self.splat(self.at["high"])
+        low, high = (self.first_lanes(self.splat(self.at[name]), x.type.count) for name in ("low", "high"))
         raised = self.b.select(self.b.fcmp_ordered("<", x, low), low, x)
         return self.b.select(self.b.fcmp_ordered(">", raised, high), high, raised)
 
@@ -142,7 +153,7 @@ class Code:
         self.b.branch(block)
         self.b.position_at_end(block)
         index = self.b.phi(LONG)
-        phis = [[self.b.phi(VECTOR) for _ in row] for row in carried]
+        phis = [[self.b.phi(x.type) for x in row] for row in carried]
         results = body(index, phis)
         end, following = self.b.block, self.b.add(index, LONG(1))
         index.add_incoming(LONG(0), before)
@@ -161,7 +172,7 @@ class Code:
                 chosen, yes_block = yes(), self.b.block
             with otherwise:
                 other, no_block = no(), self.b.block
-        merged = [[self.b.phi(VECTOR) for _ in row] for row in chosen]
+        merged = [[self.b.phi(x.type) for x in row] for row in chosen]
         for phi, a, b in zip(_flat(merged), _flat(chosen), _flat(other), strict=True):
             phi.add_incoming(a, yes_block)
             phi.add_incoming(b, no_block)
@@ -186,10 +197,9 @@ def _flat(grid: Grid) -> list[ir.Value]:
     return [value for row in grid for value in row]
 
 
-def _product(code: Code, rows: int, vectors: int) -> None:
+def _product(code: Code, rows: int) -> None:
     """A tile of a product: the bias or what is held already, plus each tap's inputs times their rows of weights."""
-    at, b = code.at, code.b
-    code.mask_columns(at["columns"], vectors)
+    at, b, vectors = code.at, code.b, len(code.lanes)
     inputs, outputs = code.rows_of("input", rows), code.rows_of("output", rows)
     for row in outputs:
         code.prefetch("output", row, vectors)
@@ -210,10 +220,14 @@ def _product(code: Code, rows: int, vectors: int) -> None:
 
         def multiply(k: ir.Value, sums: Grid) -> Grid:
             here = code.step(weights, k, at["weights_step"])
-            factors = [code.load(code.plus(here, VECTOR_BYTES * v), VECTOR) for v in range(vectors)]
+            kinds = [ir.VectorType(FLOAT, n) for n in code.lanes]
+            factors = [code.load(code.plus(here, VECTOR_BYTES * v), kind) for v, kind in enumerate(kinds)]
             numbers = [code.splat(code.load(code.step(place, k, LONG(FLOAT_BYTES)), FLOAT)) for place in places]
             return [
-                [code.multiply_add(number, f, x) for f, x in zip(factors, old, strict=True)]
+                [
+                    code.multiply_add(code.first_lanes(number, f.type.count), f, x)
+                    for f, x in zip(factors, old, strict=True)
+                ]
                 for number, old in zip(numbers, sums, strict=True)
             ]
 
@@ -247,7 +261,7 @@ def _depthwise(code: Code, rows: int) -> None:
 def over_columns(code: Code, body: Callable[[ir.Value], None]) -> None:
     """`body(offset in bytes)` for each vector of `columns` columns, the last of them masked if it is not whole."""
     b, columns = code.b, code.at["columns"]
-    code.masks = [None]
+    code.lanes, code.masks = (TILE.lanes,), (None,)
     whole = b.sdiv(columns, LONG(TILE.lanes))
 
     def step(index: ir.Value, carried: Grid) -> Grid:
@@ -258,30 +272,51 @@ def over_columns(code: Code, body: Callable[[ir.Value], None]) -> None:
         code.loop(whole, [], step)
     left = b.srem(columns, LONG(TILE.lanes))
     with b.if_then(b.icmp_signed(">", left, LONG(0))):
-        code.mask_columns(left, 1)
+        code.mask_columns(left)
         body(b.mul(whole, LONG(VECTOR_BYTES)))
 
 
-def _block(generate: Callable[[Code], None]) -> Any:
+def _tiles(rows: int, begin: Callable[[Code], None], generate: Callable[[Code, int], None]) -> Any:
+    """A block of `tiles` tiles, one below the other, each of `rows` rows."""
+
     def build(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> Any:
-        generate(Code(builder, ARGUMENTS, arguments))
+        code = Code(builder, ARGUMENTS, arguments)
+        begin(code)
+        given = code.at
+
+        def tile(index: ir.Value, carried: Grid) -> Grid:
+            code.at = given | {name: code.step(given[name], index, LONG(LONG_BYTES * rows)) for name in ROW_LISTS}
+            generate(code, rows)
+            return carried
+
+        code.loop(given["tiles"], [], tile)
         return context.get_dummy_value()
 
     def declare(
         typing: Any, input: Any, input_rows: Any, taps: Any, tap_count: Any, depth: Any, weights: Any,
         weights_step: Any, bias: Any, addend: Any, addend_rows: Any, output: Any, output_rows: Any, begins: Any,
-        columns: Any, low: Any, high: Any,
+        columns: Any, tiles: Any, low: Any, high: Any,
     ) -> Any:  # fmt: skip
         return SIGNATURE, build
 
     return intrinsic(declare)
 
 
-def product_block(rows: int, vectors: int) -> Any:
-    """`rows` x `vectors` of a product; the weights of a tap lie in rows of at least `vectors` whole vectors."""
-    return _block(lambda code: _product(code, rows, vectors))
+def product_block(rows: int, halves: int, *, is_whole: bool) -> Any:
+    """Tiles of `rows` by so many half vectors of a product, all of them columns of it or only the first `columns`.
+
+    The weights of a tap lie in rows of at least as many whole vectors.
+    """
+    lanes = (TILE.lanes,) * (halves // 2) + (TILE.lanes // 2,) * (halves % 2)
+
+    def begin(code: Code) -> None:
+        code.lanes, code.masks = lanes, (None,) * len(lanes)
+        if not is_whole:
+            code.mask_columns(code.at["columns"], lanes)
+
+    return _tiles(rows, begin, _product)
 
 
 def depthwise_block(rows: int) -> Any:
-    """All channels of `rows` positions."""
-    return _block(lambda code: _depthwise(code, rows))
+    """All channels of positions, `rows` of them at a time."""
+    return _tiles(rows, lambda code: None, _depthwise)

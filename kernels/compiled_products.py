@@ -11,17 +11,30 @@ from partita.kernels.compiled_memory import load_long
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 BlockArguments = tuple[int, int, int, int, int, int, int, int, int, int, int, int, int, int, Any, Any]
-"""In the order of `compiled_blocks.ARGUMENTS`, for the first row."""
+"""In the order of `compiled_blocks.ARGUMENTS` without the number of tiles, for the first row."""
+TileArguments = tuple[int, int, int, int, int, int, int, int, int, int, int, int, int, int, int, Any, Any]
 LANES, ROWS = TILE.lanes, TILE.rows
 WIDTH = TILE.lanes * TILE.vectors
 """Columns of the output per panel of weights."""
-WIDE, NARROW, CHANNELS = 0, 1, 2
-"""Kinds of blocks: a whole panel of a product, at most one vector of it, channels with their own filters."""
+WHOLE, WIDE, HALF, NARROW, CHANNELS = range(5)
+"""Kinds of blocks: a whole panel of a product, at most 4, 3 or 2 halves of it, channels with their own filters."""
 NO_LOW, NO_HIGH = np.float32(-np.inf), np.float32(np.inf)
 
-_wide_more, _wide_full, _wide_4, _wide_2, _wide_1 = (product_block(n, TILE.vectors) for n in (ROWS + 1, ROWS, 4, 2, 1))
-_narrow_more, _narrow_full, _narrow_4, _narrow_2, _narrow_1 = (product_block(n, 1) for n in (ROWS + 1, ROWS, 4, 2, 1))
-_depth_more, _depth_full, _depth_4, _depth_2, _depth_1 = (depthwise_block(n) for n in (ROWS + 1, ROWS, 4, 2, 1))
+
+def _blocks(rows: int) -> tuple[Any, ...]:
+    """A block of each kind."""
+    products = (
+        product_block(rows, halves, is_whole=is_whole)
+        for halves, is_whole in ((4, True), (4, False), (1, False), (2, False))
+    )
+    return (*products, depthwise_block(rows))
+
+
+_whole_more, _wide_more, _half_more, _narrow_more, _depth_more = _blocks(ROWS + 1)
+_whole_full, _wide_full, _half_full, _narrow_full, _depth_full = _blocks(ROWS)
+_whole_4, _wide_4, _half_4, _narrow_4, _depth_4 = _blocks(4)
+_whole_2, _wide_2, _half_2, _narrow_2, _depth_2 = _blocks(2)
+_whole_1, _wide_1, _half_1, _narrow_1, _depth_1 = _blocks(1)
 
 
 def compiled(function: Function) -> Function:
@@ -36,9 +49,13 @@ def field(job: int, number: int) -> int:
 
 
 @compiled
-def _more(kind: int, given: BlockArguments) -> None:
-    if kind == WIDE:
+def _more(kind: int, given: TileArguments) -> None:
+    if kind == WHOLE:
+        _whole_more(*given)
+    elif kind == WIDE:
         _wide_more(*given)
+    elif kind == HALF:
+        _half_more(*given)
     elif kind == NARROW:
         _narrow_more(*given)
     else:
@@ -46,9 +63,13 @@ def _more(kind: int, given: BlockArguments) -> None:
 
 
 @compiled
-def _full(kind: int, given: BlockArguments) -> None:
-    if kind == WIDE:
+def _full(kind: int, given: TileArguments) -> None:
+    if kind == WHOLE:
+        _whole_full(*given)
+    elif kind == WIDE:
         _wide_full(*given)
+    elif kind == HALF:
+        _half_full(*given)
     elif kind == NARROW:
         _narrow_full(*given)
     else:
@@ -56,9 +77,13 @@ def _full(kind: int, given: BlockArguments) -> None:
 
 
 @compiled
-def _four(kind: int, given: BlockArguments) -> None:
-    if kind == WIDE:
+def _four(kind: int, given: TileArguments) -> None:
+    if kind == WHOLE:
+        _whole_4(*given)
+    elif kind == WIDE:
         _wide_4(*given)
+    elif kind == HALF:
+        _half_4(*given)
     elif kind == NARROW:
         _narrow_4(*given)
     else:
@@ -66,9 +91,13 @@ def _four(kind: int, given: BlockArguments) -> None:
 
 
 @compiled
-def _two(kind: int, given: BlockArguments) -> None:
-    if kind == WIDE:
+def _two(kind: int, given: TileArguments) -> None:
+    if kind == WHOLE:
+        _whole_2(*given)
+    elif kind == WIDE:
         _wide_2(*given)
+    elif kind == HALF:
+        _half_2(*given)
     elif kind == NARROW:
         _narrow_2(*given)
     else:
@@ -76,9 +105,13 @@ def _two(kind: int, given: BlockArguments) -> None:
 
 
 @compiled
-def _one(kind: int, given: BlockArguments) -> None:
-    if kind == WIDE:
+def _one(kind: int, given: TileArguments) -> None:
+    if kind == WHOLE:
+        _whole_1(*given)
+    elif kind == WIDE:
         _wide_1(*given)
+    elif kind == HALF:
+        _half_1(*given)
     elif kind == NARROW:
         _narrow_1(*given)
     else:
@@ -86,29 +119,43 @@ def _one(kind: int, given: BlockArguments) -> None:
 
 
 @compiled
+def _tiles(given: BlockArguments, i: int, tiles: int) -> TileArguments:
+    """The arguments of a block for tiles from row `i` on."""
+    x, x_rows, taps, count, depth, w, w_step, bias, addend, z_rows, out, y_rows, begins, columns, low, high = given
+    return (x, x_rows + 8 * i, taps, count, depth, w, w_step, bias, addend, z_rows + 8 * i, out, y_rows + 8 * i, begins,
+            columns, tiles, low, high)  # fmt: skip
+
+
+@compiled
 def run_rows(kind: int, given: BlockArguments, first: int, last: int) -> None:
     """Output rows from `first` up to `last`, in tiles as tall as they fit."""
-    x, x_rows, taps, count, depth, w, w_step, bias, addend, z_rows, out, y_rows, begins, columns, low, high = given
-    i = first
-    while i < last:
-        skip = 8 * i
-        at = (x, x_rows + skip, taps, count, depth, w, w_step, bias, addend, z_rows + skip, out, y_rows + skip, begins,
-              columns, low, high)  # fmt: skip
-        if last - i == ROWS + 1:  # one row alone would wait for its own sums
-            _more(kind, at)
-            i += ROWS + 1
-        elif last - i >= ROWS:
-            _full(kind, at)
-            i += ROWS
-        elif last - i >= 4:
-            _four(kind, at)
-            i += 4
-        elif last - i >= 2:
-            _two(kind, at)
-            i += 2
-        else:
-            _one(kind, at)
-            i += 1
+    i, tiles, left = first, (last - first) // ROWS, (last - first) % ROWS
+    if left == 1 and tiles > 0:  # one row alone would wait for its own sums
+        tiles, left = tiles - 1, ROWS + 1
+    if tiles > 0:
+        _full(kind, _tiles(given, i, tiles))
+        i += ROWS * tiles
+    if left == ROWS + 1:
+        _more(kind, _tiles(given, i, 1))
+        return
+    if left >= 4:
+        _four(kind, _tiles(given, i, 1))
+        i, left = i + 4, left - 4
+    if left >= 2:
+        _two(kind, _tiles(given, i, 1))
+        i, left = i + 2, left - 2
+    if left > 0:
+        _one(kind, _tiles(given, i, 1))
+
+
+@compiled
+def _kind(columns: int) -> int:
+    """The narrowest kind of block for so many columns of a panel."""
+    if columns >= WIDTH:
+        return WHOLE
+    if columns > LANES:
+        return WIDE
+    return NARROW if columns > LANES // 2 else HALF
 
 
 @compiled
@@ -121,18 +168,24 @@ def multiply(given: BlockArguments, pieces: int, piece_count: int, at_once: int,
     x, x_rows, taps, _, depth, w, w_step, bias, addend, z_rows, out, y_rows, _, n, low, high = given
     for p in range(piece_count):
         piece = pieces + 40 * p
-        offset, tap, count = load_long(piece), load_long(piece + 8), load_long(piece + 16)
+        offset, tap, tap_count = load_long(piece), load_long(piece + 8), load_long(piece + 16)
         piece_depth, top = load_long(piece + 24), load_long(piece + 32)
         begins, ends = 1 if p == 0 else 0, p == piece_count - 1
         least, most = (low, high) if ends else (NO_LOW, NO_HIGH)
         start = first
         while start < last:
-            for panel in range((n + WIDTH - 1) // WIDTH):
-                j = WIDTH * panel
+            j = 0
+            while j < n:
+                count = min(WIDTH, n - j)
+                if LANES < count <= LANES + LANES // 2:
+                    count = LANES
+                panel, lane = j // WIDTH, j % WIDTH
                 part = (
-                    x + offset, x_rows, taps + 8 * tap, count, piece_depth, w + w_step * (depth * panel + top), w_step,
+                    x + offset, x_rows, taps + 8 * tap, tap_count, piece_depth,
+                    w + w_step * (depth * panel + top) + 4 * lane, w_step,
                     bias + 4 * j, addend + 4 * j if addend and ends else 0, z_rows, out + 4 * j, y_rows, begins,
-                    min(WIDTH, n - j), least, most,
+                    count, least, most,
                 )  # fmt: skip
-                run_rows(WIDE if n - j > LANES else NARROW, part, start, min(start + at_once, last))
+                run_rows(_kind(count), part, start, min(start + at_once, last))
+                j += count
             start += at_once
