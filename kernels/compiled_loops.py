@@ -4,6 +4,7 @@ import numpy as np
 
 from partita.kernels.compiled_attention import attend
 from partita.kernels.compiled_chains import dot_1, dot_4, gelu_row, normal_row, softmax_row
+from partita.kernels.compiled_depthwise import run_lines
 from partita.kernels.compiled_memory import (
     add_shared,
     copy,
@@ -61,6 +62,7 @@ BIAS_SLOT, BIAS, WEIGHTS, DEPTH = (_names[n] for n in ("bias_slot", "bias", "wei
 TAPS, TAP_COUNT, PIECES, PIECE_COUNT = (_names[n] for n in ("taps", "tap_count", "pieces", "piece_count"))
 SCRATCH_SLOT, SCRATCH, SCRATCH_BYTES = (_names[n] for n in ("scratch_slot", "scratch", "scratch_bytes"))
 ROW_STEP, COLUMN_STEP, EVEN_ROWS, NO_BIAS = (_names[n] for n in ("row_step", "column_step", "even_rows", "no_bias"))
+LINE_SIZE, SIDE_BY_SIDE, STRIDE = (_names[n] for n in ("line", "side_by_side", "stride"))
 BY_COLUMNS, GELU_ENDS = _names["by_columns"], _names["gelu"]
 _chain_names = {name: i for i, name in enumerate(Chain._fields)}
 CHAIN_INPUT, CHAIN_OUTPUT = _chain_names["input_slot"], _chain_names["output_slot"]
@@ -134,6 +136,21 @@ def _product(job: int, x: int, out: int, bias: int, addend: int, low: np.float32
 
 
 @compiled
+def _depthwise(job: int, x: int, out: int, bias: int, addend: int, low: np.float32, high: np.float32, first: int,
+               last: int) -> None:  # fmt: skip
+    """Rows from `first` up to `last`: in whole lines where there is a block for such windows."""
+    n, line, taps, w = field(job, COLUMNS), field(job, LINE_SIZE), field(job, TAPS), field(job, WEIGHTS)
+    x_rows, z_rows, y_rows = field(job, INPUT_ROWS), field(job, ADDEND_ROWS), field(job, OUTPUT_ROWS)
+    if line:
+        lined = (x, x_rows, taps, field(job, COLUMN_STEP), w, 4 * n, bias, addend, z_rows, out, y_rows, n, low, high)
+        run_lines(field(job, SIDE_BY_SIDE), field(job, STRIDE), line, lined, first, last)
+    else:
+        given = (x, x_rows, taps, field(job, TAP_COUNT), 1, w, 4 * n, bias, addend, z_rows, out, y_rows, 1, n, low,
+                 high)  # fmt: skip
+        run_rows(CHANNELS, given, first, last)
+
+
+@compiled
 def _chain(job: int, bases: int, number: np.float32, first: int, last: int) -> None:
     """Rows from `first` up to `last` of contiguous tensors."""
     kind, n = field(job, KIND), field(job, COLUMNS)
@@ -173,19 +190,16 @@ def _do(job: int, bases: int, low: np.float32, high: np.float32, thread: int, th
         border = field(job, ZEROS) + 16 * i
         zero(load_long(bases + 8 * field(job, ZERO_SLOT)) + load_long(border), load_long(border + 8))
         i += threads
-    grain = 1 if kind in (WINOGRAD, WINOGRAD_LARGE) else ROWS
+    grain = 1 if kind in (WINOGRAD, WINOGRAD_LARGE) else field(job, LINE_SIZE) or ROWS
     tiles = (m + grain - 1) // grain
     first, last = tiles * thread // threads * grain, min(m, tiles * (thread + 1) // threads * grain)
     x, out = _place(job, bases, INPUT_SLOT, INPUT), _place(job, bases, OUTPUT_SLOT, OUTPUT)
     bias, addend = _place(job, bases, BIAS_SLOT, BIAS), _place(job, bases, ADDEND_SLOT, ADDEND)
-    x_rows, z_rows, y_rows = field(job, INPUT_ROWS), field(job, ADDEND_ROWS), field(job, OUTPUT_ROWS)
-    taps, weights = field(job, TAPS), field(job, WEIGHTS)
+    x_rows, y_rows = field(job, INPUT_ROWS), field(job, OUTPUT_ROWS)
     if kind == PRODUCT:
         _product(job, x, out, bias, addend, low, high, first, last, thread, threads)
     elif kind == DEPTHWISE:
-        given = (x, x_rows, taps, field(job, TAP_COUNT), 1, weights, 4 * n, bias, addend, z_rows, out, y_rows, 1, n,
-                 low, high)  # fmt: skip
-        run_rows(CHANNELS, given, first, last)
+        _depthwise(job, x, out, bias, addend, low, high, first, last)
     elif kind == COPY:
         for row in range(first, last):
             copy(out + load_long(y_rows + 8 * row), x + load_long(x_rows + 8 * row), n)

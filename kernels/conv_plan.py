@@ -17,9 +17,12 @@ from partita.kernels.conv_layout import Convolution, Layout, Reach
 from partita.kernels.jobs import (
     ARENA,
     COPY,
+    COUNTS,
     DEPTHWISE,
     FLOAT_BYTES,
     PRODUCT,
+    SIDE,
+    STRIDES,
     WINOGRAD,
     WINOGRAD_LARGE,
     Job,
@@ -30,6 +33,7 @@ from partita.kernels.jobs import (
     pieces_of_depth,
     pieces_of_taps,
     rows_at_once,
+    side_by_side,
     table_of,
 )
 from partita.kernels.layouts import Laid, Sizes
@@ -233,10 +237,14 @@ class Plan:
         steps = [s * step for s, step in zip(windows.strides, x.steps[1:], strict=True)]
         rows = grid((x.shape[0], *windows.outputs), (x.steps[0], *steps))
         taps = grid(windows.kernel, tuple(d * step for d, step in zip(windows.dilations, x.steps[1:], strict=True)))
-        return Job(
+        job = Job(
             DEPTHWISE, len(rows), channels, x.slot, x.from_corner(windows.begin), self._at(rows), output.slot,
             output.origin, self._at(output.rows), taps=self._at(taps), tap_count=len(taps), weights=self._at(weights),
         )  # fmt: skip
+        line, stride = windows.outputs[-1], windows.strides[-1]
+        if windows.kernel != (SIDE, SIDE) or windows.dilations[-1] > 1 or stride not in STRIDES or line < min(COUNTS):
+            return job
+        return job._replace(line=line, side_by_side=side_by_side(line), stride=stride, column_step=x.steps[-1])
 
     def _winograd(self, c: Convolution, x: Laid, output: Laid) -> Job:
         tile, width = winograd_tile(c), loops().width

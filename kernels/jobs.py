@@ -17,6 +17,8 @@ PRODUCT, DEPTHWISE, COPY, WINOGRAD, WINOGRAD_LARGE, GELU, SOFTMAX, NORMALIZE, DO
 FLOAT_BYTES = 4
 CONSTANTS, ARENA = 0, 1
 """Slots that every table has."""
+SIDE, COUNTS, STRIDES = 3, (8, 7, 4), (1, 2)
+"""Windows of depthwise convolutions for which outputs side by side are computed together, and how many."""
 PIECE_DEPTH = 768
 """Rows of weights that are used at a time: 96 KiB with 32 columns, so that they stay in the second-level cache."""
 CHUNK_BYTES = 1 << 19
@@ -74,6 +76,10 @@ class Job(NamedTuple):
     """Threads share the columns of a product, in whole panels, and not its rows."""
     gelu: int = 0
     """A product ends with Gelu."""
+    line: int = 0
+    """Outputs of a depthwise convolution that lie side by side, of which `side_by_side` are computed together."""
+    side_by_side: int = 0
+    stride: int = 0
 
 
 class Chain(NamedTuple):
@@ -164,6 +170,11 @@ def pieces_of_taps(taps: int, depth: int) -> Array:
     """Pieces of as many whole taps as have about the depth of one piece."""
     count = max(1, PIECE_DEPTH // depth)
     return np.array([(0, t, min(count, taps - t), depth, t * depth) for t in range(0, taps, count)], np.int64)
+
+
+def side_by_side(line: int) -> int:
+    """How many outputs of a line to compute together, so that the fewest are computed twice; 0 if it is too short."""
+    return min((c for c in COUNTS if c <= line), key=lambda c: -(-line // c) * c, default=0)
 
 
 def rows_at_once(bytes_per_row: int, tile: int, chunk_bytes: int = CHUNK_BYTES) -> int:

@@ -23,6 +23,7 @@ SOURCES = (
     "compiled_attention",
     "compiled_blocks",
     "compiled_chains",
+    "compiled_depthwise",
     "compiled_library",
     "compiled_loops",
     "compiled_memory",
