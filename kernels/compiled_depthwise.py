@@ -18,7 +18,9 @@ ARGUMENTS = (
     "input", "input_rows", "taps", "column_step", "weights", "weights_step", "bias", "addend", "addend_rows", "output",
     "output_rows", "columns", "low", "high",
 )  # fmt: skip
-"""As those of `compiled_blocks`, for the first output; `column_step` leads from an input to the next beside it."""
+"""As those of `compiled_blocks`, for the first output; `taps` are those of column 0 of the window, and `column_step`
+leads from an input to the next beside it.
+"""
 LineArguments = tuple[int, int, int, int, int, int, int, int, int, int, int, int, Any, Any]
 
 
@@ -28,7 +30,7 @@ def _line_block(count: int, stride: int) -> Any:
     def generate(code: Code) -> None:
         at, b = code.at, code.b
         (begin,), outputs = code.rows_of("input", 1), code.rows_of("output", count)
-        lines = [b.add(begin, code.load(code.plus(at["taps"], LONG_BYTES * SIDE * i), LONG)) for i in range(SIDE)]
+        lines = [b.add(begin, code.load(code.plus(at["taps"], LONG_BYTES * i), LONG)) for i in range(SIDE)]
         steps = [b.mul(LONG(j), at["column_step"]) for j in range((count - 1) * stride + SIDE)]
 
         def channels(column: ir.Value) -> None:
@@ -86,6 +88,8 @@ def run_lines(count: int, stride: int, line: int, given: LineArguments, first: i
     x, x_rows, taps, column_step, w, w_step, bias, addend, z_rows, out, y_rows, n, low, high = given
     for begin in range(first, last, line):
         for j in range(0, line, count):
-            skip = 8 * (begin + min(j, line - count))
-            _run(count, stride, (x, x_rows + skip, taps, column_step, w, w_step, bias, addend, z_rows + skip, out,
-                                 y_rows + skip, n, low, high))  # fmt: skip
+            column = min(j, line - count)
+            skip = 8 * (begin + column)
+            at = (x, x_rows + 8 * column, taps + 8 * SIDE * (begin // line), column_step, w, w_step, bias, addend,
+                  z_rows + skip, out, y_rows + skip, n, low, high)  # fmt: skip
+            _run(count, stride, at)

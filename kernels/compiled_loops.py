@@ -62,6 +62,8 @@ BIAS_SLOT, BIAS, WEIGHTS, DEPTH = (_names[n] for n in ("bias_slot", "bias", "wei
 TAPS, TAP_COUNT, PIECES, PIECE_COUNT = (_names[n] for n in ("taps", "tap_count", "pieces", "piece_count"))
 SCRATCH_SLOT, SCRATCH, SCRATCH_BYTES = (_names[n] for n in ("scratch_slot", "scratch", "scratch_bytes"))
 ROW_STEP, COLUMN_STEP, EVEN_ROWS, NO_BIAS = (_names[n] for n in ("row_step", "column_step", "even_rows", "no_bias"))
+INPUT_SHARE, OUTPUT_SHARE = _names["input_share"], _names["output_share"]
+CHAIN, BANDS, CUTS = (_names[n] for n in ("chain", "bands", "cuts"))
 LINE_SIZE, SIDE_BY_SIDE, STRIDE = (_names[n] for n in ("line", "side_by_side", "stride"))
 BY_COLUMNS, GELU_ENDS = _names["by_columns"], _names["gelu"]
 _chain_names = {name: i for i, name in enumerate(Chain._fields)}
@@ -175,25 +177,22 @@ def _chain(job: int, bases: int, number: np.float32, first: int, last: int) -> N
 
 
 @compiled
-def _do(job: int, bases: int, low: np.float32, high: np.float32, thread: int, threads: int) -> None:
-    """One thread's share of a job: whole tiles of its rows."""
-    kind, m, n = field(job, KIND), field(job, ROW_COUNT), field(job, COLUMNS)
-    if kind >= GELU:
-        first, last = m * thread // threads, m * (thread + 1) // threads
-        if kind == ATTENTION:
-            attend(job, bases, low, thread, first, last)
-        else:
-            _chain(job, bases, low, first, last)
-        return
-    i = thread
-    while i < field(job, ZERO_COUNT):
+def _zero_border(job: int, bases: int, thread: int, threads: int) -> None:
+    """One thread's share of what is zero beside the output, or all of it if the output is the thread's own."""
+    share = field(job, OUTPUT_SHARE)
+    first, step = (0, 1) if share else (thread, threads)
+    base = load_long(bases + 8 * field(job, ZERO_SLOT)) + share * thread
+    for i in range(first, field(job, ZERO_COUNT), step):
         border = field(job, ZEROS) + 16 * i
-        zero(load_long(bases + 8 * field(job, ZERO_SLOT)) + load_long(border), load_long(border + 8))
-        i += threads
-    grain = 1 if kind in (WINOGRAD, WINOGRAD_LARGE) else field(job, LINE_SIZE) or ROWS
-    tiles = (m + grain - 1) // grain
-    first, last = tiles * thread // threads * grain, min(m, tiles * (thread + 1) // threads * grain)
-    x, out = _place(job, bases, INPUT_SLOT, INPUT), _place(job, bases, OUTPUT_SLOT, OUTPUT)
+        zero(base + load_long(border), load_long(border + 8))
+
+
+@compiled
+def _do_rows(job: int, bases: int, limit: int, thread: int, threads: int, first: int, last: int) -> None:
+    """Rows of a job from `first` up to `last`, or one thread's panels of a product."""
+    kind, n, low, high = field(job, KIND), field(job, COLUMNS), load_float(limit), load_float(limit + 4)
+    x = _place(job, bases, INPUT_SLOT, INPUT) + field(job, INPUT_SHARE) * thread
+    out = _place(job, bases, OUTPUT_SLOT, OUTPUT) + field(job, OUTPUT_SHARE) * thread
     bias, addend = _place(job, bases, BIAS_SLOT, BIAS), _place(job, bases, ADDEND_SLOT, ADDEND)
     x_rows, y_rows = field(job, INPUT_ROWS), field(job, OUTPUT_ROWS)
     if kind == PRODUCT:
@@ -209,6 +208,38 @@ def _do(job: int, bases: int, low: np.float32, high: np.float32, thread: int, th
 
 
 @compiled
+def _do(job: int, bases: int, limit: int, thread: int, threads: int) -> None:
+    """One thread's share of a job: whole tiles of its rows."""
+    kind, m = field(job, KIND), field(job, ROW_COUNT)
+    if kind >= GELU:
+        first, last, factor = m * thread // threads, m * (thread + 1) // threads, load_float(limit)
+        if kind == ATTENTION:
+            attend(job, bases, factor, thread, first, last)
+        else:
+            _chain(job, bases, factor, first, last)
+        return
+    _zero_border(job, bases, thread, threads)
+    grain = 1 if kind in (WINOGRAD, WINOGRAD_LARGE) else field(job, LINE_SIZE) or ROWS
+    tiles = (m + grain - 1) // grain
+    first, last = tiles * thread // threads * grain, min(m, tiles * (thread + 1) // threads * grain)
+    _do_rows(job, bases, limit, thread, threads, first, last)
+
+
+@compiled
+def _do_bands(jobs: int, count: int, limits: int, bases: int, thread: int, threads: int) -> None:
+    """One thread's bands of a chain of jobs; of each result only what the band before did not want already."""
+    bands, cuts = field(jobs, BANDS), field(jobs, CUTS)
+    for i in range(count):
+        _zero_border(jobs + 8 * FIELDS * i, bases, thread, threads)
+    begin = bands * thread // threads
+    for band in range(begin, bands * (thread + 1) // threads):
+        for i in range(count):
+            cut = cuts + 16 * (count * band + i)
+            first = load_long(cut) if band == begin else max(load_long(cut), load_long(cut - 16 * count + 8))
+            _do_rows(jobs + 8 * FIELDS * i, bases, limits + 8 * i, thread, threads, first, load_long(cut + 8))
+
+
+@compiled
 def _wait(counter: int, wanted: int) -> None:
     looks = 0
     while load_shared(counter) < wanted:
@@ -219,13 +250,21 @@ def _wait(counter: int, wanted: int) -> None:
 
 @compiled
 def _take_part(jobs: int, count: int, limits: int, bases: int, thread: int, threads: int, counter: int) -> None:
-    """One thread's share of every job, each begun when all threads have finished the one before."""
-    for i in range(count):
-        limit = limits + 8 * i
-        _do(jobs + 8 * FIELDS * i, bases, load_float(limit), load_float(limit + 4), thread, threads)
+    """One thread's share of every job or chain, each begun when all threads have finished the one before."""
+    i = meetings = 0
+    while i < count:
+        job, limit = jobs + 8 * FIELDS * i, limits + 8 * i
+        chained = field(job, CHAIN) if field(job, KIND) < GELU else 0
+        if chained:
+            _do_bands(job, chained, limit, bases, thread, threads)
+            i += chained
+        else:
+            _do(job, bases, limit, thread, threads)
+            i += 1
         if threads > 1:
+            meetings += 1
             add_shared(counter, 1)
-            _wait(counter, threads * (i + 1))
+            _wait(counter, threads * meetings)
 
 
 @compiled

@@ -75,10 +75,12 @@ class Layout:
         times: Sequence[int] | None = None,
         all_in_arena: bool = False,
         nowhere: Collection[str] = (),
+        bytes_of: Mapping[str, int] | None = None,
     ) -> None:
         """`times`: convolutions with the same number are computed at the same time; by default none are.
 
         `all_in_arena`: inputs and outputs lie there as well, the whole time. `nowhere`: tensors that lie nowhere.
+        `bytes_of`: what tensors of which only parts are kept take in the arena.
         """
         self.slots = {} if all_in_arena else {name: ARENA + 1 + i for i, name in enumerate((*inputs, *outputs))}
         self.first_reader: dict[str, int] = {}
@@ -90,6 +92,7 @@ class Layout:
         """Offsets in the arena, by the convolution's output."""
         self.arena_bytes = 0
         self._reach_of = reach_of
+        self._bytes_of = bytes_of or {}
         self._times = range(len(convolutions)) if times is None else times
         batch = next(iter(inputs.values()))[0]
         shapes = {c.output: (batch, c.w.shape[0], *c.windows.outputs) for c in convolutions} | dict(inputs)
@@ -125,7 +128,8 @@ class Layout:
         for name, life in lives.items():
             whole = Laid(ARENA, 0, shapes[name], *life.reach)
             if name not in self.slots:
-                shares.append(self._share(name, whole.size_bytes, life.first, life.last))
+                size_bytes = self._bytes_of.get(name, whole.size_bytes)
+                shares.append(self._share(name, size_bytes, life.first, life.last))
                 self.tensors[name] = whole
                 continue
             self.tensors[name] = Laid(self.slots[name], 0, shapes[name], *_no_border(shapes[name]))

@@ -13,16 +13,15 @@ import numpy as np
 from partita.kernels import compiled, threads
 from partita.kernels.arrays import Array
 from partita.kernels.compiled import PLAIN, Ending
+from partita.kernels.conv_bands import Chain, chains_of, shares_inputs
 from partita.kernels.conv_layout import Convolution, Layout, Reach
 from partita.kernels.jobs import (
     ARENA,
     COPY,
-    COUNTS,
     DEPTHWISE,
     FLOAT_BYTES,
     PRODUCT,
     SIDE,
-    STRIDES,
     WINOGRAD,
     WINOGRAD_LARGE,
     Job,
@@ -139,8 +138,18 @@ class Plan:
         """Arrays whose addresses are in the table."""
         self._threads = threads.threads()
         self._first = {name for name in channels_first if all(_suits_first(c, name) for c in convolutions)}
-        self._layout = Layout(convolutions, inputs, outputs, _reach_of, lambda c: _scratch_bytes(c) * self._threads)
+        batch = next(iter(inputs.values()))[0]
+        chains = chains_of(convolutions, outputs, batch, self._threads)
+        self._rings = {
+            convolutions[chain.first + i].output: ring for chain in chains for i, ring in enumerate(chain.rings)
+        }
+        self._layout = Layout(
+            convolutions, inputs, outputs, _reach_of, lambda c: _scratch_bytes(c) * self._threads,
+            times=_times(convolutions, chains),
+            bytes_of={name: ring.size_bytes * self._threads for name, ring in self._rings.items()},
+        )  # fmt: skip
         self._layout.channels_first(self._first)
+        self._chains = {chain.first: chain for chain in chains}
         rows = [(job, c) for i, c in enumerate(convolutions) for job in self._jobs(i, c)]
         self._table = table_of([job for job, _ in rows])
         self._limits = np.array([(c.low, c.high) for _, c in rows], np.float32)
@@ -178,7 +187,29 @@ class Plan:
         else:
             job = self._depthwise(c, x, output) if c.is_depthwise else self._product(c, x, output)
         copy = layout.padded.get(c.output)
-        return [*before, self._ended(job, c, output), *([] if copy is None else [self._copy(output, copy)])]
+        job = self._in_rings(self._ended(job, c, output), c, i)
+        return [*before, job, *([] if copy is None else [self._copy(output, copy)])]
+
+    def _in_rings(self, job: Job, c: Convolution, i: int) -> Job:
+        """The job as one of a chain, if it is: what it reads and writes are lines that its thread keeps."""
+        x, output, chain = self._rings.get(c.x), self._rings.get(c.output), self._chains.get(i)
+        if x is not None:
+            job = job._replace(input=self._layout.tensors[c.x].offset, input_share=x.size_bytes, by_columns=0)
+            if c.is_depthwise:
+                job = job._replace(taps=self._at(x.lines_of(c.windows)))
+            else:
+                job = job._replace(input_rows=self._at(x.rows))
+        if output is not None:
+            offset = self._layout.tensors[c.output].offset
+            zeros = np.ascontiguousarray(output.border + np.array([[offset, 0]]))
+            job = job._replace(
+                output=offset, output_rows=self._at(output.rows), output_share=output.size_bytes, by_columns=0,
+                zero_slot=ARENA, zeros=self._at(zeros), zero_count=len(zeros),
+            )  # fmt: skip
+        if chain is not None:
+            bands, count, _ = chain.cuts.shape
+            job = job._replace(chain=count, bands=bands, cuts=self._at(chain.cuts))
+        return job
 
     def _ended(self, job: Job, c: Convolution, output: Laid) -> Job:
         """The job with its bias, its addend and the border of its output."""
@@ -236,15 +267,20 @@ class Plan:
         weights = packed(c.w, "taps, channels", lambda w: np.ascontiguousarray(w.reshape(channels, -1).T))
         steps = [s * step for s, step in zip(windows.strides, x.steps[1:], strict=True)]
         rows = grid((x.shape[0], *windows.outputs), (x.steps[0], *steps))
-        taps = grid(windows.kernel, tuple(d * step for d, step in zip(windows.dilations, x.steps[1:], strict=True)))
+        gaps = tuple(d * step for d, step in zip(windows.dilations, x.steps[1:], strict=True))
         job = Job(
             DEPTHWISE, len(rows), channels, x.slot, x.from_corner(windows.begin), self._at(rows), output.slot,
-            output.origin, self._at(output.rows), taps=self._at(taps), tap_count=len(taps), weights=self._at(weights),
+            output.origin, self._at(output.rows), taps=self._at(grid(windows.kernel, gaps)), tap_count=windows.taps,
+            weights=self._at(weights),
         )  # fmt: skip
-        line, stride = windows.outputs[-1], windows.strides[-1]
-        if windows.kernel != (SIDE, SIDE) or windows.dilations[-1] > 1 or stride not in STRIDES or line < min(COUNTS):
+        if not shares_inputs(windows):
             return job
-        return job._replace(line=line, side_by_side=side_by_side(line), stride=stride, column_step=x.steps[-1])
+        line, lines = windows.outputs[-1], (x.shape[0], *windows.outputs[:-1])
+        return job._replace(
+            input_rows=self._at(grid((line,), (steps[-1],))),
+            taps=self._at(grid((*lines, SIDE), (x.steps[0], *steps[:-1], gaps[0]))),
+            line=line, side_by_side=side_by_side(line), stride=windows.strides[-1], column_step=x.steps[-1],
+        )  # fmt: skip
 
     def _winograd(self, c: Convolution, x: Laid, output: Laid) -> Job:
         tile, width = winograd_tile(c), loops().width
@@ -267,6 +303,15 @@ class Plan:
             scratch_slot=ARENA, scratch=self._layout.scratch_of[c.output], scratch_bytes=_scratch_bytes(c),
             even_rows=self._at(even), no_bias=self._at(np.zeros(columns, np.float32)),
         )  # fmt: skip
+
+
+def _times(convolutions: Sequence[Convolution], chains: Sequence[Chain]) -> list[int]:
+    """The convolutions of a chain have the time of its first."""
+    times = list(range(len(convolutions)))
+    for chain in chains:
+        for i in range(len(chain.rings) + 1):
+            times[chain.first + i] = chain.first
+    return times
 
 
 def _cells(tile: int, tensor: Laid) -> Array:

@@ -79,7 +79,16 @@ class Job(NamedTuple):
     line: int = 0
     """Outputs of a depthwise convolution that lie side by side, of which `side_by_side` are computed together."""
     side_by_side: int = 0
+    """If it is not 0, `input_rows` are the columns of a line, and each line has taps, for column 0 of its windows."""
     stride: int = 0
+    input_share: int = 0
+    """Bytes from what one thread reads to what the next one does, if each has a tensor of its own."""
+    output_share: int = 0
+    chain: int = 0
+    """Jobs from this one on that run band by band, 0 for none."""
+    bands: int = 0
+    cuts: int = 0
+    """For each band and each job of the chain the first row and the one behind the last."""
 
 
 class Chain(NamedTuple):
