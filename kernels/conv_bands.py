@@ -131,7 +131,7 @@ def _is_pointwise(c: Convolution) -> bool:
 def _chain(first: int, parts: Sequence[Convolution], batch: int, threads: int) -> Chain | None:
     """None where the tensors between are small."""
     shapes = [(batch, c.w.shape[0], *c.windows.outputs) for c in parts]
-    if sum(FLOAT_BYTES * math.prod(shape) for shape in shapes[:-1]) < LEAST_CHAIN_BYTES:
+    if max(FLOAT_BYTES * math.prod(shape) for shape in shapes[:-1]) < LEAST_CHAIN_BYTES:
         return None
     height = shapes[-1][2]
     for count in range(threads, height + threads, threads):
