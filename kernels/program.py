@@ -15,6 +15,7 @@ from partita.kernels.arena import keep_freed_memory
 from partita.kernels.blas import on_one_thread
 from partita.kernels.fused import compiled_form, fused_kernel
 from partita.kernels.halves import to_float16, to_float32
+from partita.kernels.head import Head, classifier_of
 from partita.kernels.registry import kernel_for
 from partita.kernels.stretch import Link, Stretch, link_of
 
@@ -126,7 +127,7 @@ def describe(inputs: Sequence[Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    call: Call | Stretch
+    call: Call | Stretch | Head
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     freed: tuple[str, ...]
@@ -145,7 +146,7 @@ class Program:
             _Step(Call(node), node.inputs, node.outputs, tuple(freed.get(index, ())))
             for index, node in enumerate(graph.nodes)
         ]
-        self._steps = _in_stretches(steps, self._constants)
+        self._steps = _with_heads(_in_stretches(steps, self._constants), self._constants)
 
     def run(self, given: Mapping[str, Any]) -> tuple[Any, ...]:
         """The wanted tensors; `given` holds the graph's inputs, and what surrounds it if it is a region."""
@@ -186,12 +187,41 @@ def _stretch(steps: Sequence[_Step], links: Sequence[Link | None], constants: Ma
     outputs = tuple(name for step in steps for name in step.outputs if name not in freed)
 
     def one_by_one(inputs: Sequence[Any], outer: Mapping[str, Any] | None) -> tuple[Any, ...]:
-        known = {"": None, **constants, **dict(zip(stretch.inputs, inputs, strict=True))}
-        _run([replace(step, freed=()) for step in steps], known)
-        return tuple(known[name] for name in outputs)
+        return _one_by_one(steps, {"": None, **constants, **dict(zip(stretch.inputs, inputs, strict=True))}, outputs)
 
     stretch = Stretch([link for link in links if link is not None], outputs, one_by_one)
     return _Step(stretch, stretch.inputs, outputs, tuple(name for name in freed if name not in inner))
+
+
+def _with_heads(steps: Sequence[_Step], constants: Mapping[str, Any]) -> list[_Step]:
+    """The steps with a classifier's head in the place of its three operators."""
+    merged: list[_Step] = []
+    i = 0
+    while i < len(steps):
+        head = _head(steps[i : i + 3], constants)
+        merged.append(head or steps[i])
+        i += 3 if head else 1
+    return merged
+
+
+def _head(steps: Sequence[_Step], constants: Mapping[str, Any]) -> _Step | None:
+    nodes = [step.call.node for step in steps if isinstance(step.call, Call) and step.call.node.body is None]
+    classifier = classifier_of(nodes, constants) if len(nodes) == 3 else None
+    inner = {name for step in steps[:-1] for name in step.outputs}
+    freed = [name for step in steps for name in step.freed]
+    if classifier is None or not inner.issubset(freed):
+        return None
+
+    def one_by_one(inputs: Sequence[Any], outer: Mapping[str, Any] | None) -> tuple[Any, ...]:
+        return _one_by_one(steps, {"": None, **constants, classifier.x: inputs[0]}, (classifier.output,))
+
+    head = Head(classifier, one_by_one)
+    return _Step(head, head.inputs, head.outputs, tuple(name for name in freed if name not in inner))
+
+
+def _one_by_one(steps: Sequence[_Step], known: dict[str, Any], outputs: Sequence[str]) -> tuple[Any, ...]:
+    _run([replace(step, freed=()) for step in steps], known)
+    return tuple(known[name] for name in outputs)
 
 
 _PROGRAMS: WeakKeyDictionary[Graph, dict[tuple[str, ...], Program]] = WeakKeyDictionary()
