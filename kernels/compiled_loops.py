@@ -250,7 +250,11 @@ def _wait(counter: int, wanted: int) -> None:
 
 @compiled
 def _take_part(jobs: int, count: int, limits: int, bases: int, thread: int, threads: int, counter: int) -> None:
-    """One thread's share of every job or chain, each begun when all threads have finished the one before."""
+    """One thread's share of every job or chain, each begun when all threads have finished the one before.
+
+    Only the first thread waits for the end of the last one: the others never look at the counter of a table that is
+    over, which the next table, perhaps one for fewer threads, begins anew.
+    """
     i = meetings = 0
     while i < count:
         job, limit = jobs + 8 * FIELDS * i, limits + 8 * i
@@ -264,7 +268,8 @@ def _take_part(jobs: int, count: int, limits: int, bases: int, thread: int, thre
         if threads > 1:
             meetings += 1
             add_shared(counter, 1)
-            _wait(counter, threads * meetings)
+            if thread == 0 or i < count:
+                _wait(counter, threads * meetings)
 
 
 @compiled

@@ -101,6 +101,24 @@ def test_threads_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(results[0], results[1])
 
 
+@pytest.mark.parametrize(("size", "stride"), [((9, 7), 1), ((5, 20), 1), ((13, 25), 2), ((3, 6), 1)])
+def test_threads_change_no_bit_of_a_depthwise_convolution(
+    size: tuple[int, int], stride: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    windows = make_windows(size, (3, 3), strides=(stride,) * 2, pads=(1, 1, 1, 1))
+    x, w = channels_second(noise(rng, 2, *size, 40)), noise(rng, 40, 1, 3, 3)
+    monkeypatch.setattr(compiled, "LEAST_WORK", 0)
+    results = []
+    for count in (1, 2, 3):
+        monkeypatch.setattr(threads, "threads", lambda count=count: count)
+        results.append(convolve_planned(x, w, windows, 40))
+    plain = conv_depthwise_first(x, w, windows, 40)
+    for result in results:
+        np.testing.assert_array_equal(result, results[0])
+        np.testing.assert_allclose(result, plain, rtol=1e-4, atol=1e-4)
+
+
 def test_weights_that_somebody_may_write_to_are_not_kept() -> None:
     a, b = np.ones((2, 3), np.float32), np.ones((3, 4), np.float32)
     assert not compiled.suits_weight(a, b)

@@ -66,3 +66,11 @@ def test_a_table_within_a_block_runs_on_one_thread() -> None:
     expected, results = compiled.softmax(x), []
     threads.share(lambda _: results.append(compiled.softmax(x)), range(8))
     assert all(np.array_equal(result, expected) for result in results)
+
+
+def test_a_table_for_fewer_threads_may_follow_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = large()
+    expected = compiled.softmax(x)
+    for i in range(300):
+        monkeypatch.setattr(threads, "threads", lambda count=3 - i % 2: count)
+        assert np.array_equal(compiled.softmax(x), expected)
