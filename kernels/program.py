@@ -187,8 +187,11 @@ def _stretch(steps: Sequence[_Step], links: Sequence[Link | None], constants: Ma
     outputs = tuple(name for step in steps for name in step.outputs if name not in freed)
 
     def one_by_one(inputs: Sequence[Any], outer: Mapping[str, Any] | None) -> tuple[Any, ...]:
-        return _one_by_one(steps, {"": None, **constants, **dict(zip(stretch.inputs, inputs, strict=True))}, outputs)
+        known = {"": None, **constants, **dict(zip(stretch.inputs, inputs, strict=True))}
+        _run(alone, known)
+        return tuple(known[name] for name in outputs)
 
+    alone = [replace(step, freed=()) for step in steps]
     stretch = Stretch([link for link in links if link is not None], outputs, one_by_one)
     return _Step(stretch, stretch.inputs, outputs, tuple(name for name in freed if name not in inner))
 
@@ -213,15 +216,13 @@ def _head(steps: Sequence[_Step], constants: Mapping[str, Any]) -> _Step | None:
         return None
 
     def one_by_one(inputs: Sequence[Any], outer: Mapping[str, Any] | None) -> tuple[Any, ...]:
-        return _one_by_one(steps, {"": None, **constants, classifier.x: inputs[0]}, (classifier.output,))
+        known = {"": None, **constants, classifier.x: inputs[0]}
+        _run(alone, known)
+        return (known[classifier.output],)
 
+    alone = [replace(step, freed=()) for step in steps]
     head = Head(classifier, one_by_one)
     return _Step(head, head.inputs, head.outputs, tuple(name for name in freed if name not in inner))
-
-
-def _one_by_one(steps: Sequence[_Step], known: dict[str, Any], outputs: Sequence[str]) -> tuple[Any, ...]:
-    _run([replace(step, freed=()) for step in steps], known)
-    return tuple(known[name] for name in outputs)
 
 
 _PROGRAMS: WeakKeyDictionary[Graph, dict[tuple[str, ...], Program]] = WeakKeyDictionary()
