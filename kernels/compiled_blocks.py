@@ -38,7 +38,6 @@ def tile_of_host() -> Tile:
 
 TILE = tile_of_host()
 VECTOR = ir.VectorType(FLOAT, TILE.lanes)
-MASK = ir.VectorType(ir.IntType(1), TILE.lanes)
 VECTOR_BYTES = FLOAT_BYTES * TILE.lanes
 Grid = list[list[ir.Value]]
 ARGUMENTS = (
@@ -62,31 +61,29 @@ class Code:
     def __init__(self, builder: ir.IRBuilder, names: Sequence[str], arguments: Sequence[ir.Value]) -> None:
         self.b = builder
         self.at = dict(zip(names, arguments, strict=True))
-        self.lanes: Sequence[int] = (TILE.lanes,)
+        self.lanes = TILE.lanes
         """Of each vector of a row."""
         self.masks: Sequence[ir.Value | None] = (None,)
         """For each vector of a row which lanes count; None for all."""
 
-    def mask_columns(self, columns: ir.Value, lanes: Sequence[int] = (TILE.lanes,)) -> None:
-        """Let only the first `columns` lanes of vectors with so many lanes count."""
-        count = self.b.trunc(columns, INT)
-        numbers = [ir.VectorType(INT, n)([TILE.lanes * v + i for i in range(n)]) for v, n in enumerate(lanes)]
-        self.masks = [self.b.icmp_signed("<", each, self.splat(count, INT, each.type.count)) for each in numbers]
-        self.lanes = lanes
+    def take_vectors(self, count: int, lanes: int = TILE.lanes) -> None:
+        """Let a row have so many whole vectors."""
+        self.lanes, self.masks = lanes, (None,) * count
+
+    def mask_columns(self, columns: ir.Value) -> None:
+        """Let only the first `columns` lanes of a row's vectors count."""
+        wide, kind = self.splat(self.b.trunc(columns, INT), INT), ir.VectorType(INT, self.lanes)
+        numbers = [kind([self.lanes * v + i for i in range(self.lanes)]) for v in range(len(self.masks))]
+        self.masks = [self.b.icmp_signed("<", each, wide) for each in numbers]
 
     def function(self, name: str, result: ir.Type, *arguments: ir.Type) -> ir.Function:
         known = self.b.module.globals
         return known.get(name) or ir.Function(self.b.module, ir.FunctionType(result, arguments), name)
 
-    def splat(self, number: ir.Value, element: ir.Type = FLOAT, lanes: int = TILE.lanes) -> ir.Value:
-        kind = ir.VectorType(element, lanes)
+    def splat(self, number: ir.Value, element: ir.Type = FLOAT) -> ir.Value:
+        kind = ir.VectorType(element, self.lanes)
         one = self.b.insert_element(kind(ir.Undefined), number, INT(0))
-        return self.b.shuffle_vector(one, kind(ir.Undefined), ir.VectorType(INT, lanes)([0] * lanes))
-
-    def first_lanes(self, x: ir.Value, lanes: int) -> ir.Value:
-        if x.type.count == lanes:
-            return x
-        return self.b.shuffle_vector(x, x.type(ir.Undefined), ir.VectorType(INT, lanes)(list(range(lanes))))
+        return self.b.shuffle_vector(one, kind(ir.Undefined), ir.VectorType(INT, self.lanes)([0] * self.lanes))
 
     def constant(self, number: float) -> ir.Value:
         return VECTOR([number] * TILE.lanes)
@@ -103,24 +100,26 @@ class Code:
     def load(self, address: ir.Value, kind: ir.Type) -> ir.Value:
         return self.b.load(self.pointer(address, kind), align=FLOAT_BYTES)
 
-    def vector(self, address: ir.Value, v: int = 0) -> ir.Value:
-        """The v-th vector from `address` on, with zeros where the columns have ended."""
-        lanes, mask = self.lanes[v], self.masks[v]
-        kind = ir.VectorType(FLOAT, lanes)
-        place = self.pointer(self.plus(address, VECTOR_BYTES * v), kind)
+    def part(self, row: ir.Value, v: int) -> ir.Value:
+        """A pointer to the v-th vector from the address `row` on."""
+        return self.pointer(self.plus(row, FLOAT_BYTES * self.lanes * v), ir.VectorType(FLOAT, self.lanes))
+
+    def vector(self, row: ir.Value, v: int = 0) -> ir.Value:
+        """The v-th vector from `row` on, with zeros where the columns have ended."""
+        place, mask = self.part(row, v), self.masks[v]
         if mask is None:
             return self.b.load(place, align=FLOAT_BYTES)
-        load = self.function(f"llvm.masked.load.v{lanes}f32.p0", kind, kind.as_pointer(), INT, mask.type, kind)
-        return self.b.call(load, [place, INT(FLOAT_BYTES), mask, kind([0.0] * lanes)])
+        kind = place.type.pointee
+        load = self.function(f"llvm.masked.load.v{self.lanes}f32.p0", kind, place.type, INT, mask.type, kind)
+        return self.b.call(load, [place, INT(FLOAT_BYTES), mask, kind([0.0] * self.lanes)])
 
-    def store(self, value: ir.Value, address: ir.Value, v: int = 0) -> None:
-        lanes, mask = self.lanes[v], self.masks[v]
-        place = self.pointer(self.plus(address, VECTOR_BYTES * v), value.type)
+    def store(self, value: ir.Value, row: ir.Value, v: int = 0) -> None:
+        place, mask = self.part(row, v), self.masks[v]
         if mask is None:
             self.b.store(value, place, align=FLOAT_BYTES)
             return
-        name = f"llvm.masked.store.v{lanes}f32.p0"
-        store = self.function(name, ir.VoidType(), value.type, value.type.as_pointer(), INT, mask.type)
+        name = f"llvm.masked.store.v{self.lanes}f32.p0"
+        store = self.function(name, ir.VoidType(), value.type, place.type, INT, mask.type)
         self.b.call(store, [value, place, INT(FLOAT_BYTES), mask])
 
     def prefetch(self, name: str, row: ir.Value, vectors: int) -> None:
@@ -128,16 +127,17 @@ class Code:
         kind = ir.IntType(8).as_pointer()
         fetch = self.function("llvm.prefetch.p0", ir.VoidType(), kind, INT, INT, INT)
         for v in range(vectors):
-            place = self.pointer(self.plus(row, VECTOR_BYTES * v), ir.IntType(8))
-            self.b.call(fetch, [place, INT(1 if name == "output" else 0), INT(3), INT(1)])
+            self.b.call(
+                fetch, [self.b.bitcast(self.part(row, v), kind), INT(1 if name == "output" else 0), INT(3), INT(1)]
+            )
 
     def multiply_add(self, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
-        fma = self.function(f"llvm.fma.v{c.type.count}f32", c.type, c.type, c.type, c.type)
+        fma = self.function(f"llvm.fma.v{self.lanes}f32", c.type, c.type, c.type, c.type)
         return self.b.call(fma, [a, b, c])
 
     def limited(self, x: ir.Value) -> ir.Value:
         """`x` between the arguments `low` and `high`; NaN stays."""
-        low, high = (self.first_lanes(self.splat(self.at[name]), x.type.count) for name in ("low", "high"))
+        low, high = self.splat(self.at["low"]), self.splat(self.at["high"])
         raised = self.b.select(self.b.fcmp_ordered("<", x, low), low, x)
         return self.b.select(self.b.fcmp_ordered(">", raised, high), high, raised)
 
@@ -199,7 +199,7 @@ def _flat(grid: Grid) -> list[ir.Value]:
 
 def _product(code: Code, rows: int) -> None:
     """A tile of a product: the bias or what is held already, plus each tap's inputs times their rows of weights."""
-    at, b, vectors = code.at, code.b, len(code.lanes)
+    at, b, vectors = code.at, code.b, len(code.masks)
     inputs, outputs = code.rows_of("input", rows), code.rows_of("output", rows)
     for row in outputs:
         code.prefetch("output", row, vectors)
@@ -220,14 +220,10 @@ def _product(code: Code, rows: int) -> None:
 
         def multiply(k: ir.Value, sums: Grid) -> Grid:
             here = code.step(weights, k, at["weights_step"])
-            kinds = [ir.VectorType(FLOAT, n) for n in code.lanes]
-            factors = [code.load(code.plus(here, VECTOR_BYTES * v), kind) for v, kind in enumerate(kinds)]
+            factors = [b.load(code.part(here, v), align=FLOAT_BYTES) for v in range(vectors)]
             numbers = [code.splat(code.load(code.step(place, k, LONG(FLOAT_BYTES)), FLOAT)) for place in places]
             return [
-                [
-                    code.multiply_add(code.first_lanes(number, f.type.count), f, x)
-                    for f, x in zip(factors, old, strict=True)
-                ]
+                [code.multiply_add(number, f, x) for f, x in zip(factors, old, strict=True)]
                 for number, old in zip(numbers, sums, strict=True)
             ]
 
@@ -261,7 +257,7 @@ def _depthwise(code: Code, rows: int) -> None:
 def over_columns(code: Code, body: Callable[[ir.Value], None]) -> None:
     """`body(offset in bytes)` for each vector of `columns` columns, the last of them masked if it is not whole."""
     b, columns = code.b, code.at["columns"]
-    code.lanes, code.masks = (TILE.lanes,), (None,)
+    code.take_vectors(1)
     whole = b.sdiv(columns, LONG(TILE.lanes))
 
     def step(index: ir.Value, carried: Grid) -> Grid:
@@ -302,17 +298,16 @@ def _tiles(rows: int, begin: Callable[[Code], None], generate: Callable[[Code, i
     return intrinsic(declare)
 
 
-def product_block(rows: int, halves: int, *, is_whole: bool) -> Any:
-    """Tiles of `rows` by so many half vectors of a product, all of them columns of it or only the first `columns`.
+def product_block(rows: int, vectors: int, lanes: int = TILE.lanes, *, is_whole: bool = False) -> Any:
+    """Tiles of `rows` x `vectors` of a product, all of them columns of it or only the first `columns`.
 
     The weights of a tap lie in rows of at least as many whole vectors.
     """
-    lanes = (TILE.lanes,) * (halves // 2) + (TILE.lanes // 2,) * (halves % 2)
 
     def begin(code: Code) -> None:
-        code.lanes, code.masks = lanes, (None,) * len(lanes)
+        code.take_vectors(vectors, lanes)
         if not is_whole:
-            code.mask_columns(code.at["columns"], lanes)
+            code.mask_columns(code.at["columns"])
 
     return _tiles(rows, begin, _product)
 
