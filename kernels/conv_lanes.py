@@ -100,7 +100,9 @@ def _chain_of(convolutions: Sequence[Convolution], read: Mapping[str | None, int
         return None
     if matrices_of(expand) is not None or max(project.windows.strides) > 1 or _is_cut_by_filters(project):
         return None
-    if not panels_of(expand).can_be_cut or not panels_of(project).can_be_cut or project.windows.outputs[1] == 1:
+    if not panels_of(expand).can_be_cut or not panels_of(project).can_be_cut:
+        return None
+    if min(expand.windows.outputs[1], project.windows.outputs[1]) == 1:  # a band may be one row
         return None
     return chain if math.prod(expand.windows.outputs) * len(expand.w) >= LEAST_CHAIN_ELEMENTS else None
 

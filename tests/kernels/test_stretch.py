@@ -285,6 +285,15 @@ def with_two_columns() -> Graph:
     return layers.graph()
 
 
+def with_a_column_that_padding_widens() -> Graph:
+    layers = Layers((1, 3, 25, 21))
+    layers.conv(62, 3, strides=[1, 21])
+    layers.conv(64, 1)
+    layers.conv(64, 5, group=64, pads=[3, 4, 3, 3])
+    layers.conv(32, 1)
+    return layers.graph()
+
+
 def with_odd_numbers_of_filters() -> Graph:
     layers = Layers((1, 3, 25, 21))
     layers.conv(50, 3)
@@ -293,7 +302,7 @@ def with_odd_numbers_of_filters() -> Graph:
     return layers.graph()
 
 
-@pytest.mark.parametrize(("least_chain", "block"), [(0, 5000), (1 << 30, 150)])
+@pytest.mark.parametrize(("least_chain", "block"), [(0, 5000), (0, 500), (1 << 30, 150)])
 @pytest.mark.parametrize(
     "make",
     [
@@ -301,6 +310,7 @@ def with_odd_numbers_of_filters() -> Graph:
         with_many_filters,
         in_winograd_s_tiles,
         with_two_columns,
+        with_a_column_that_padding_widens,
         with_odd_numbers_of_filters,
     ],
 )
@@ -309,7 +319,7 @@ def test_threads_change_no_bit_of_a_tape(
 ) -> None:
     monkeypatch.setattr(compiled, "is_available", lambda: False)
     monkeypatch.setattr(conv_lanes, "LEAST_CHAIN_ELEMENTS", least_chain)
-    monkeypatch.setattr(conv_lanes, "BAND_ELEMENTS", 5000)
+    monkeypatch.setattr(conv_lanes, "BAND_ELEMENTS", block)
     monkeypatch.setattr(conv_lanes, "BLOCK_ELEMENTS", block)
     monkeypatch.setattr(conv_lanes, "TILES_ELEMENTS", 1600)
     monkeypatch.setattr(conv_lanes, "MANY_WEIGHTS", 0)
