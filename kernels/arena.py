@@ -11,7 +11,7 @@ import ctypes
 import sys
 from functools import cache
 from threading import Lock
-from weakref import WeakSet
+from weakref import ref
 
 import numpy as np
 
@@ -52,15 +52,17 @@ class Arena:
         self.lock = Lock()
 
 
-_arenas: WeakSet[Arena] = WeakSet()
+_arenas: list[ref[Arena]] = []
+"""Those that somebody keeps; a list, for a set may not grow while another thread goes through it."""
 
 
 def held_arena(elements: int) -> Arena:
     """An arena of at least this size, whose lock the caller now holds: one that nobody uses just now, or a new one."""
-    for arena in list(_arenas):
-        if arena.memory.size >= elements and arena.lock.acquire(blocking=False):
+    for known in list(_arenas):
+        arena = known()
+        if arena is not None and arena.memory.size >= elements and arena.lock.acquire(blocking=False):
             return arena
     made = Arena(1 << max(0, elements - 1).bit_length())  # pages that nobody touches are not there
     made.lock.acquire()
-    _arenas.add(made)
+    _arenas.append(ref(made, _arenas.remove))
     return made

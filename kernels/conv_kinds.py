@@ -2,8 +2,8 @@
 
 import math
 
-from partita.kernels.arrays import Array
 from partita.kernels.conv_layout import Convolution, Reach
+from partita.kernels.conv_schedules import filters_by_input
 from partita.kernels.tiles import Panels, panels
 from partita.kernels.winograd import LARGE, SMALL, VECTOR, Matrices, supports_winograd, transform_filters
 
@@ -34,7 +34,7 @@ def panels_of(c: Convolution) -> Panels:
         form = "winograd", matrices.tile
         tiles = positions // matrices.tile**2
         return panels(c.w, form, len(c.w), lambda w, part: transform_filters(w[part], matrices), tiles)
-    return panels(c.w, "taps, inputs, filters", len(c.w), _by_input, positions)
+    return panels(c.w, "taps, inputs, filters", len(c.w), filters_by_input, positions)
 
 
 def reach_of(c: Convolution) -> Reach:
@@ -48,9 +48,3 @@ def reach_of(c: Convolution) -> Reach:
         return begin, tuple(max(0, s - b - n) for s, b, n in zip(spans, begin, c.windows.inputs, strict=True))
     over = (begin[1] + c.windows.inputs[1] + end[1]) % c.windows.strides[1] if c.is_depthwise else 0
     return begin, (end[0], end[1] + (c.windows.strides[1] - over if over else 0))
-
-
-def _by_input(w: Array, part: slice) -> Array:
-    """Some filters of (M, C, kernel ...) as (taps * C, M)."""
-    filters, depth = w[part].shape[:2]
-    return w[part].reshape(filters, depth, -1).transpose(2, 1, 0).reshape(-1, filters)

@@ -108,7 +108,7 @@ def conv_im2col_last(x: Array, w: Array, windows: Windows, group: int, tail: Tai
     batch, channels, outputs = x.shape[0], w.shape[0], windows.outputs
     rest, depth = math.prod(outputs[1:]), w.shape[1]
     view = window_view(pad_channels_last(x, windows), windows, 1)
-    by = tiles.tiled(w, "taps, inputs, filters", channels, _filters_by_input, rest) if group == 1 else None
+    by = tiles.tiled(w, "taps, inputs, filters", channels, filters_by_input, rest) if group == 1 else None
     weights = packed(w, f"taps,channels per {group}", lambda w: _taps_then_channels(w, group)) if by is None else w
     out = np.empty((batch, outputs[0], rest, channels), np.result_type(x, w))
     y = channels_second(out.reshape(batch, *outputs, channels))
@@ -200,29 +200,6 @@ def conv_shift_first(x: Array, w: Array, windows: Windows, group: int) -> Array:
     return out.reshape(batch, channels, *outputs)
 
 
-def conv_shift_last(x: Array, w: Array, windows: Windows, group: int) -> Array:
-    """The channels-last form of `conv_shift_first`: a sum of `rows[tap] @ W[tap]`."""
-    if group != 1:
-        return conv_im2col_last(x, w, windows, group)
-    batch, channels, outputs = x.shape[0], w.shape[0], windows.outputs
-    rest, stride, dilation = math.prod(outputs[1:]), windows.strides[0], windows.dilations[0]
-    view = window_view(pad_channels_last(x, windows), _without_first_axis(windows), 2)
-    weights = packed(w, "first tap, taps, channels", _first_tap_then_taps_then_channels)
-    out = np.empty((batch, outputs[0] * rest, channels), np.result_type(x, w))
-    for image in range(batch):
-        rows: dict[int, Array] = {}
-        for tap in range(windows.kernel[0]):
-            offset, phase = divmod(tap * dilation, stride)
-            if phase not in rows:
-                rows[phase] = view[image, phase::stride].reshape(-1, weights.shape[1])
-            operand = rows[phase][offset * rest : (offset + outputs[0]) * rest]
-            if tap == 0:
-                multiply(operand, weights[0], out[image])
-            else:
-                out[image] += multiply(operand, weights[tap])
-    return channels_second(out.reshape(batch, *outputs, channels))
-
-
 def _without_first_axis(windows: Windows) -> Windows:
     return Windows(
         kernel=windows.kernel[1:],
@@ -241,7 +218,7 @@ def _taps_then_channels(w: Array, group: int) -> Array:
     return per_group.transpose(0, 3, 2, 1).reshape(group, -1, w.shape[0] // group)
 
 
-def _filters_by_input(w: Array, part: slice) -> Array:
+def filters_by_input(w: Array, part: slice) -> Array:
     """Some filters of (M, C, kernel ...) as (taps * C, M)."""
     return _taps_then_channels(w[part], 1)[0]
 
@@ -250,9 +227,3 @@ def _first_tap_outside(w: Array, group: int) -> Array:
     """(M, C / group, k, kernel ...) as (k, group, M / group, C / group * other taps)."""
     taps = np.moveaxis(w, 2, 0)
     return taps.reshape(w.shape[2], group, w.shape[0] // group, -1)
-
-
-def _first_tap_then_taps_then_channels(w: Array) -> Array:
-    """(M, C, k, kernel ...) as (k, other taps * C, M)."""
-    flat = w.reshape(*w.shape[:3], -1)
-    return flat.transpose(2, 3, 1, 0).reshape(w.shape[2], -1, w.shape[0])

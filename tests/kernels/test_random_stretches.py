@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from partita.graph.ir import Graph
 from partita.kernels import blas, compiled, conv_kinds, conv_lanes, threads
+from partita.kernels.arrays import Array
 from partita.kernels.executor import run
 from tests.kernels.oracle import examples
 from tests.kernels.test_stretch import Layers, check, noise
@@ -48,7 +49,7 @@ def test_convolutions_in_a_row_come_out_as_one_by_one_with_any_threads(
         patch.setattr(conv_kinds, "LEAST_CHANNELS", 16)
         for name, value in small.items():
             patch.setattr(conv_lanes, name, value)
-        results = []
+        results: list[Array] = []
         for count in (1, 2, 3):
             patch.setattr(threads, "threads", lambda count=count: count)
             check(graph, x)
