@@ -26,6 +26,8 @@ BAND_ELEMENTS = 300_000
 LEAST_WORK = 1 << 21
 """Multiplications of a product from which two threads are faster than one."""
 LEAST_DEPTHWISE_WORK = 1 << 18
+FIXED_LANES = 4
+"""Lanes of products whose bits depend on the cut: so many for any number of threads."""
 MANY_WEIGHTS = 1 << 19
 """Weights of a product from which each thread had better read its own."""
 
@@ -62,6 +64,8 @@ class Phase(NamedTuple):
 
     units: list[Unit]
     lanes: int
+    is_free: bool
+    """Whether no bit depends on how many lanes there are."""
 
     @property
     def convolutions(self) -> list[Convolution]:
@@ -82,8 +86,9 @@ def phases(convolutions: Sequence[Convolution], outputs: Collection[str], thread
         if found and chain is None and _goes_on(found[-1], convolutions[i]):
             found[-1].units.append(unit)
         else:
-            lanes = len(_parts(unit[-1], threads)) if any(map(_is_shared, unit)) else 1
-            found.append(Phase([unit], lanes))
+            is_free = all(map(_is_free, unit))
+            lanes = len(_parts(unit[-1], threads if is_free else FIXED_LANES)) if any(map(_is_shared, unit)) else 1
+            found.append(Phase([unit], lanes, is_free))
         i += len(unit)
     return found
 
@@ -100,7 +105,7 @@ def _chain_of(convolutions: Sequence[Convolution], read: Mapping[str | None, int
         return None
     if matrices_of(expand) is not None or max(project.windows.strides) > 1 or _is_cut_by_filters(project):
         return None
-    if not panels_of(expand).can_be_cut or not panels_of(project).can_be_cut:
+    if not _is_free(expand) or not _is_free(project):
         return None
     if min(expand.windows.outputs[1], project.windows.outputs[1]) == 1:  # a band may be one row
         return None
@@ -111,15 +116,19 @@ def _goes_on(phase: Phase, c: Convolution) -> bool:
     last = phase.units[-1][-1]
     if phase.lanes == 1 or _is_cut_by_filters(phase.units[0][0]) or c.x != last.output:
         return False
-    if not is_pointwise(c) or max(c.windows.strides) > 1 or _is_cut_by_filters(c) or not panels_of(c).can_be_cut:
+    if not is_pointwise(c) or max(c.windows.strides) > 1 or _is_cut_by_filters(c) or phase.is_free > _is_free(c):
         return False
     return _parts(c, phase.lanes) == _parts(last, phase.lanes)
 
 
+def _is_free(c: Convolution) -> bool:
+    """Whether no bit of its results depends on how they are cut."""
+    return c.is_depthwise or panels_of(c).can_be_cut
+
+
 def _is_shared(c: Convolution) -> bool:
-    """Whether there is enough to do for two threads, and no bit changes with the cut."""
-    least = LEAST_DEPTHWISE_WORK if c.is_depthwise else LEAST_WORK
-    return math.prod(c.windows.outputs) * c.w.size >= least and (c.is_depthwise or panels_of(c).can_be_cut)
+    """Whether there is enough to do for two threads."""
+    return math.prod(c.windows.outputs) * c.w.size >= (LEAST_DEPTHWISE_WORK if c.is_depthwise else LEAST_WORK)
 
 
 def _is_cut_by_filters(c: Convolution) -> bool:

@@ -30,7 +30,8 @@ def multiply(a: Array, b: Array, out: Array | None = None, finish: Finish = fini
 
     `finish` is called for parts of the result of two matrices that are ready: the part, its rows and its columns. One
     thread multiplies without cuts. Blocks are so large that OpenBLAS sums each result in the same order as in the whole
-    product (a test compares the bits). Where it would not, the blocks are the same for any number of threads.
+    product (a test compares the bits). Where it would not, as for other processors than those of `tiles`, the blocks
+    are the same for any number of threads.
     """
     if out is None and finish is finish_nothing and compiled.suits_dots(a, b):
         return compiled.dots(a, b)
@@ -92,7 +93,8 @@ def _blocks(work: int, out: Array) -> int:
     if out.dtype.kind != "f" or not blas.can_be_limited():
         return 1
     most = math.prod(2 for least in LEAST_WORKS if work >= least)
-    if math.prod(out.shape[:-2]) == 1 and (min(out.shape[-2:]) <= FEW or out.dtype != np.float32):
+    is_free = blas.has_small_products() and min(out.shape[-2:]) > FEW and out.dtype == np.float32
+    if math.prod(out.shape[:-2]) == 1 and not is_free:
         return most
     return 1 if threads.are_taken() else min(most, 1 << (threads.threads() - 1).bit_length())
 

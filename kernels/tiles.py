@@ -83,7 +83,7 @@ def panels(weights: Array, form: Hashable, columns: int, matrix_of: Columns, row
     if some is not None:
         return some
     b: Array = packed(weights, ("whole", form), lambda w: np.ascontiguousarray(matrix_of(w, ALL)))
-    return Panels(b[..., None, :, :], b[..., :0], is_tiled=False, can_be_cut=not blas.has_small_products())
+    return Panels(b[..., None, :, :], b[..., :0], is_tiled=False, can_be_cut=False)
 
 
 def matrix_tiled(a: Array, b: Array, *, is_transposed: bool = False) -> Panels | None:
@@ -101,6 +101,8 @@ def _tiled(weights: Array, n: int, matrix_of: Columns) -> Panels | None:
         return None
     *stack, k, _ = matrix_of(weights, slice(0, GROUP)).shape
     most = MOST_WORK // (LEAST_HEIGHT * k)
+    if most < WIDTHS[1] < n:
+        return None  # panels so narrow are slower than a whole product (measured with 9900 rows and more)
     widths = [width for width in WIDTHS if width <= min(n, most)]
     width = next((w for w in widths if n % w == 0), n if n <= min(FEW_COLUMNS, most) else widths[0] if widths else 0)
     if width == 0:

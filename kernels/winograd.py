@@ -212,9 +212,9 @@ def conv_winograd(
         start = image * height
         finish(target.reshape(-1, filters), slice((start + begin) * width, (start + end) * width))
 
-    count = max(threads.threads(), round(matrices.elements * rows * columns * max(channels, filters) / BLOCK_ELEMENTS))
-    can_be_cut = by.can_be_cut and columns > 1 and channels % VECTOR == filters % VECTOR == 0
-    parts = cuts(rows, count if can_be_cut else 1)
+    count = max(1, round(matrices.elements * rows * columns * max(channels, filters) / BLOCK_ELEMENTS))
+    is_free = by.can_be_cut and columns > 1 and channels % VECTOR == filters % VECTOR == 0
+    parts = cuts(rows, max(count, threads.threads() if is_free else 2))
     threads.share(compute, [(image, part) for image in range(batch) for part in parts])
     return y
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from partita.graph.build import GraphBuilder
 from partita.graph.ir import Graph
 from partita.graph.match import fuse
-from partita.kernels import compiled, conv_lanes, threads
+from partita.kernels import blas, compiled, conv_lanes, threads
 from partita.kernels.arrays import Array
 from partita.kernels.conv_lanes import phases
 from partita.kernels.conv_tape import Tape
@@ -130,6 +130,7 @@ def test_chains_in_bands_come_out_as_one_by_one(
 
 
 def test_a_chain_s_tensors_lie_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blas, "has_small_products", lambda: True)
     monkeypatch.setattr(compiled, "is_available", lambda: False)
     sizes = []
     for least in (0, 1 << 30):
@@ -343,6 +344,7 @@ def test_threads_that_share_the_filters_add_their_bias(monkeypatch: pytest.Monke
 def test_threads_wait_for_each_other_only_where_a_convolution_reads_over_the_border_of_its_rows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(blas, "has_small_products", lambda: True)
     monkeypatch.setattr(conv_lanes, "LEAST_WORK", 0)
     monkeypatch.setattr(conv_lanes, "LEAST_DEPTHWISE_WORK", 0)
     (stretch,) = stretches(inverted_residuals((49, 49)))
