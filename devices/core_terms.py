@@ -9,6 +9,7 @@ import math
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from partita.devices.core_tiles import tile_counts
 from partita.graph.dtypes import is_floating, size_bytes
 from partita.graph.ir import Graph, Node
 from partita.graph.op_class import (
@@ -28,8 +29,8 @@ from partita.graph.products import Matmul, products_of
 from partita.graph.work import Work, work_of
 from partita.units import BYTES_PER_MB, MACS_PER_MMAC, OPS_PER_MOP, THOUSAND
 
-FEW_ROWS = 16
-"""Rows up to which a product is bound by reading its weights."""
+FEW_ROWS = 15
+"""Rows up to which a product only reads its weights, and is not cut into tiles."""
 FEW_POSITIONS = 400
 """Positions up to which the order of the weights shows in a product."""
 FEW_CHANNELS = 8
@@ -45,9 +46,11 @@ WINOGRAD_CHANNELS, WINOGRAD_POSITIONS = 48, 144
 VIEW, TAIL, SWISH, ATTENTION = "view", "tail_", "Swish", "Attention"
 MAP_RANK, BIAS = 4, 2
 CHAIN = "+"
+TILED = ("conv", "conv_1x1", "conv_1x1_few")
+"""Convolutions that are products by their weights, of which `tile_counts` tells more."""
 
 Counts = dict[str, float]
-"""`calls`; `mmacs` and `mops` in millions; `krows`, `kgroups`, `ksteps` in thousands; `mb_...` in megabytes."""
+"""`calls`; `mmacs`, `mops`, `msteps` in millions; `krows`, `kgroups`, `ksteps` in thousands; `mb_...` in megabytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +157,7 @@ def _kernel(graph: Graph, node: Node, dtype: str, cache_bytes: float) -> Kernel:
         counts |= {"ksteps": steps / THOUSAND, "mb_weights_again": work.weight_bytes * steps / BYTES_PER_MB}
         return Kernel(node.op, work.op_class, counts)
     if node.op in SECOND_OPERAND or work.op_class in (GEMM, BATCHED_MATMUL):
-        return _product(work, work.matmul, counts)
+        return _product(work, work.matmul, counts, cache_bytes)
     return Kernel(node.op, work.op_class, counts)
 
 
@@ -176,9 +179,11 @@ def _moved(work: Work, cache_bytes: float) -> Counts:
 
 def _inner(graph: Graph, node: Node, work: Work) -> Counts:
     """Operations where they are not as many as elements: windows, rows worked on one by one, repeated operands."""
+    shapes = [graph.values[name].dims for name in node.present_inputs if _is_concrete(graph, name)]
+    if node.op.startswith("Global") and shapes:  # maps lie with their channels last, and are added up row by row
+        return {"krows": math.prod(shapes[0]) / shapes[0][1] / THOUSAND}
     if "Pool" in node.op:
         return {"mops": work.element_ops / OPS_PER_MOP}
-    shapes = [graph.values[name].dims for name in node.present_inputs if _is_concrete(graph, name)]
     if work.op_class in (SOFTMAX, NORM, REDUCE) and shapes and shapes[0]:
         return {"krows": math.prod(shapes[0][:-1]) / THOUSAND}
     if node.op in ("Concat", "Split") and shapes and shapes[0]:
@@ -217,6 +222,8 @@ def _convolution(graph: Graph, node: Node, work: Work, product: Matmul, counts: 
         counts["krows"] = rows * taps / THOUSAND
         counts["mb_filters"] = filter_bytes / BYTES_PER_MB
         counts["mb_filters_again"] = rows * max(0.0, filter_bytes - cache_bytes) / BYTES_PER_MB
+    if kind in TILED:
+        counts |= tile_counts(product, cache_bytes)
     if kind == "conv_grouped":
         counts["kgroups"] = groups / THOUSAND
     if kind == "conv_1d":  # usually a product for each tap, on the signal shifted by so much
@@ -240,13 +247,15 @@ def _kind_of_convolution(node: Node, weight: tuple[int, ...], groups: int, posit
     return "conv_few" if channels <= FEW_CHANNELS else "conv"
 
 
-def _product(work: Work, product: Matmul, counts: Counts) -> Kernel:
+def _product(work: Work, product: Matmul, counts: Counts, cache_bytes: float) -> Kernel:
     if work.op_class == BATCHED_MATMUL and product.batch > 1:
         return Kernel("products", work.op_class, counts | {"kgroups": product.batch / THOUSAND})
     if work.op_class == BATCHED_MATMUL:  # the right-hand side was computed, and is read as a weight is
         right = size_bytes(product.k * product.n, "float32") / BYTES_PER_MB
         counts |= {"mb_in": max(0.0, counts["mb_in"] - right), "mb_weights": right}
     counts["mb_weights_far"] = max(0.0, counts["mb_weights"] - SHARED_CACHE_BYTES / BYTES_PER_MB)
+    if product.m > FEW_ROWS:
+        counts |= tile_counts(product, cache_bytes, is_constant=work.op_class != BATCHED_MATMUL)
     kind = "product_vector" if product.m == 1 else "product_few" if product.m <= FEW_ROWS else "product"
     return Kernel(kind, work.op_class, counts)
 

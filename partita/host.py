@@ -30,8 +30,8 @@ from partita.host_soc import NUMPY, ONNXRUNTIME, UNITS, Machine, draft_soc, mach
 NAME = "host"
 FULL_BUDGET_S, QUICK_BUDGET_S = 0.04, 0.02
 OVERHEAD_BUDGET_S = 0.3
-NETWORKS, ROUNDS = 104, 4
-QUICK_NETWORKS, QUICK_ROUNDS = 26, 2
+NETWORKS, ROUNDS = 104, 6
+QUICK_NETWORKS, QUICK_ROUNDS = 26, 3
 NETWORKS_PER_PAIR, PAIR_BUDGETS = 6, 4
 """One of so many networks also runs on both units; for so many times an operator's budget."""
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")

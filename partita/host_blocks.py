@@ -2,6 +2,7 @@
 
 import math
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -32,9 +33,9 @@ class Blocks:
     def ints(self, *values: int) -> str:
         return self.number(values, np.int64)
 
-    def classes(self, macs_of_one: int) -> int:
+    def classes(self, macs_of_one: int, usual: Sequence[int] = CLASSES) -> int:
         """How many a head tells apart, some of them as many as words or characters; each costs so much."""
-        return min(self.rng.choice(CLASSES), max(FEW_CLASSES, int(LARGEST_HEAD_MMACS * MACS_PER_MMAC) // macs_of_one))
+        return min(self.rng.choice(usual), max(FEW_CLASSES, int(LARGEST_HEAD_MMACS * MACS_PER_MMAC) // macs_of_one))
 
     def activated(self, x: str) -> str:
         """One of the usual activations, in one of its spellings; or none."""

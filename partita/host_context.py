@@ -30,7 +30,8 @@ FUSED_SHARE = 0.8
 """How many of the chains that could be fused are offered to the partitioner: both forms are to be timed."""
 QUIET_PERCENTILE = 20
 """Of the repeats: below the median, because disturbances only add."""
-RUNS_A_ROUND = 3
+RUNS_A_ROUND = 2
+"""Few, so that rounds follow each other soon: a slow spell of the machine then meets a part of each network's runs."""
 WARM_UPS = 2
 
 

@@ -24,7 +24,7 @@ LARGE_SIDE = 64
 """Of maps that are soon made smaller."""
 IMAGE_SIDES = (32, 48, 64, 96, 112, 128, 160, 192, 224, 224, 256, 320, 384, 416, 512, 640)
 CHANNELS = (3, 3, 3, 1, 4, 12)
-LENGTHS = (16, 20, 32, 49, 64, 77, 100, 128, 196, 197, 256, 384, 577, 1024)
+LENGTHS = (6, 12, 16, 20, 32, 49, 64, 77, 100, 128, 196, 197, 256, 384, 577, 1024)
 LEAST_ROWS, MOST_ROWS = 4, 1500
 """Of the tensors in a parade."""
 MOST_LAYER_MMACS = 800.0
