@@ -22,7 +22,7 @@ def matmul(A: Array, B: Array) -> Array:
     if A.ndim == 0 or B.ndim == 0 or A.shape[-1] != B.shape[-2 if B.ndim > 1 else 0]:
         raise KernelError(f"matrices of shapes {A.shape} and {B.shape} cannot be multiplied")
     if A.ndim > 2 and B.ndim == 2 and A.flags.c_contiguous:
-        return _by_matrix(A.reshape(-1, A.shape[-1]), B).reshape(*A.shape[:-1], B.shape[1])
+        return _by_matrix(A.reshape(math.prod(A.shape[:-1]), A.shape[-1]), B).reshape(*A.shape[:-1], B.shape[1])
     if A.ndim == B.ndim == 2:
         return _by_matrix(A, B)
     return multiply(A, B) if min(A.ndim, B.ndim) > 1 else np.asarray(np.matmul(A, B))

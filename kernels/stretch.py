@@ -18,6 +18,8 @@ from partita.kernels.fused import Part, chain_parts
 
 Call = Callable[[Sequence[Any], Mapping[str, Any] | None], tuple[Any, ...]]
 Shape = tuple[int, ...]
+MOST_PLANS = 32
+"""So many shapes of the inputs are remembered, the first of them forgotten for another one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,9 +112,13 @@ class Stretch:
         given = dict(zip(self.inputs, inputs, strict=True))
         first = frozenset(name for name, x in given.items() if reads_channels_first(x))
         key = (tuple(x.shape for x in inputs), first, threads.threads())
-        if key not in self._plans:
-            self._plans[key] = self._plan({name: x.shape for name, x in given.items()}, first)
-        plan = self._plans[key]
+        try:
+            plan = self._plans[key]
+        except KeyError:
+            plan = self._plan({name: x.shape for name, x in given.items()}, first)
+            for old in list(self._plans)[: len(self._plans) + 1 - MOST_PLANS]:
+                self._plans.pop(old, None)  # another thread may have done so
+            self._plans[key] = plan
         if plan is None:
             return self._one_by_one(inputs, outer)
         results = plan.run(given)

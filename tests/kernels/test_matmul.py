@@ -116,6 +116,10 @@ def test_einsum_lets_a_size_of_one_broadcast() -> None:
     np.testing.assert_allclose(einsum(a, b, equation="ij,ij->ij"), a * b)
 
 
+def test_a_product_of_empty_rows_is_zero() -> None:
+    np.testing.assert_array_equal(matmul(noise(2, 3, 0), noise(0, 4)), np.zeros((2, 3, 4), np.float32))
+
+
 def test_det_is_what_numpy_computes_for_each_matrix() -> None:
     x = noise(2, 3, 4, 4)
     (y,) = run_kernel(helper.make_node("Det", ["x"], ["y"]), [x], 22)

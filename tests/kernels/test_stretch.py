@@ -186,6 +186,15 @@ def test_an_image_may_be_narrower_than_the_stride_of_a_depthwise_convolution(siz
     check(layers.graph(), noise(0, 1, 8, *size))
 
 
+def test_only_so_many_shapes_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("partita.kernels.stretch.MOST_PLANS", 3)
+    (stretch,) = stretches(inverted_residuals((10, 10)))
+    for size in (10, 12, 14, 10, 16, 18):
+        (y,) = stretch([noise(size, 1, 3, size, size)])
+        assert y.shape[0] == 1
+        assert 1 <= len(stretch._plans) <= 3
+
+
 def test_an_empty_batch_gives_an_empty_result() -> None:
     layers = Layers((0, 4, 8, 8))
     layers.conv(4, 3, group=4)
