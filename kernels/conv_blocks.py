@@ -16,14 +16,15 @@ from partita.kernels.arrays import Array
 from partita.kernels.calls import Call, call, copy, einsum
 from partita.kernels.conv_kinds import is_pointwise, matrices_of, panels_of
 from partita.kernels.conv_layout import Convolution
-from partita.kernels.layouts import Sizes
+from partita.kernels.jobs import FLOAT_BYTES
+from partita.kernels.layouts import ALIGNMENT_BYTES, Sizes
 from partita.kernels.packing import packed
 from partita.kernels.places import Cut, Piece, Place, limited
 from partita.kernels.products import cuts
 from partita.kernels.winograd import Matrices, parts_of, tile_calls
 from partita.kernels.winograd import scratch_elements as tile_elements
 
-LINE_ELEMENTS = 16
+LINE_ELEMENTS = ALIGNMENT_BYTES // FLOAT_BYTES
 LEAST_WIDTH = 14
 """Columns of a result from which its rows are multiplied one by one, into a place with a border."""
 STEP_ELEMENTS = 1 << 16
@@ -197,15 +198,11 @@ def _ended(c: Convolution, results: Array, addend: Array | None) -> Iterator[Cal
     """All that follows the bias, in the place of the results."""
     if addend is not None and not c.adds_last:
         yield call(np.add, results, addend, out=results)
-    if _is_limited(c):
+    if np.isfinite(c.low) or np.isfinite(c.high):
         yield limited(results, results, c.low, c.high)
     yield from _stepped(c, results)
     if addend is not None and c.adds_last:
         yield call(np.add, results, addend, out=results)
-
-
-def _is_limited(c: Convolution) -> bool:
-    return bool(np.isfinite(c.low) or np.isfinite(c.high))
 
 
 def _stepped(c: Convolution, results: Array) -> Iterator[Call]:

@@ -13,7 +13,8 @@ from partita.kernels.calls import Call, copy
 from partita.kernels.conv_blocks import Operands, aligned, block, depthwise, finished, pointwise, scratch_elements
 from partita.kernels.conv_lanes import Chain
 from partita.kernels.conv_layout import Convolution
-from partita.kernels.places import ALL, Cut, Piece, Place
+from partita.kernels.places import Cut, Piece, Place
+from partita.kernels.products import ALL
 
 
 def chain_scratch_elements(chain: Chain, piece: Piece) -> int:

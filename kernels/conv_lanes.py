@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from partita.kernels.conv_kinds import is_pointwise, matrices_of, panels_of, reach_of
 from partita.kernels.conv_layout import Convolution
-from partita.kernels.places import ALL, Piece
+from partita.kernels.places import Piece
+from partita.kernels.products import ALL
 
 BLOCK_ELEMENTS = 1 << 17
 """Numbers of a block, read or written, whichever are more: 512 KiB, so that they stay in a cache."""

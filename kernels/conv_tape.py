@@ -17,7 +17,7 @@ from partita.kernels.conv_kinds import is_pointwise, reach_of
 from partita.kernels.conv_lanes import Chain, Phase, Unit, phases, pieces
 from partita.kernels.conv_layout import Convolution, Layout
 from partita.kernels.jobs import FLOAT_BYTES
-from partita.kernels.layouts import ALIGNMENT_BYTES, Sizes
+from partita.kernels.layouts import Sizes
 from partita.kernels.places import WHOLE, Piece, Place
 from partita.kernels.windows import channels_last, channels_second
 
@@ -74,7 +74,7 @@ class _Recording:
         self._pieces = {unit[-1].output: list(pieces(unit, batch, lanes)) for unit, lanes in units}
         most = max(_scratch_elements(unit, piece) for unit, _ in units for piece in self._pieces[unit[-1].output])
         lanes = max(phase.lanes for phase in grouped)
-        tensors = -(-layout.arena_bytes // ALIGNMENT_BYTES) * (ALIGNMENT_BYTES // FLOAT_BYTES)
+        tensors = layout.arena_bytes // FLOAT_BYTES  # whole lines of the cache
         self.arena = held_arena(tensors + lanes * most)
         self._scratches = [self.arena.memory[tensors + i * most :][:most] for i in range(lanes)]
         stride_of = {unit[0].x: unit[0].windows.strides[1] for unit, _ in units if unit[0].is_depthwise}

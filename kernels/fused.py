@@ -11,7 +11,6 @@ from partita.kernels import compiled, tiles
 from partita.kernels import fused_tail as tail
 from partita.kernels.convolution import convolve, windows_of
 from partita.kernels.fused_tail import Link, Step, Tail
-from partita.kernels.products import multiply
 from partita.kernels.registry import Kernel, has_kernel, kernel_for
 
 Function = Callable[..., Any]
@@ -189,11 +188,7 @@ def _plain_matmul(a: Array, b: Array, tail: Tail) -> Array:
         return tail.finish(kernel_for("MatMul").function(a, b))
     y = np.empty((*a.shape[:-1], b.shape[1]), np.result_type(a, b))
     rows, result, finish = a.reshape(-1, a.shape[-1]), y.reshape(-1, b.shape[1]), tail.on(y).finish
-    by = tiles.matrix_tiled(rows, b)
-    if by is not None:
-        tiles.multiply(rows, by, result, finish)
-    else:
-        multiply(rows, b, result, finish)
+    tiles.by_matrix(rows, b, result, finish)
     return y
 
 

@@ -6,6 +6,7 @@ To compiled code the mean is a depthwise convolution with a window over the whol
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from partita.graph.ir import Array, Node
 from partita.kernels import threads
 from partita.kernels.conv_layout import Convolution
 from partita.kernels.conv_plan import Plan, can_plan
-from partita.kernels.stretch import Call
+from partita.kernels.stretch import MOST_PLANS, Call
 from partita.kernels.windows import make_windows
 
 SPATIAL_AXES = {(2, 3), (-2, -1), (2, -1), (-2, 3)}
@@ -83,23 +84,21 @@ class Head:
     def __init__(self, classifier: Classifier, one_by_one: Call) -> None:
         self.inputs, self.outputs = (classifier.x,), (classifier.output,)
         self._classifier, self._one_by_one = classifier, one_by_one
-        self._plans: dict[Any, Plan | None] = {}
+        self._plan_of = lru_cache(MOST_PLANS)(self._plan)
 
     def __call__(self, inputs: Sequence[Any], outer: Mapping[str, Any] | None = None) -> tuple[Any, ...]:
         """The output; node by node where the input is not what compiled code takes."""
         (x,) = inputs
         if not isinstance(x, np.ndarray) or x.dtype != np.float32:
             return self._one_by_one(inputs, outer)
-        key = x.shape, threads.threads()
-        if key not in self._plans:
-            self._plans[key] = self._plan(x.shape)
-        plan = self._plans[key]
+        plan = self._plan_of(x.shape, threads.threads())
         if plan is None:
             return self._one_by_one(inputs, outer)
         y = plan.run({"x": x})["y"]
         return (y.reshape(y.shape[:2]),)
 
-    def _plan(self, shape: tuple[int, ...]) -> Plan | None:
+    def _plan(self, shape: tuple[int, ...], _: int) -> Plan | None:
+        """For so many threads."""
         w, batch = self._classifier.w, self._classifier.batch
         if batch > 0 and batch != shape[0]:
             return None

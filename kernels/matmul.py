@@ -6,10 +6,10 @@ import string
 import numpy as np
 
 from partita.errors import KernelError
-from partita.kernels import tiles
 from partita.kernels.arrays import Array
 from partita.kernels.products import multiply
 from partita.kernels.registry import kernel
+from partita.kernels.tiles import by_matrix
 
 
 @kernel("MatMul", since=1)
@@ -22,20 +22,10 @@ def matmul(A: Array, B: Array) -> Array:
     if A.ndim == 0 or B.ndim == 0 or A.shape[-1] != B.shape[-2 if B.ndim > 1 else 0]:
         raise KernelError(f"matrices of shapes {A.shape} and {B.shape} cannot be multiplied")
     if A.ndim > 2 and B.ndim == 2 and A.flags.c_contiguous:
-        return _by_matrix(A.reshape(math.prod(A.shape[:-1]), A.shape[-1]), B).reshape(*A.shape[:-1], B.shape[1])
+        return by_matrix(A.reshape(math.prod(A.shape[:-1]), A.shape[-1]), B).reshape(*A.shape[:-1], B.shape[1])
     if A.ndim == B.ndim == 2:
-        return _by_matrix(A, B)
+        return by_matrix(A, B)
     return multiply(A, B) if min(A.ndim, B.ndim) > 1 else np.asarray(np.matmul(A, B))
-
-
-def _by_matrix(a: Array, b: Array, *, is_transposed: bool = False) -> Array:
-    """`a` (m, k) times `b` (k, n), or (n, k)."""
-    by = tiles.matrix_tiled(a, b, is_transposed=is_transposed)
-    if by is None:
-        return multiply(a, b.T if is_transposed else b)
-    out = np.empty((len(a), by.columns), a.dtype)
-    tiles.multiply(a, by, out)
-    return out
 
 
 @kernel("Gemm", since=1)
@@ -59,7 +49,7 @@ def gemm(
     b = B.T if transB else B
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
         raise KernelError(f"matrices of shapes {a.shape} and {b.shape} (after transA, transB) cannot be multiplied")
-    y = _by_matrix(a, B, is_transposed=bool(transB))
+    y = by_matrix(a, B, is_transposed=bool(transB))
     if alpha != 1:
         y = _scaled(y, alpha)
     if C is not None and beta != 0:

@@ -8,8 +8,8 @@ import numpy as np
 from partita.kernels.arrays import Array
 from partita.kernels.calls import Call, call, clip, copy
 from partita.kernels.layouts import Laid, Sizes
+from partita.kernels.products import ALL
 
-ALL = slice(None)
 Cut = tuple[int | slice, slice, slice, slice]
 """Images, rows, columns, and channels."""
 WHOLE: Cut = (ALL, ALL, ALL, ALL)
@@ -91,7 +91,7 @@ class Place:
         for remainder, source, target in self._columns():
             yield source, self.memory[cut[0], self._top + first : self._top + last, remainder, target, cut[3]]
 
-    def write(self, part: Array, cut: Cut, low: Any = None, high: Any = None) -> Iterator[Call]:
+    def write(self, part: Array, cut: Cut, low: Any = -np.inf, high: Any = np.inf) -> Iterator[Call]:
         """Those that write what belongs to `cut` of the image, within limits if there are any.
 
         `part`: (rows, columns, C), where the place is plain also with rows and columns each split in two axes.
@@ -118,8 +118,8 @@ def _zeros(memory: Array) -> Iterator[Call]:
 
 
 def limited(part: Array, target: Array, low: Any, high: Any) -> Call:
-    """A copy within limits, -inf or None for none."""
-    if low is None or not (np.isfinite(low) or np.isfinite(high)):
+    """A copy within limits, infinite for none."""
+    if low == -np.inf and high == np.inf:
         return copy(part, target)
     if high == np.inf:
         return call(np.maximum, part, np.array(low), out=target)

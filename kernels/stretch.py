@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from partita.kernels.fused import Part, chain_parts
 Call = Callable[[Sequence[Any], Mapping[str, Any] | None], tuple[Any, ...]]
 Shape = tuple[int, ...]
 MOST_PLANS = 32
-"""So many shapes of the inputs are remembered, the first of them forgotten for another one."""
+"""So many shapes of the inputs are remembered."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,17 +73,17 @@ def link_of(node: Node, constants: Mapping[str, Any]) -> Link | None:
     if bias is not None and (bias.dtype != np.float32 or bias.shape != weights.shape[:1]):
         return None
     rest = [part._replace(operand=names.get(part.operand, part.operand)) for part in parts]
-    addend = _taken_addend(rest, 0, known)
+    before = _taken_addend(rest, 0, known)
     first = rest[0].step if rest else None
     limit = first if isinstance(first, tail.Limit) else None
     del rest[: limit is not None]
-    adds_last = addend is None and bool(rest) and not compiled.is_available()
-    if adds_last:
-        addend = _taken_addend(rest, -1, known)
-    if any(part.operand for part in rest) or (rest and compiled.is_available()):
+    if rest and compiled.is_available():
+        return None
+    after = None if before else _taken_addend(rest, -1, known)
+    if any(part.operand for part in rest):
         return None
     steps = tuple(part.step for part in rest)
-    return Link(node, x, weights, bias, addend, limit, steps, adds_last, attributes)
+    return Link(node, x, weights, bias, before or after, limit, steps, after is not None, attributes)
 
 
 def _taken_addend(parts: list[Part], i: int, known: Container[str]) -> str | None:
@@ -103,7 +104,7 @@ class Stretch:
         self.inputs = tuple(dict.fromkeys(name for name in read if name not in made))
         self.outputs = tuple(outputs)
         self._links, self._one_by_one = tuple(links), one_by_one
-        self._plans: dict[Any, Plan | Tape | None] = {}
+        self._plan_of = lru_cache(MOST_PLANS)(self._plan)
 
     def __call__(self, inputs: Sequence[Any], outer: Mapping[str, Any] | None = None) -> tuple[Any, ...]:
         """The outputs; node by node where the inputs are not what compiled code takes."""
@@ -111,22 +112,16 @@ class Stretch:
             return self._one_by_one(inputs, outer)
         given = dict(zip(self.inputs, inputs, strict=True))
         first = frozenset(name for name, x in given.items() if reads_channels_first(x))
-        key = (tuple(x.shape for x in inputs), first, threads.threads())
-        try:
-            plan = self._plans[key]
-        except KeyError:
-            plan = self._plan({name: x.shape for name, x in given.items()}, first)
-            for old in list(self._plans)[: len(self._plans) + 1 - MOST_PLANS]:
-                self._plans.pop(old, None)  # another thread may have done so
-            self._plans[key] = plan
+        plan = self._plan_of(tuple(x.shape for x in inputs), first, threads.threads())
         if plan is None:
             return self._one_by_one(inputs, outer)
         results = plan.run(given)
         return tuple(results[name] for name in self.outputs)
 
-    def _plan(self, shape_of: dict[str, Shape], first: frozenset[str]) -> Plan | Tape | None:
-        """None if a shape does not fit: the kernel of that node then says so."""
-        given, convolutions = dict(shape_of), []
+    def _plan(self, shapes: Sequence[Shape], first: frozenset[str], _: int) -> Plan | Tape | None:
+        """For so many threads. None if a shape does not fit: the kernel of that node then says so."""
+        given, convolutions = dict(zip(self.inputs, shapes, strict=True)), []
+        shape_of = dict(given)
         try:
             for link in self._links:
                 each = link.convolution(shape_of)

@@ -19,6 +19,7 @@ from partita.kernels import blas, threads
 from partita.kernels.arrays import Array
 from partita.kernels.packing import packed
 from partita.kernels.products import ALL, LEAST_WORKS, Finish, cuts, finish_nothing
+from partita.kernels.products import multiply as multiply_whole
 
 MOST_WORK = 1_000_000
 """Multiplications up to which a product is small. Source: OpenBLAS 0.3.31, the file
@@ -86,8 +87,19 @@ def panels(weights: Array, form: Hashable, columns: int, matrix_of: Columns, row
     return Panels(b[..., None, :, :], b[..., :0], is_tiled=False, can_be_cut=False)
 
 
-def matrix_tiled(a: Array, b: Array, *, is_transposed: bool = False) -> Panels | None:
-    """A constant matrix `b` (k, n), or (n, k), to multiply `a` (m, k) by; None where that gains nothing."""
+def by_matrix(
+    a: Array, b: Array, out: Array | None = None, finish: Finish = finish_nothing, *, is_transposed: bool = False
+) -> Array:
+    """`a` (m, k) times a matrix `b` (k, n), or (n, k): in tiles where it is constant and that gains."""
+    by = _matrix_tiled(a, b, is_transposed=is_transposed)
+    if by is None:
+        return multiply_whole(a, b.T if is_transposed else b, out, finish)
+    out = np.empty((len(a), by.columns), a.dtype) if out is None else out
+    multiply(a, by, out, finish)
+    return out
+
+
+def _matrix_tiled(a: Array, b: Array, *, is_transposed: bool) -> Panels | None:
     if a.dtype != np.float32 or len(a) < LEAST_ROWS or not a.flags.c_contiguous:
         return None
     if is_transposed:
