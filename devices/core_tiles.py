@@ -25,7 +25,7 @@ VECTOR = 16
 
 def tile_counts(product: Matmul, cache_bytes: float, *, is_constant: bool = True) -> dict[str, float]:
     """What tiles read again, their steps in depth, the places in vectors that stay empty; or what is not in tiles."""
-    width = _width(product.n, product.k) if is_constant else 0
+    width = panel_width(product.k, product.n) if is_constant else 0
     if width == 0 or product.m < 2:
         right_bytes = size_bytes(product.k * product.n, "float32")
         return {"mmacs_whole": product.macs / MACS_PER_MMAC, "mb_whole": right_bytes / BYTES_PER_MB}
@@ -40,11 +40,11 @@ def tile_counts(product: Matmul, cache_bytes: float, *, is_constant: bool = True
     }
 
 
-def _width(columns: int, depth: int) -> int:
-    """Columns of a panel; 0 where the product is not cut."""
+def panel_width(depth: int, columns: int) -> int:
+    """Columns of a panel; 0 where the product is not cut, as where panels would be too narrow to gain."""
     most = MOST_MACS // (LEAST_HEIGHT * max(1, depth))
-    fitting = [width for width in WIDTHS if width <= min(columns, most)]
-    if columns % GROUP:
+    if columns % GROUP or most < WIDTHS[1] < columns:
         return 0
-    even = next((width for width in fitting if columns % width == 0), 0)
-    return even or (columns if columns <= min(FEW_COLUMNS, most) else fitting[0] if fitting else 0)
+    fitting = [width for width in WIDTHS if width <= min(columns, most)]
+    whole = columns if columns <= min(FEW_COLUMNS, most) else next(iter(fitting), 0)
+    return next((width for width in fitting if columns % width == 0), whole)

@@ -8,7 +8,7 @@ import numpy as np
 
 from partita.errors import KernelError
 from partita.kernels import threads
-from partita.kernels.arrays import Array
+from partita.kernels.arrays import Array, quiet
 from partita.kernels.products import cuts
 from partita.kernels.registry import kernel
 
@@ -158,6 +158,7 @@ def _row_parameters(parameters: Array | None, shape: tuple[int, ...], dtype: np.
     return np.broadcast_to(parameters.astype(dtype, copy=False), shape).reshape(1, -1)
 
 
+@quiet
 def _normalize_rows(
     rows: Array, epsilon: float, factor: Array | None = None, shift: Array | None = None
 ) -> tuple[Array, Array, Array]:

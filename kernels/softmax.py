@@ -22,8 +22,12 @@ def _shift(x: Array, out: Array) -> None:
         np.subtract(x, x.max(axis=-1, keepdims=True), out=out)
 
 
+@quiet
 def row_sums(x: Array) -> Array:
-    """Sums along the last axis, which stays."""
+    """Sums along the last axis, which stays.
+
+    OpenBLAS may look at numbers behind a small matrix, and numpy then tells of an invalid one that is not in it.
+    """
     return np.matmul(x, np.ones((x.shape[-1], 1), x.dtype))
 
 

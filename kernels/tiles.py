@@ -107,16 +107,22 @@ def _matrix_tiled(a: Array, b: Array, *, is_transposed: bool) -> Panels | None:
     return tiled(b, "matrix", b.shape[1], lambda b, part: b[:, part], len(a))
 
 
+def panel_width(k: int, n: int) -> int:
+    """Columns of a panel of a matrix (k, n), 0 where it is not cut; `devices.core_tiles` has the same rule."""
+    most = MOST_WORK // (LEAST_HEIGHT * k)
+    if n % GROUP or most < WIDTHS[1] < n:  # so narrow they are slower than a whole product (measured from k = 9900)
+        return 0
+    fitting = [width for width in WIDTHS if width <= min(n, most)]
+    whole = n if n <= min(FEW_COLUMNS, most) else next(iter(fitting), 0)
+    return next((width for width in fitting if n % width == 0), whole)
+
+
 def _tiled(weights: Array, n: int, matrix_of: Columns) -> Panels | None:
     """Panel by panel, so that the matrix as a whole is never there besides."""
     if n % GROUP or weights.size == 0:
         return None
     *stack, k, _ = matrix_of(weights, slice(0, GROUP)).shape
-    most = MOST_WORK // (LEAST_HEIGHT * k)
-    if most < WIDTHS[1] < n:
-        return None  # panels so narrow are slower than a whole product (measured with 9900 rows and more)
-    widths = [width for width in WIDTHS if width <= min(n, most)]
-    width = next((w for w in widths if n % w == 0), n if n <= min(FEW_COLUMNS, most) else widths[0] if widths else 0)
+    width = panel_width(k, n)
     if width == 0:
         return None
     whole = np.empty((*stack, n // width, k, width), weights.dtype)

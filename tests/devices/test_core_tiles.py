@@ -28,8 +28,8 @@ def test_the_deeper_a_product_the_more_steps_its_multiplications_take() -> None:
 
 
 def test_panels_come_from_afar_where_a_tile_is_larger_than_the_cache() -> None:
-    rows, depth = 16, 14220  # panels of 16 columns, four rows at a time
-    assert depth * 16 * 4 <= MOST_MACS < depth * 16 * 5
+    rows, depth = 16, 7800  # panels of 32 columns, four rows at a time
+    assert depth * 32 * 4 <= MOST_MACS < depth * 32 * 5
     found = tile_counts(product(rows, depth, 512), CACHE)
     assert found["mb_panels_far"] == found["mb_panels"] == pytest.approx(rows / 4 * depth * 512 * 4 / 1e6)
     assert tile_counts(product(rows, depth, 512), 2 * CACHE)["mb_panels_far"] == 0.0

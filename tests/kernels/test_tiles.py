@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from partita.devices import core_tiles
 from partita.kernels import blas, tiles
 from partita.kernels.arrays import Array
 from tests.kernels.oracle import examples, seeds
@@ -121,3 +122,9 @@ def test_what_gains_nothing_is_not_kept_in_another_order(change: dict[str, Any])
     b = noise(0, 40, 64).astype(change.get("dtype", np.float32))
     b.flags.writeable = change.get("writeable", False)
     assert tiles.tiled(b, "matrix", 64, some_columns, change.get("rows", 8)) is None
+
+
+@examples
+@given(st.integers(1, 70_000), columns)
+def test_the_law_of_a_core_counts_the_panels_that_there_are(k: int, n: int) -> None:
+    assert tiles.panel_width(k, n) == core_tiles.panel_width(k, n)
